@@ -1,0 +1,87 @@
+package yaegi
+
+import (
+	"fmt"
+	"net/http"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Variant is one of several things that Compare times against each other.
+type Variant struct {
+	Name string
+	Op   func()
+}
+
+// Timing is the median time of one operation of a variant.
+type Timing struct {
+	Name  string
+	PerOp time.Duration
+}
+
+// Compare times the variants in turns, rounds times each with n operations a turn, and returns each one's median. Turns
+// alternate, so whatever else the machine does falls on all of them alike: compare the figures of one call with each other,
+// never with those of another.
+func Compare(rounds, n int, variants ...Variant) Timings {
+	samples := make([][]time.Duration, len(variants))
+	for round := range rounds {
+		for k := range variants {
+			k = (k + round) % len(variants) // none is always the one after the garbage of the same neighbour
+			samples[k] = append(samples[k], timeOf(n, variants[k].Op))
+		}
+	}
+	timings := make(Timings, len(variants))
+	for k, v := range variants {
+		slices.Sort(samples[k])
+		timings[k] = Timing{Name: v.Name, PerOp: samples[k][len(samples[k])/2] / time.Duration(n)}
+	}
+	return timings
+}
+
+func timeOf(n int, op func()) time.Duration {
+	runtime.GC()
+	start := time.Now()
+	for range n {
+		op()
+	}
+	return time.Since(start)
+}
+
+// Timings are the results of one comparison.
+type Timings []Timing
+
+// String is a table: name, time per operation, the factor over the first.
+func (t Timings) String() string {
+	var b strings.Builder
+	for _, timing := range t {
+		fmt.Fprintf(&b, "%-40s %10v %8.2f x\n", timing.Name, timing.PerOp, float64(timing.PerOp)/float64(t[0].PerOp))
+	}
+	return b.String()
+}
+
+// Serve is an operation for Compare: the handler serves a copy of the request each time, since middleware changes headers.
+// The copy is made outside of the interpreter; subtract a variant with a compiled handler to see its cost.
+func Serve(handler http.Handler, r *http.Request) func() {
+	w := discard{http.Header{}}
+	request := *r
+	header := make(http.Header, len(r.Header)+4)
+	return func() {
+		clear(header)
+		clear(w.header)
+		for name, values := range r.Header {
+			header[name] = values
+		}
+		request = *r
+		request.Header = header
+		handler.ServeHTTP(w, &request)
+	}
+}
+
+// discard is a response writer that keeps nothing but the headers.
+type discard struct{ header http.Header }
+
+func (d discard) Header() http.Header         { return d.header }
+func (d discard) Write(p []byte) (int, error) { return len(p), nil }
+func (d discard) WriteHeader(int)             {}

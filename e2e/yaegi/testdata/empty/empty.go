@@ -1,0 +1,29 @@
+// Package empty is a plugin that does nothing: the baseline that others are measured against.
+package empty
+
+import (
+	"context"
+	"net/http"
+)
+
+// Config has no fields.
+type Config struct {
+	// Shape is how the handler is built: "method" for a struct with ServeHTTP as in Traefik's demo plugin, "closure" (the
+	// default) for a function value, which the interpreter calls faster.
+	Shape string
+}
+
+// CreateConfig returns the defaults.
+func CreateConfig() *Config { return &Config{} }
+
+type empty struct{ next http.Handler }
+
+func (e *empty) ServeHTTP(w http.ResponseWriter, r *http.Request) { e.next.ServeHTTP(w, r) }
+
+// New returns a handler that calls next.
+func New(_ context.Context, next http.Handler, config *Config, _ string) (http.Handler, error) {
+	if config.Shape == "method" {
+		return &empty{next}, nil
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { next.ServeHTTP(w, r) }), nil
+}
