@@ -1,0 +1,312 @@
+package jwt
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// Config is the `jwt` object of a policy document. All fields are plain, so that whatever decodes
+// configuration fills them.
+type Config struct {
+	// Header, Cookie or Query names where the token is; at most one of them is given. Default: the header
+	// Authorization, with the scheme Bearer. In another header the scheme may be left out.
+	Header string `json:"header,omitempty"`
+	Cookie string `json:"cookie,omitempty"`
+	Query  string `json:"query,omitempty"`
+
+	// Secret is the key of HS256, HS384 or HS512: the bytes of the text itself, at least as many as the
+	// hash has (32, 48, 64), or file:///path of a file that holds them (line breaks at its end do not count). A
+	// secret that is no text goes into a key set ("kty": "oct").
+	Secret string `json:"secret,omitempty"`
+
+	// Key is one or more public keys or certificates in PEM (RSA of 2048 bits or more, P-256, P-384, P-521,
+	// Ed25519), or file:///path of a file that holds them.
+	Key string `json:"key,omitempty"`
+
+	// JWKS is a JSON Web Key Set: https://..., file:///path, or its text. At most 64 keys, 256 KiB.
+	JWKS string `json:"jwks,omitempty"`
+
+	// OIDC is the issuer's URL of an OpenID Connect provider: keys are found by its discovery document, and
+	// Issuer is the same.
+	OIDC string `json:"oidc,omitempty"`
+
+	// Plaintext allows http:// in JWKS and OIDC. Whoever controls the network then controls who your callers
+	// are. Default: false.
+	Plaintext bool `json:"plaintext,omitempty"`
+
+	// Algorithms are those that tokens may use. Default: what fits the key and is most common (HS256,
+	// RS256, EdDSA, ES256, ES384 or ES512 by the curve), or what a JSON Web Key says of itself. A key serves
+	// algorithms of its own kind only, whatever stands here.
+	Algorithms []string `json:"algorithms,omitempty"`
+
+	// Issuer is what the claim iss has to be. Default: anything.
+	Issuer string `json:"issuer,omitempty"`
+
+	// Audience lists what the claim aud may hold; one of them is enough. Default: anything.
+	Audience []string `json:"audience,omitempty"`
+
+	// Leeway is how far clocks may differ when exp and nbf are judged, like "30s"; at most an hour. Default: "0s".
+	Leeway string `json:"leeway,omitempty"`
+
+	// Verify false believes every token as it stands: no signature is checked, and no keys are given. Only for
+	// gateways where something before gray has verified the token. exp, nbf, issuer and audience are
+	// still judged. Default: true.
+	Verify *bool `json:"verify,omitempty"`
+}
+
+// Problem is something wrong in a Config.
+type Problem struct {
+	Path    string // the field, relative to the `jwt` object: "algorithms[1]"; "" for the object as a whole
+	Message string
+}
+
+// Text returns path and message in one line.
+func (p Problem) Text() string {
+	if p.Path == "" {
+		return "jwt: " + p.Message
+	}
+	return "jwt." + p.Path + ": " + p.Message
+}
+
+const maxLeeway = time.Hour
+
+// Check returns everything that is wrong in cfg. It does no I/O: whether files and servers are there is found
+// out by New and Start.
+func Check(cfg *Config) []Problem {
+	var problems []Problem
+	problems = append(problems, checkPlace(cfg)...)
+	problems = append(problems, checkKeys(cfg)...)
+	problems = append(problems, checkAlgorithms(cfg)...)
+	problems = append(problems, checkExpectations(cfg)...)
+	return problems
+}
+
+func problem(path, format string, args ...any) []Problem {
+	return []Problem{{Path: path, Message: fmt.Sprintf(format, args...)}}
+}
+
+func checkPlace(cfg *Config) []Problem {
+	given := named([]string{"header", "cookie", "query"}, []string{cfg.Header, cfg.Cookie, cfg.Query})
+	if len(given) > 1 {
+		return problem(given[1], "the token is in one place, but %s are given: keep one", strings.Join(given, " and "))
+	}
+	if i := badNameByte(cfg.Header); i >= 0 {
+		return problem("header", "%q at column %d cannot be in the name of a header", cfg.Header[i:i+1], i+1)
+	}
+	if i := badNameByte(cfg.Cookie); i >= 0 {
+		return problem("cookie", "%q at column %d cannot be in the name of a cookie", cfg.Cookie[i:i+1], i+1)
+	}
+	return nil
+}
+
+// badNameByte returns where a name leaves the token characters of RFC 9110, or -1.
+func badNameByte(name string) int {
+	for i := 0; i < len(name); i++ {
+		c := name[i]
+		if c <= ' ' || c >= 0x7f || strings.IndexByte("\"(),/:;<=>?@[\\]{}", c) >= 0 {
+			return i
+		}
+	}
+	return -1
+}
+
+func named(names, values []string) []string {
+	var given []string
+	for i, value := range values {
+		if value != "" {
+			given = append(given, names[i])
+		}
+	}
+	return given
+}
+
+func givenKeys(cfg *Config) []string {
+	return named([]string{"secret", "key", "jwks", "oidc"}, []string{cfg.Secret, cfg.Key, cfg.JWKS, cfg.OIDC})
+}
+
+func checkKeys(cfg *Config) []Problem {
+	given := givenKeys(cfg)
+	off := cfg.Verify != nil && !*cfg.Verify
+	switch {
+	case off && len(given) > 0:
+		return problem("verify", "false means that no signature is checked, but %s is given: remove one of the two", given[0])
+	case off:
+		return nil
+	case len(given) == 0:
+		return problem("", "no key: give secret, key, jwks or oidc (or verify: false, if something before gray has verified the token)")
+	case len(given) > 1:
+		return problem(given[1], "keys come from one place, but %s are given: keep one", strings.Join(given, " and "))
+	}
+	switch given[0] {
+	case "secret":
+		return checkSecret(cfg)
+	case "key":
+		return checkKey(cfg)
+	case "jwks":
+		return checkJWKS(cfg)
+	}
+	return checkOIDC(cfg)
+}
+
+func checkSecret(cfg *Config) []Problem {
+	if isFile(cfg.Secret) {
+		return checkFile("secret", cfg.Secret)
+	}
+	if _, err := secretsOf([]byte(cfg.Secret), cfg.Algorithms); err != nil {
+		return problem("secret", "%v", err)
+	}
+	return nil
+}
+
+func checkKey(cfg *Config) []Problem {
+	if isFile(cfg.Key) {
+		return checkFile("key", cfg.Key)
+	}
+	if !strings.Contains(cfg.Key, "-----BEGIN") {
+		return problem("key", "neither a PEM text (-----BEGIN PUBLIC KEY-----) nor file:///path")
+	}
+	if _, err := publicKeys([]byte(cfg.Key)); err != nil {
+		return problem("key", "%v", err)
+	}
+	return nil
+}
+
+func checkJWKS(cfg *Config) []Problem {
+	switch {
+	case isFile(cfg.JWKS):
+		return checkFile("jwks", cfg.JWKS)
+	case isInline(cfg.JWKS):
+		if _, err := webKeys([]byte(cfg.JWKS), true); err != nil {
+			return problem("jwks", "%v", err)
+		}
+		return nil
+	}
+	return checkURL("jwks", cfg.JWKS, cfg.Plaintext)
+}
+
+func checkOIDC(cfg *Config) []Problem {
+	if cfg.Issuer != "" && cfg.Issuer != cfg.OIDC {
+		return problem("issuer", "differs from oidc, which is the issuer: remove one of the two")
+	}
+	if u, err := url.Parse(cfg.OIDC); err == nil && (u.RawQuery != "" || u.User != nil) {
+		return problem("oidc", "an issuer is a URL without a query or a user")
+	}
+	return checkURL("oidc", cfg.OIDC, cfg.Plaintext)
+}
+
+func checkURL(path, text string, plaintext bool) []Problem {
+	u, err := url.Parse(text)
+	switch {
+	case err != nil:
+		return problem(path, "not a URL") // the parser's message repeats the text, which can hold a password
+	case u.Scheme == "http" && !plaintext:
+		return problem(path, "http:// lets the network choose the keys: use https://, or set plaintext: true")
+	case u.Scheme != "https" && u.Scheme != "http":
+		return problem(path, "not a URL that begins with https:// (files are written file:///path)")
+	case u.Hostname() == "":
+		return problem(path, "the URL names no host")
+	case u.Fragment != "":
+		return problem(path, "a URL to fetch has no fragment (#)")
+	}
+	return nil
+}
+
+func checkFile(path, text string) []Problem {
+	if _, err := filePath(text); err != nil {
+		return problem(path, "%v", err)
+	}
+	return nil
+}
+
+func isFile(text string) bool   { return strings.HasPrefix(text, "file:") }
+func isInline(text string) bool { return strings.HasPrefix(strings.TrimLeft(text, " \t\r\n"), "{") }
+
+func filePath(text string) (string, error) {
+	u, err := url.Parse(text)
+	if err != nil || (u.Host != "" && u.Host != "localhost") || !strings.HasPrefix(u.Path, "/") || u.Path == "/" {
+		return "", fmt.Errorf("a file is written with its absolute path: file:///path")
+	}
+	return u.Path, nil
+}
+
+func checkAlgorithms(cfg *Config) []Problem {
+	var problems []Problem
+	for i, name := range cfg.Algorithms {
+		if message := algorithmProblem(cfg, name); message != "" {
+			problems = append(problems, Problem{Path: fmt.Sprintf("algorithms[%d]", i), Message: message})
+		}
+	}
+	if len(cfg.Algorithms) > 0 && cfg.Verify != nil && !*cfg.Verify {
+		problems = append(problems, Problem{Path: "algorithms", Message: "say nothing while verify is false: remove one of the two"})
+	}
+	return problems
+}
+
+func algorithmProblem(cfg *Config, name string) string {
+	a := algorithms[name]
+	switch {
+	case strings.EqualFold(name, "none"):
+		return "\"none\" is a token without a signature, and is never accepted"
+	case a == nil:
+		return fmt.Sprintf("unknown algorithm %q (%s)", name, hint(name))
+	case cfg.Secret != "" && a.kind != kindSecret:
+		return fmt.Sprintf("%s needs a public key, but a secret is given", name)
+	case a.kind == kindSecret && (cfg.Key != "" || cfg.OIDC != ""):
+		return fmt.Sprintf("%s needs a secret, but public keys are given", name)
+	case a.kind == kindSecret && cfg.JWKS != "" && !isFile(cfg.JWKS) && !isInline(cfg.JWKS):
+		return fmt.Sprintf("%s needs a secret, and secrets are not taken from a URL", name)
+	}
+	return ""
+}
+
+func hint(name string) string {
+	if near := nearest(name); near != "" {
+		return fmt.Sprintf("did you mean %q?", near)
+	}
+	return "known are " + strings.Join(algorithmNames, ", ")
+}
+
+// nearest returns the algorithm that has the same characters, or all but one, whatever their case and order.
+func nearest(name string) string {
+	best, shared := "", 3
+	for _, known := range algorithmNames {
+		if n := common(strings.ToUpper(name), strings.ToUpper(known)); n > shared && len(name) <= len(known)+2 {
+			best, shared = known, n
+		}
+	}
+	return best
+}
+
+// common counts the characters that two words share.
+func common(a, b string) int {
+	n := 0
+	for i := 0; i < len(a); i++ {
+		if at := strings.IndexByte(b, a[i]); at >= 0 {
+			b = b[:at] + b[at+1:]
+			n++
+		}
+	}
+	return n
+}
+
+func checkExpectations(cfg *Config) []Problem {
+	var problems []Problem
+	for i, audience := range cfg.Audience {
+		if audience == "" {
+			problems = append(problems, problem(fmt.Sprintf("audience[%d]", i), "an audience is never empty")...)
+		}
+	}
+	if cfg.Leeway == "" {
+		return problems
+	}
+	leeway, err := time.ParseDuration(cfg.Leeway)
+	switch {
+	case err != nil:
+		problems = append(problems, problem("leeway", "%q is no duration like \"30s\"", cfg.Leeway)...)
+	case leeway < 0 || leeway > maxLeeway:
+		problems = append(problems, problem("leeway", "%s is not between 0s and 1h", cfg.Leeway)...)
+	}
+	return problems
+}

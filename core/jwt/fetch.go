@@ -1,0 +1,149 @@
+package jwt
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// How long a fetched set is good for: what its server says in Cache-Control, within these bounds.
+const (
+	fetchTimeout    = 5 * time.Second // for one document, body included
+	minFresh        = time.Minute
+	maxFresh        = time.Hour
+	usualFresh      = 10 * time.Minute
+	maxRedirects    = 3
+	discoveryPath   = "/.well-known/openid-configuration"
+	maxReplyHeaders = 64 << 10
+)
+
+// fetching returns how to load a key set from a URL of the configuration.
+func fetching(address string, plaintext bool) func(context.Context) (*keySet, time.Duration, error) {
+	return func(ctx context.Context) (*keySet, time.Duration, error) {
+		return fetchKeys(ctx, address, plaintext)
+	}
+}
+
+// discovering returns how to load the keys of an OpenID Connect issuer.
+func discovering(issuer string, plaintext bool) func(context.Context) (*keySet, time.Duration, error) {
+	return func(ctx context.Context) (*keySet, time.Duration, error) {
+		address, err := discover(ctx, issuer, plaintext)
+		if err != nil {
+			return nil, 0, err
+		}
+		return fetchKeys(ctx, address, plaintext)
+	}
+}
+
+func fetchKeys(ctx context.Context, address string, plaintext bool) (*keySet, time.Duration, error) {
+	text, header, err := fetch(ctx, address, plaintext)
+	if err != nil {
+		return nil, 0, err
+	}
+	set, err := webKeys(text, false)
+	if err != nil {
+		return nil, 0, fmt.Errorf("%s: %w", redacted(address), err)
+	}
+	return set, freshness(header), nil
+}
+
+// discover returns where an issuer has its keys, by OpenID Connect Discovery 1.0 section 4.
+func discover(ctx context.Context, issuer string, plaintext bool) (string, error) {
+	text, _, err := fetch(ctx, strings.TrimSuffix(issuer, "/")+discoveryPath, plaintext)
+	if err != nil {
+		return "", err
+	}
+	var document struct {
+		Issuer  string `json:"issuer"`
+		JWKSURI string `json:"jwks_uri"`
+	}
+	if err := json.Unmarshal(text, &document); err != nil {
+		return "", fmt.Errorf("discovery document of %s: %w", issuer, err)
+	}
+	if document.Issuer != issuer {
+		return "", fmt.Errorf("discovery document of %s is of another issuer, %q", issuer, document.Issuer)
+	}
+	if problems := checkURL("jwks_uri", document.JWKSURI, plaintext); len(problems) > 0 {
+		return "", fmt.Errorf("discovery document of %s: jwks_uri: %s", issuer, problems[0].Message)
+	}
+	return document.JWKSURI, nil
+}
+
+func fetch(ctx context.Context, address string, plaintext bool) ([]byte, http.Header, error) {
+	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return nil, nil, errors.New("not a URL")
+	}
+	request.Header.Set("Accept", "application/json")
+	request.Header.Set("User-Agent", "gray")
+	response, err := client(plaintext).Do(request)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return nil, nil, fmt.Errorf("%s: status %d", redacted(address), response.StatusCode)
+	}
+	text, err := readBounded(response.Body)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", redacted(address), err)
+	}
+	return text, response.Header, nil
+}
+
+// client returns a client that keeps nothing open: a fetch every few minutes needs no connection in between.
+func client(plaintext bool) *http.Client {
+	return &http.Client{
+		Transport: &http.Transport{
+			Proxy:                  http.ProxyFromEnvironment,
+			DisableKeepAlives:      true,
+			ForceAttemptHTTP2:      true,
+			MaxResponseHeaderBytes: maxReplyHeaders,
+		},
+		CheckRedirect: func(next *http.Request, via []*http.Request) error {
+			if len(via) > maxRedirects {
+				return fmt.Errorf("more than %d redirects", maxRedirects)
+			}
+			if next.URL.Scheme != "https" && !plaintext {
+				return errors.New("redirected away from https")
+			}
+			return nil
+		},
+	}
+}
+
+func redacted(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return "the URL"
+	}
+	return u.Redacted()
+}
+
+func freshness(header http.Header) time.Duration {
+	for _, directive := range strings.Split(header.Get("Cache-Control"), ",") {
+		seconds, found := strings.CutPrefix(strings.ToLower(strings.TrimSpace(directive)), "max-age=")
+		if !found {
+			continue
+		}
+		n, err := strconv.Atoi(seconds)
+		switch {
+		case err != nil:
+			return usualFresh
+		case n < int(minFresh/time.Second):
+			return minFresh
+		case n > int(maxFresh/time.Second):
+			return maxFresh
+		}
+		return time.Duration(n) * time.Second
+	}
+	return usualFresh
+}

@@ -1,0 +1,139 @@
+package jwt
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+)
+
+const (
+	maxDocument = 256 << 10        // bytes of a key file, a key set or a discovery document
+	lookEvery   = 10 * time.Second // how often files are read again
+)
+
+// setKeys gives v the keys of its configuration, or the source that will have them.
+func setKeys(v *Verifier, cfg *Config) error {
+	switch {
+	case v.unverified:
+		return nil
+	case isFile(cfg.Secret):
+		return setFile(v, "secret", cfg.Secret, secretReader(cfg.Algorithms))
+	case isFile(cfg.Key):
+		return setFile(v, "key", cfg.Key, publicKeys)
+	case isFile(cfg.JWKS):
+		return setFile(v, "jwks", cfg.JWKS, privateWebKeys)
+	case cfg.OIDC != "":
+		v.source = sourceFor("oidc "+cfg.OIDC+plaintextMark(cfg), discovering(cfg.OIDC, cfg.Plaintext))
+		return nil
+	case cfg.JWKS != "" && !isInline(cfg.JWKS):
+		v.source = sourceFor("jwks "+cfg.JWKS+plaintextMark(cfg), fetching(cfg.JWKS, cfg.Plaintext))
+		return nil
+	}
+	var err error
+	v.fixed, err = inlineKeys(cfg)
+	return err
+}
+
+// plaintextMark keeps verifiers apart that may and may not be led to http:// by a redirect.
+func plaintextMark(cfg *Config) string {
+	if cfg.Plaintext {
+		return " plaintext"
+	}
+	return ""
+}
+
+func inlineKeys(cfg *Config) (*keySet, error) {
+	switch {
+	case cfg.Secret != "":
+		return secretsOf([]byte(cfg.Secret), cfg.Algorithms)
+	case cfg.Key != "":
+		return publicKeys([]byte(cfg.Key))
+	}
+	return privateWebKeys([]byte(cfg.JWKS))
+}
+
+func privateWebKeys(text []byte) (*keySet, error) { return webKeys(text, true) }
+
+// secretReader reads a secret's file; editors and echo end it with a line break that is not meant.
+func secretReader(names []string) func([]byte) (*keySet, error) {
+	return func(text []byte) (*keySet, error) {
+		return secretsOf([]byte(strings.TrimRight(string(text), "\r\n")), names)
+	}
+}
+
+func secretsOf(secret []byte, names []string) (*keySet, error) {
+	for _, name := range names {
+		if a := algorithms[name]; a != nil && a.kind == kindSecret && len(secret) < a.size {
+			return nil, fmt.Errorf("%s needs at least %d bytes, these are %d", name, a.size, len(secret))
+		}
+	}
+	k, err := secretKey(secret)
+	if err != nil {
+		return nil, err
+	}
+	return &keySet{keys: []*key{k}}, nil
+}
+
+// setFile reads a file once, so that a configuration with an unusable file is refused, and leaves it to its
+// source to look whether it changes.
+func setFile(v *Verifier, field, text string, parse func([]byte) (*keySet, error)) error {
+	path, err := filePath(text)
+	if err != nil {
+		return err
+	}
+	set, err := readKeys(path, parse)
+	if err != nil {
+		return fmt.Errorf("jwt.%s: %w", field, err)
+	}
+	load := func(context.Context) (*keySet, time.Duration, error) {
+		set, err := readKeys(path, parse)
+		return set, lookEvery, err
+	}
+	v.source = sourceFor(fileName(field, path, v), load)
+	install(v.source, set)
+	return nil
+}
+
+// fileName tells sources apart. What a secret's file must hold depends on the algorithms.
+func fileName(field, path string, v *Verifier) string {
+	name := field + " " + path
+	if field == "secret" {
+		for _, a := range algorithmNames {
+			if v.algorithms[a] {
+				name += " " + a
+			}
+		}
+	}
+	return name
+}
+
+func readKeys(path string, parse func([]byte) (*keySet, error)) (*keySet, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	text, err := readBounded(file)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	set, err := parse(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return set, nil
+}
+
+func readBounded(r io.Reader) ([]byte, error) {
+	text, err := io.ReadAll(io.LimitReader(r, maxDocument+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(text) > maxDocument {
+		return nil, fmt.Errorf("longer than %d bytes", maxDocument)
+	}
+	return text, nil
+}

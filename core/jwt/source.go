@@ -1,0 +1,246 @@
+package jwt
+
+import (
+	"context"
+	"fmt"
+	"math/rand"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	minGap     = time.Second // between two fetches that unknown kids ask for
+	maxGap     = time.Minute // the same while they turn out to be unknown for good
+	maxBackoff = time.Minute // between two fetches that fail
+	maxSources = 64          // that are kept though nothing uses them
+)
+
+// A source is where keys come from if not from the configuration itself. All verifiers with the same one share
+// it, and it outlives them: a host that reloads lets go of everything before it starts anew, and the keys
+// known so far must be there for the new handlers although the server may be down just then.
+type source struct {
+	name  string
+	load  func(context.Context) (*keySet, time.Duration, error) // the keys, and how long they are good for
+	keys  atomic.Value                                          // *keySet, once known
+	ready chan struct{}                                         // closed once keys are known
+	asked chan struct{}                                         // holds the wish for a refresh
+
+	mu     sync.Mutex
+	users  map[*Verifier]bool
+	cancel context.CancelFunc
+	done   chan struct{}
+	failed bool
+}
+
+// sources holds every source in use, and some that were. It is a package variable so that it survives the
+// reloads of an interpreted plugin.
+var (
+	sourcesMu sync.Mutex
+	sources   = map[string]*source{}
+)
+
+// sourceFor returns the source of that name, making it if it is not known.
+func sourceFor(name string, load func(context.Context) (*keySet, time.Duration, error)) *source {
+	sourcesMu.Lock()
+	defer sourcesMu.Unlock()
+	if s := sources[name]; s != nil {
+		return s
+	}
+	for old, s := range sources {
+		if len(sources) < maxSources {
+			break
+		}
+		if isIdle(s) {
+			delete(sources, old)
+		}
+	}
+	s := &source{
+		name:  name,
+		load:  load,
+		ready: make(chan struct{}),
+		asked: make(chan struct{}, 1),
+		users: map[*Verifier]bool{},
+	}
+	sources[name] = s
+	return s
+}
+
+func isIdle(s *source) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.users) == 0
+}
+
+// keysOf returns the keys known now, nil if none are.
+func keysOf(v *Verifier) *keySet {
+	if v.source == nil {
+		return v.fixed
+	}
+	set, _ := v.source.keys.Load().(*keySet)
+	return set
+}
+
+// attach makes v a user of s. The first one starts the background work.
+func attach(s *source, v *Verifier) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.users[v] = true
+	if len(s.users) > 1 {
+		return
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	s.cancel = cancel
+	s.done = done
+	go keepFresh(ctx, s, done)
+}
+
+// release lets v go. After the last one, it waits until the background work has ended.
+func release(s *source, v *Verifier) {
+	s.mu.Lock()
+	delete(s.users, v)
+	last := len(s.users) == 0
+	cancel, done := s.cancel, s.done
+	s.mu.Unlock()
+	if last {
+		cancel()
+		<-done
+	}
+}
+
+// ask wishes for a refresh, as a token names a key that is not known. It never blocks.
+func ask(s *source) {
+	select {
+	case s.asked <- struct{}{}:
+	default:
+	}
+}
+
+// keepFresh refreshes the keys when they are due and when tokens name unknown ones, one fetch at a time.
+// Wishes are granted after a gap that doubles as long as they bring nothing new, so that invented kids do
+// not become a load on the issuer.
+func keepFresh(ctx context.Context, s *source, done chan struct{}) {
+	defer close(done)
+	backoff, gap := minGap, minGap
+	wished := false
+	for {
+		changed, due, err := refresh(ctx, s)
+		if ctx.Err() != nil {
+			return
+		}
+		tell(s, err)
+		switch {
+		case err != nil:
+			due, gap = jittered(backoff), backoff
+			backoff = doubled(backoff, maxBackoff)
+		case wished && !changed:
+			gap, backoff = doubled(gap, maxGap), minGap
+		default:
+			gap, backoff = minGap, minGap
+		}
+		if wished = wait(ctx, s, due, gap); ctx.Err() != nil {
+			return
+		}
+	}
+}
+
+// wait returns when keys are due, or true when a refresh is wished for and gap has passed.
+func wait(ctx context.Context, s *source, due, gap time.Duration) bool {
+	start := time.Now()
+	timer := time.NewTimer(due)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return false
+	case <-s.asked:
+	}
+	pause := time.NewTimer(gap - time.Since(start))
+	defer pause.Stop()
+	select {
+	case <-ctx.Done():
+	case <-pause.C:
+	}
+	return true
+}
+
+// refresh loads the keys once. A failure leaves the last good ones in force.
+func refresh(ctx context.Context, s *source) (changed bool, due time.Duration, err error) {
+	defer func() {
+		if r := recover(); r != nil { // in some hosts a panic here would end the gateway
+			err = fmt.Errorf("panic while keys were loaded: %v", r)
+		}
+	}()
+	var set *keySet
+	set, due, err = s.load(ctx)
+	if err != nil {
+		return false, due, err
+	}
+	return install(s, set), due, nil
+}
+
+// install puts a set in force and tells whether it differs from the last. Keys that stay are kept as they
+// are, so that tokens verified by them stay remembered.
+func install(s *source, set *keySet) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	old, _ := s.keys.Load().(*keySet)
+	if old != nil && !adopt(old, set) {
+		return false
+	}
+	s.keys.Store(set)
+	if old == nil {
+		close(s.ready)
+		return true
+	}
+	for v := range s.users {
+		forgetKeys(v)
+	}
+	return true
+}
+
+// adopt puts the keys of old into set where they are equal, and tells whether the sets differ.
+func adopt(old, set *keySet) bool {
+	known := make(map[string]*key, len(old.keys))
+	for _, k := range old.keys {
+		known[k.print] = k
+	}
+	changed := len(old.keys) != len(set.keys)
+	for i, k := range set.keys {
+		if same := known[k.print]; same != nil {
+			set.keys[i] = same
+		} else {
+			changed = true
+		}
+	}
+	return changed
+}
+
+// tell reports a failure, and the first success after it.
+func tell(s *source, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err == nil && !s.failed {
+		return
+	}
+	s.failed = err != nil
+	for v := range s.users {
+		if v.report != nil {
+			v.report(err)
+		}
+	}
+}
+
+func doubled(d, most time.Duration) time.Duration {
+	if 2*d > most {
+		return most
+	}
+	return 2 * d
+}
+
+// jittered spreads the retries of many gateways.
+func jittered(d time.Duration) time.Duration {
+	return d + time.Duration(rand.Int63n(int64(d)/4+1))
+}
