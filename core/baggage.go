@@ -1,0 +1,90 @@
+package core
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// W3C Baggage asks for at least 64 members and 8,192 bytes to be passed on (section 3.3); more is neither read nor passed on.
+const (
+	maxMembers = 64
+	maxBaggage = 8192
+)
+
+// baggageKey is the member that carries the decision.
+const baggageKey = "gray"
+
+// nextMember is the next list member over all Baggage header lines, byte for byte, within the bounds; empty ones are skipped.
+func nextMember(lines []string, at *cursor) (member string, ok bool) {
+	for at.line < len(lines) {
+		line := lines[at.line]
+		if at.at > len(line) {
+			at.line++
+			at.at = 0
+			continue
+		}
+		member = line[at.at:]
+		if end := strings.IndexByte(member, ','); end >= 0 {
+			member = member[:end]
+		}
+		at.at += len(member) + 1
+		at.size += len(member) + 1
+		if at.size > maxBaggage+1 {
+			return "", false
+		}
+		if strings.Trim(member, " \t") == "" {
+			continue
+		}
+		at.members++
+		return member, at.members <= maxMembers
+	}
+	return "", false
+}
+
+// memberKey is the key of a list member and what follows its "="; a member without one has no key.
+func memberKey(member string) (key, rest string) {
+	key, rest, ok := strings.Cut(member, "=")
+	if !ok {
+		return "", ""
+	}
+	return strings.Trim(key, " \t"), rest
+}
+
+// nextBaggage is the next value of a baggage member: percent-decoded, without its properties. A value with a bad escape is none.
+func nextBaggage(lines []string, name string, at *cursor) (string, bool) {
+	for {
+		member, ok := nextMember(lines, at)
+		if !ok {
+			return "", false
+		}
+		key, value := memberKey(member)
+		if key != name {
+			continue
+		}
+		value, _, _ = strings.Cut(value, ";")
+		if value, err := url.PathUnescape(strings.Trim(value, " \t")); err == nil {
+			return value, true
+		}
+	}
+}
+
+// addBaggage puts the decision's member behind the request's own, which are kept byte for byte but for any that claims to be ours.
+func addBaggage(h http.Header, own string) {
+	lines := h["Baggage"]
+	var kept []string
+	var at cursor
+	room := maxBaggage - len(own)
+	for {
+		member, ok := nextMember(lines, &at)
+		if !ok || len(kept) == maxMembers-1 || len(member)+1 > room {
+			break
+		}
+		if key, _ := memberKey(member); key == baggageKey {
+			continue
+		}
+		kept = append(kept, member)
+		room -= len(member) + 1
+	}
+	h["Baggage"] = []string{strings.Join(append(kept, own), ",")}
+}

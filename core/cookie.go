@@ -1,0 +1,54 @@
+package core
+
+import "strings"
+
+// nextCookie is the value of the first cookie of that name at or after byte `at` of a Cookie header line, and the byte to go on
+// from; next is -1 when there is none.
+//
+// A line is what browsers send (RFC 6265, section 5.4): pairs between semicolons, the name before the first "=". Spaces and tabs
+// around both do not count, nor does one pair of double quotes around the value; nothing is decoded, and any other byte is allowed.
+func nextCookie(line, name string, at int) (value string, next int) {
+	if len(line) > maxLine {
+		return "", -1
+	}
+	// Searching for the name beats splitting the line, most of all where this is interpreted.
+	for {
+		i := strings.Index(line[at:], name)
+		if i < 0 {
+			return "", -1
+		}
+		i += at
+		at = i + len(name)
+		for at < len(line) && isSpace(line[at]) {
+			at++
+		}
+		if at < len(line) && line[at] == '=' && startsPair(line, i) {
+			value = line[at+1:]
+			if end := strings.IndexByte(value, ';'); end >= 0 {
+				value = value[:end]
+			}
+			return cookieText(value), at + 1 + len(value)
+		}
+	}
+}
+
+// startsPair reports whether nothing but space stands between byte i and the semicolon before it.
+func startsPair(line string, i int) bool {
+	for i > 0 && isSpace(line[i-1]) {
+		i--
+	}
+	return i == 0 || line[i-1] == ';'
+}
+
+func cookieText(value string) string {
+	for value != "" && isSpace(value[0]) {
+		value = value[1:]
+	}
+	for value != "" && isSpace(value[len(value)-1]) {
+		value = value[:len(value)-1]
+	}
+	if len(value) > 1 && value[0] == '"' && value[len(value)-1] == '"' {
+		value = value[1 : len(value)-1]
+	}
+	return value
+}

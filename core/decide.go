@@ -1,0 +1,95 @@
+package core
+
+import (
+	"net/http"
+
+	"github.com/grayrelease/gray/core/jwt"
+)
+
+// Caller is one request as the engine sees it, made by a host for each request.
+type Caller struct {
+	// Request is the request. Deciding reads it and changes nothing.
+	Request *http.Request
+	// Client is the client's address as the host resolved it, without a port. The engine itself never reads X-Forwarded-For.
+	// Default: the host of Request.RemoteAddr.
+	Client string
+
+	random string // the identity of a caller without one
+	isNew  bool   // random is to be remembered in a cookie
+
+	claims   map[string]any
+	verdict  jwt.Reason
+	verified bool // claims and verdict are known
+}
+
+// Decision is what a policy says about a request. It is shared by all requests that it applies to.
+type Decision struct {
+	// Version that serves the request.
+	Version string
+	// Rule that decided; empty when none did, and Version is the stable one.
+	Rule string
+
+	header  []string // values ready to be set
+	baggage []string
+}
+
+// Decide says which version serves the caller. It always has an answer: what a request sends can at worst not match.
+//
+// It is a function, not a method, because a method call is by far the dearest thing in the interpreter that runs it in Traefik.
+func Decide(e *Engine, c *Caller) *Decision {
+	s := e.start
+	for s.decision == nil {
+		if s.kind == stepHeader {
+			s = headerExit(s, c.Request.Header[s.key])
+		} else if s.kind == stepBucket && inBucket(e, c, s.bucket) || s.kind == stepCondition && holds(e, c, s.cond) {
+			s = s.yes
+		} else {
+			s = s.no
+		}
+	}
+	return s.decision
+}
+
+func headerExit(s *step, values []string) *step {
+	if len(values) > 1 {
+		return s.many
+	}
+	if len(values) == 1 {
+		if exit := s.exits[values[0]]; exit != nil {
+			return exit
+		}
+	}
+	return s.no
+}
+
+// holds reports whether any of the source's values satisfies the condition, before `not`.
+func holds(e *Engine, c *Caller, cond *condition) bool {
+	var at cursor
+	for {
+		v, ok := nextValue(e, c, &cond.source, &at)
+		if !ok {
+			return false
+		}
+		if cond.holdsFor(v) {
+			return true
+		}
+	}
+}
+
+// inBucket reports whether the caller is in, after whatever the policy says about callers without identity.
+func inBucket(e *Engine, c *Caller, b *bucket) bool {
+	id := identity(e, c)
+	if id == "" {
+		id = anonymousID(e, c)
+	}
+	return id != "" && takes(b, id)
+}
+
+// claims verifies the caller's token, once.
+func claims(e *Engine, c *Caller) map[string]any {
+	if !c.verified {
+		c.claims, c.verdict = jwt.Claims(e.verifier, c.Request)
+		c.verified = true
+	}
+	return c.claims
+}

@@ -1,0 +1,310 @@
+package core
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"reflect"
+	"strconv"
+	"strings"
+)
+
+// ParsePolicy reads a policy document from JSON. It is strict: unknown and repeated fields and wrong types are refused, all at
+// once. What the document means is checked by New.
+//
+// The error is a Problems.
+func ParsePolicy(document []byte) (*Policy, error) {
+	p := &Policy{}
+	if problems := decodeStrict(document, p); len(problems) > 0 {
+		return nil, problems
+	}
+	return p, nil
+}
+
+// decoder fills a value from JSON tokens and notes what does not fit, where encoding/json would ignore it or stop at the first.
+type decoder struct {
+	tokens   *json.Decoder
+	problems Problems
+}
+
+// decodeStrict fills what `into` points to.
+func decodeStrict(document []byte, into any) Problems {
+	d := &decoder{tokens: json.NewDecoder(bytes.NewReader(document))}
+	d.tokens.UseNumber()
+	err := d.value("", reflect.ValueOf(into).Elem())
+	if err == nil {
+		if _, err = d.tokens.Token(); err == io.EOF {
+			return d.problems
+		}
+		if err == nil {
+			err = fmt.Errorf("something follows the document")
+		}
+	}
+	if err == io.EOF || err == io.ErrUnexpectedEOF {
+		err = fmt.Errorf("the document ends too early")
+	}
+	line, column := lineColumn(document, d.tokens.InputOffset())
+	d.note("", fmt.Sprintf("no JSON at line %d, column %d: %s", line, column, strings.TrimPrefix(err.Error(), "json: ")))
+	return d.problems
+}
+
+// lineColumn turns a byte offset into line and column, both from 1.
+func lineColumn(document []byte, offset int64) (line, column int) {
+	before := document
+	if offset < int64(len(document)) {
+		before = document[:offset]
+	}
+	return bytes.Count(before, []byte("\n")) + 1, len(before) - bytes.LastIndexByte(before, '\n')
+}
+
+func (d *decoder) note(path, message string) {
+	d.problems = append(d.problems, Problem{Path: path, Message: message})
+}
+
+// value reads the next JSON value into v. Its error ends the reading; what merely does not fit is noted.
+func (d *decoder) value(path string, v reflect.Value) error {
+	token, err := d.tokens.Token()
+	if err != nil {
+		return err
+	}
+	return d.fill(path, v, token)
+}
+
+func (d *decoder) fill(path string, v reflect.Value, token json.Token) error {
+	if v.Kind() == reflect.Ptr {
+		if token == nil {
+			return nil
+		}
+		v.Set(reflect.New(v.Type().Elem()))
+		return d.fill(path, v.Elem(), token)
+	}
+	delim, nested := token.(json.Delim)
+	switch {
+	case v.Kind() == reflect.Struct && nested && delim == '{':
+		return d.object(path, v)
+	case v.Kind() == reflect.Map && nested && delim == '{':
+		return d.table(path, v)
+	case v.Kind() == reflect.Slice && nested && delim == '[':
+		return d.array(path, v)
+	case nested:
+		d.note(path, "must be "+wanted(v.Kind())+", is "+found(token))
+		return d.skip()
+	}
+	d.scalar(path, v, token)
+	return nil
+}
+
+func (d *decoder) scalar(path string, v reflect.Value, token json.Token) {
+	switch t := token.(type) {
+	case nil:
+		return // null is absent, as everywhere in Go's JSON
+	case string:
+		if v.Kind() == reflect.String {
+			v.SetString(t)
+			return
+		}
+	case bool:
+		if v.Kind() == reflect.Bool {
+			v.SetBool(t)
+			return
+		}
+	case json.Number:
+		if d.number(v, t.String()) {
+			return
+		}
+	}
+	d.note(path, "must be "+wanted(v.Kind())+", is "+found(token))
+}
+
+func (d *decoder) number(v reflect.Value, text string) bool {
+	switch v.Kind() {
+	case reflect.Float64:
+		f, err := strconv.ParseFloat(text, 64)
+		if err == nil {
+			v.SetFloat(f)
+		}
+		return err == nil
+	case reflect.Int, reflect.Int64:
+		i, err := strconv.ParseInt(text, 10, 64)
+		if err == nil {
+			v.SetInt(i)
+		}
+		return err == nil
+	}
+	return false
+}
+
+// object reads the fields of a struct, which its json tags name.
+func (d *decoder) object(path string, v reflect.Value) error {
+	names := fieldNames(v.Type())
+	seen := map[string]bool{}
+	for d.tokens.More() {
+		key, err := d.key(path, seen)
+		if err != nil {
+			return err
+		}
+		at := join(path, key)
+		i := indexOf(names, key)
+		if i < 0 {
+			d.note(at, "unknown field"+didYouMean(key, names))
+			if err := d.skipValue(); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := d.value(at, v.Field(i)); err != nil {
+			return err
+		}
+	}
+	_, err := d.tokens.Token()
+	return err
+}
+
+// table reads the entries of a map with string keys.
+func (d *decoder) table(path string, v reflect.Value) error {
+	v.Set(reflect.MakeMap(v.Type()))
+	seen := map[string]bool{}
+	for d.tokens.More() {
+		key, err := d.key(path, seen)
+		if err != nil {
+			return err
+		}
+		element := reflect.New(v.Type().Elem()).Elem()
+		if err := d.value(join(path, key), element); err != nil {
+			return err
+		}
+		v.SetMapIndex(reflect.ValueOf(key), element)
+	}
+	_, err := d.tokens.Token()
+	return err
+}
+
+func (d *decoder) array(path string, v reflect.Value) error {
+	if v.Type().Elem().Kind() == reflect.String {
+		return d.strings(path, v)
+	}
+	for i := 0; d.tokens.More(); i++ {
+		v.Set(reflect.Append(v, reflect.Zero(v.Type().Elem())))
+		if err := d.value(index(path, i), v.Index(i)); err != nil {
+			return err
+		}
+	}
+	_, err := d.tokens.Token()
+	return err
+}
+
+// strings reads an array of strings: lists may have a million of them.
+func (d *decoder) strings(path string, v reflect.Value) error {
+	values := []string{}
+	for d.tokens.More() {
+		token, err := d.tokens.Token()
+		if err != nil {
+			return err
+		}
+		s, ok := token.(string)
+		if !ok {
+			d.note(index(path, len(values)), "must be "+wanted(reflect.String)+", is "+found(token))
+			if _, nested := token.(json.Delim); nested {
+				if err := d.skip(); err != nil {
+					return err
+				}
+			}
+		}
+		values = append(values, s)
+	}
+	v.Set(reflect.ValueOf(values))
+	_, err := d.tokens.Token()
+	return err
+}
+
+// key reads an object's next key; a repeated one is noted, since which of the two was meant cannot be known.
+func (d *decoder) key(path string, seen map[string]bool) (string, error) {
+	token, err := d.tokens.Token()
+	if err != nil {
+		return "", err
+	}
+	key, _ := token.(string)
+	if seen[key] {
+		d.note(join(path, key), "is there twice")
+	}
+	seen[key] = true
+	return key, nil
+}
+
+func (d *decoder) skipValue() error {
+	var ignored json.RawMessage
+	return d.tokens.Decode(&ignored)
+}
+
+// skip reads to the end of the object or array that has just begun.
+func (d *decoder) skip() error {
+	for depth := 1; depth > 0; {
+		token, err := d.tokens.Token()
+		if err != nil {
+			return err
+		}
+		switch token {
+		case json.Delim('{'), json.Delim('['):
+			depth++
+		case json.Delim('}'), json.Delim(']'):
+			depth--
+		}
+	}
+	return nil
+}
+
+func fieldNames(t reflect.Type) []string {
+	names := make([]string, 0, t.NumField())
+	for i := 0; i < t.NumField(); i++ {
+		name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
+		names = append(names, name)
+	}
+	return names
+}
+
+// join is the path of a field; a key that would be misread in a path is quoted.
+func join(path, key string) string {
+	if strings.ContainsAny(key, ".[] \"\n\r\t") || key == "" || len(key) > 60 {
+		return path + "[" + quote(key) + "]"
+	}
+	if path == "" {
+		return key
+	}
+	return path + "." + key
+}
+
+func index(path string, i int) string {
+	return path + "[" + strconv.Itoa(i) + "]"
+}
+
+func wanted(k reflect.Kind) string {
+	switch k {
+	case reflect.Struct, reflect.Map:
+		return "an object"
+	case reflect.Slice:
+		return "an array"
+	case reflect.String:
+		return "a string"
+	case reflect.Bool:
+		return "true or false"
+	default:
+		return "a number"
+	}
+}
+
+func found(token json.Token) string {
+	switch t := token.(type) {
+	case json.Delim:
+		if t == '{' {
+			return "an object"
+		}
+		return "an array"
+	case string:
+		return "the string " + quote(t)
+	case nil:
+		return "null"
+	default:
+		return fmt.Sprint(t)
+	}
+}

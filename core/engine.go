@@ -1,0 +1,388 @@
+package core
+
+import (
+	"context"
+	"math"
+	"net/http"
+	"sort"
+	"strconv"
+	"time"
+	"unicode/utf8"
+
+	"github.com/grayrelease/gray/core/jwt"
+)
+
+// Engine is a policy made ready to decide. It is immutable and safe for any number of requests at once; another policy is
+// another Engine.
+type Engine struct {
+	service  string
+	enabled  bool
+	versions map[string]Version
+	rules    []*rule
+
+	start  *step     // of the compiled rules
+	stable *Decision // what nobody's rule gives
+
+	identity       []*source
+	anonymous      string
+	cookieName     string
+	cookieLifetime time.Duration
+	header         string
+	trust          *networks
+	verifier       *jwt.Verifier // nil where no claim is used
+}
+
+// rule is a Rule with its lines read.
+type rule struct {
+	name       string
+	conditions []*condition
+	percent    float64
+	bucket     *bucket // nil at 0 and 100 percent, where nobody's bucket matters
+	decision   *Decision
+}
+
+// list is a named list: as a set for all conditions that share it, and in order for those that compare addresses.
+type list struct {
+	values []string
+	set    map[string]bool
+}
+
+// New checks a policy and makes it ready. It does no network I/O; keys that a URL names are fetched once Start is called.
+//
+// The error is a Problems: everything that is wrong with the policy.
+func New(p *Policy) (*Engine, error) {
+	b := &builder{policy: p, engine: &Engine{}}
+	b.basics()
+	b.caller()
+	b.token()
+	b.rules()
+	if len(b.problems) > 0 {
+		return nil, b.problems
+	}
+	e := b.engine
+	e.start = compile(e)
+	return e, nil
+}
+
+// Load reads a policy document and makes it ready: ParsePolicy and New in one, with the problems of both.
+func Load(document []byte) (*Engine, error) {
+	p := &Policy{}
+	problems := decodeStrict(document, p)
+	e, err := New(p)
+	if len(problems) == 0 {
+		return e, err
+	}
+	if more, ok := err.(Problems); ok {
+		problems = addUnseen(problems, more)
+	}
+	return nil, problems
+}
+
+// addUnseen leaves out what is only the consequence of a problem at the same place: a field of the wrong type is not missing too.
+func addUnseen(problems, more Problems) Problems {
+	seen := map[string]bool{}
+	for _, p := range problems {
+		seen[p.Path] = true
+	}
+	if seen[""] {
+		return problems // what was not read cannot be judged
+	}
+	for _, p := range more {
+		if !seen[p.Path] {
+			problems = append(problems, p)
+		}
+	}
+	return problems
+}
+
+// Service is the policy's service.
+func (e *Engine) Service() string { return e.service }
+
+// Enabled is false while the policy's kill switch holds everybody on the stable version.
+func (e *Engine) Enabled() bool { return e.enabled }
+
+// Stable is the name of the stable version.
+func (e *Engine) Stable() string { return e.stable.Version }
+
+// Versions are the policy's versions by name. The caller must not change them.
+func (e *Engine) Versions() map[string]Version { return e.versions }
+
+// Header is the canonical name of the request header that carries the decision.
+func (e *Engine) Header() string { return e.header }
+
+// RuleNames are the names of the rules in order.
+func (e *Engine) RuleNames() []string {
+	names := make([]string, 0, len(e.rules))
+	for _, r := range e.rules {
+		names = append(names, r.name)
+	}
+	return names
+}
+
+// Start keeps the keys of the policy's `jwt` fresh in the background until ctx is done or Close is called.
+func (e *Engine) Start(ctx context.Context) {
+	if e.verifier != nil {
+		e.verifier.Start(ctx)
+	}
+}
+
+// Close ends what Start began. The engine still decides afterwards, with the keys it has.
+func (e *Engine) Close() {
+	if e.verifier != nil {
+		e.verifier.Close()
+	}
+}
+
+// builder turns a Policy into an Engine and collects what is wrong on the way.
+type builder struct {
+	policy   *Policy
+	engine   *Engine
+	problems Problems
+}
+
+func (b *builder) note(path, message string) {
+	b.problems = append(b.problems, Problem{Path: path, Message: message})
+}
+
+// basics checks the service, its versions and what carries the decision.
+func (b *builder) basics() {
+	p, e := b.policy, b.engine
+	e.service = p.Service
+	e.enabled = p.Enabled == nil || *p.Enabled
+	e.versions = p.Versions
+	if p.Service == "" {
+		b.note("service", "missing: the service's name is part of every bucket's salt")
+	} else if !printable(p.Service) {
+		b.note("service", "has control characters or is no UTF-8")
+	}
+	if len(p.Versions) == 0 {
+		b.note("versions", "missing: name the service's versions")
+	}
+	for _, name := range sortedVersions(p.Versions) {
+		if !isVersionName(name) {
+			b.note(join("versions", name), "a version's name has 1 to 63 characters of A-Z a-z 0-9 . _ -")
+		}
+	}
+	b.version("stable", p.Stable)
+	e.header = p.Header
+	if e.header == "" {
+		e.header = defaultHeader
+	}
+	if !isToken(e.header) {
+		b.note("header", quote(e.header)+" is no header name")
+	}
+	e.header = http.CanonicalHeaderKey(e.header)
+	if e.header == "Baggage" || e.header == "Host" || e.header == "Cookie" {
+		b.note("header", e.header+" has a meaning of its own; choose another name")
+	}
+	e.stable = b.decision(p.Stable, "")
+}
+
+// version checks that a version is one of the policy's.
+func (b *builder) version(path, name string) {
+	if name == "" {
+		b.note(path, "missing: which version?")
+		return
+	}
+	if _, ok := b.policy.Versions[name]; !ok && len(b.policy.Versions) > 0 {
+		names := sortedVersions(b.policy.Versions)
+		b.note(path, "version "+quote(name)+" is not in versions"+didYouMean(name, names))
+	}
+}
+
+func (b *builder) decision(version, rule string) *Decision {
+	return &Decision{Version: version, Rule: rule, header: []string{version}, baggage: []string{baggageKey + "=" + version}}
+}
+
+// caller checks who counts as the caller, and which peers are believed.
+func (b *builder) caller() {
+	p, e := b.policy, b.engine
+	chain := p.Identity
+	if len(chain) == 0 {
+		chain = []string{"ip"}
+	}
+	for i, line := range chain {
+		path := index("identity", i)
+		s, end, err := parseSource(line, 0)
+		if err == nil {
+			if w, _, more := nextWord(line, end); more != nil || w.text != "" || w.quoted {
+				err = &lineError{w.at, "nothing may follow an identity's source"}
+			} else if s.kind == fromIdentity {
+				err = &lineError{0, "an identity cannot be its own source"}
+			} else if s.kind == fromPath || s.kind == fromHost || s.kind == fromMethod || s.kind == fromAuthority {
+				err = &lineError{0, s.text + " says nothing about who the caller is (use claim, cookie, header, query, baggage or ip)"}
+			}
+		}
+		if err != nil {
+			b.problems = append(b.problems, err.problem(path, line))
+			continue
+		}
+		b.vouch(&s, path)
+		e.identity = append(e.identity, &s)
+	}
+	b.anonymous()
+	for i, text := range p.Trust {
+		if e.trust == nil {
+			e.trust = newNetworks()
+		}
+		if !e.trust.add(text) {
+			b.note(index("trust", i), quote(text)+" is no address and no prefix (as in 10.1.2.3, 10.0.0.0/8, 2001:db8::/32)")
+		}
+	}
+}
+
+func (b *builder) anonymous() {
+	p, e := b.policy, b.engine
+	e.anonymous = p.Anonymous
+	if e.anonymous == "" {
+		e.anonymous = anonymousStable
+	}
+	if words := []string{anonymousStable, anonymousRandom, anonymousCookie}; indexOf(words, e.anonymous) < 0 {
+		b.note("anonymous", "unknown word "+quote(e.anonymous)+" (one of stable, random, cookie)"+didYouMean(e.anonymous, words))
+	}
+	e.cookieName = p.Cookie.Name
+	if e.cookieName == "" {
+		e.cookieName = defaultCookie
+	}
+	if !isToken(e.cookieName) {
+		b.note("cookie.name", quote(e.cookieName)+" is no cookie name")
+	}
+	lifetime := p.Cookie.Lifetime
+	if lifetime == "" {
+		lifetime = defaultLifetime
+	}
+	d, err := time.ParseDuration(lifetime)
+	if err != nil || d < time.Second {
+		b.note("cookie.lifetime", quote(lifetime)+" is no duration of a second or more (as in 720h or 30m)")
+	}
+	e.cookieLifetime = d
+}
+
+// vouch marks the sources that only trusted peers may fill, and those that need a verifier.
+func (b *builder) vouch(s *source, path string) {
+	s.vouched = s.kind == fromHeader && s.key == b.engine.header || s.kind == fromBaggage && s.key == baggageKey
+	if s.kind == fromClaim && b.policy.JWT == nil {
+		b.note(path, "claim wants `jwt` in the policy, which says how tokens are verified")
+	}
+}
+
+// token makes the verifier of claims.
+func (b *builder) token() {
+	if b.policy.JWT == nil {
+		return
+	}
+	problems := jwt.Check(b.policy.JWT)
+	for _, p := range problems {
+		path := "jwt"
+		if p.Path != "" {
+			path += "." + p.Path
+		}
+		b.note(path, p.Message)
+	}
+	if len(problems) > 0 {
+		return
+	}
+	verifier, err := jwt.New(b.policy.JWT)
+	if err != nil {
+		b.note("jwt", err.Error())
+		return
+	}
+	b.engine.verifier = verifier
+}
+
+func (b *builder) rules() {
+	lists := make(map[string]list, len(b.policy.Lists))
+	for name, values := range b.policy.Lists {
+		set := make(map[string]bool, len(values))
+		for _, v := range values {
+			set[v] = true
+		}
+		lists[name] = list{values, set}
+	}
+	names := map[string]int{}
+	for i := range b.policy.Rules {
+		r := &b.policy.Rules[i]
+		path := index("rules", i)
+		name := r.Name
+		if name == "" {
+			name = "rule-" + strconv.Itoa(i+1)
+		}
+		if first, taken := names[name]; taken {
+			b.note(path+".name", quote(name)+" is the name of "+index("rules", first)+" too")
+		} else {
+			names[name] = i
+		}
+		if !printable(name) || len(name) > 128 {
+			b.note(path+".name", "a rule's name has at most 128 bytes of UTF-8 and no control characters")
+		}
+		b.version(path+".version", r.Version)
+		b.engine.rules = append(b.engine.rules, b.rule(r, path, name, lists))
+	}
+}
+
+func (b *builder) rule(r *Rule, path, name string, lists map[string]list) *rule {
+	built := &rule{name: name, percent: 100, decision: b.decision(r.Version, name)}
+	for i, line := range r.When {
+		at := index(path+".when", i)
+		c, err := parseCondition(line, lists)
+		if err != nil {
+			b.problems = append(b.problems, err.problem(at, line))
+			continue
+		}
+		b.vouch(&c.source, at)
+		built.conditions = append(built.conditions, c)
+	}
+	if r.Percent == nil {
+		return built
+	}
+	built.percent = *r.Percent
+	if !(built.percent >= 0 && built.percent <= 100) || math.IsInf(built.percent, 0) {
+		b.note(path+".percent", "must be from 0 to 100, is "+strconv.FormatFloat(built.percent, 'g', -1, 64))
+		return built
+	}
+	if built.percent > 0 && built.percent < 100 {
+		salt := r.Salt
+		if salt == "" {
+			salt = b.policy.Service + "/" + r.Version
+		}
+		built.bucket = newBucket(salt, built.percent)
+	}
+	return built
+}
+
+func isVersionName(s string) bool {
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		if !(c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' || c == '.' || c == '_' || c == '-') {
+			return false
+		}
+	}
+	return s != "" && len(s) <= 63
+}
+
+func printable(s string) bool {
+	for _, c := range s {
+		if c < ' ' || c == 0x7f || c == utf8.RuneError {
+			return false
+		}
+	}
+	return true
+}
+
+func sortedVersions(versions map[string]Version) []string {
+	names := make([]string, 0, len(versions))
+	for name := range versions {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	return names
+}
+
+func sortedLists(lists map[string]list) []string {
+	names := make([]string, 0, len(lists))
+	for name := range lists {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	return names
+}

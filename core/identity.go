@@ -1,0 +1,69 @@
+package core
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"net/http"
+	"time"
+	"unicode/utf8"
+)
+
+// identity is who the caller is: the first non-empty value along the chain, or "".
+func identity(e *Engine, c *Caller) string {
+	id, _ := identify(e, c)
+	return id
+}
+
+// identify also tells which source of the chain it was.
+func identify(e *Engine, c *Caller) (id string, from *source) {
+	for _, s := range e.identity {
+		var at cursor
+		for {
+			id, ok := nextValue(e, c, s, &at)
+			if !ok {
+				break
+			}
+			if id != "" && len(id) <= maxValue && utf8.ValidString(id) {
+				return id, s
+			}
+		}
+	}
+	return "", nil
+}
+
+// anonymousID is the identity of a caller who has none, as the policy wants it: "", a random one, or one to be remembered in a cookie.
+func anonymousID(e *Engine, c *Caller) string {
+	if e.anonymous == anonymousStable {
+		return ""
+	}
+	if c.random == "" && e.anonymous == anonymousCookie {
+		var at cursor
+		c.random, _ = nextOnLines(c.Request.Header["Cookie"], e.cookieName, &at)
+		if len(c.random) > maxValue || !utf8.ValidString(c.random) {
+			c.random = ""
+		}
+	}
+	if c.random == "" {
+		c.random = newID()
+		c.isNew = e.anonymous == anonymousCookie
+	}
+	return c.random
+}
+
+// newID is 128 random bits: enough that no two callers share one.
+func newID() string {
+	var b [16]byte
+	// rand.Read does not fail on any supported system: it ends the process rather than return weak bytes.
+	_, _ = rand.Read(b[:])
+	return hex.EncodeToString(b[:])
+}
+
+// setCookie remembers a new random identity in the caller's browser. Lax, because a link from another site must find the visitor
+// in the same version; and only when the decision needed it, because a Set-Cookie keeps responses out of caches.
+func setCookie(e *Engine, c *Caller, h http.Header) {
+	cookie := http.Cookie{
+		Name: e.cookieName, Value: c.random, Path: "/", MaxAge: int(e.cookieLifetime / time.Second),
+		HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: c.Request.TLS != nil,
+	}
+	h.Add("Set-Cookie", cookie.String())
+}

@@ -1,0 +1,96 @@
+package core
+
+import (
+	"net/netip"
+)
+
+// networks is a set of addresses and prefixes. A look-up costs one map access for each prefix length in use, however many there are.
+type networks struct {
+	prefixes map[netip.Prefix]bool
+	lengths4 []int
+	lengths6 []int
+}
+
+func newNetworks() *networks {
+	return &networks{prefixes: map[netip.Prefix]bool{}}
+}
+
+// listNetworks makes a set of a named list; where an element is neither address nor prefix it returns nil and that element.
+func listNetworks(values []string) (*networks, string) {
+	n := newNetworks()
+	for _, v := range values {
+		if !n.add(v) {
+			return nil, v
+		}
+	}
+	return n, ""
+}
+
+// add takes an address or a prefix; IPv4-mapped IPv6 counts as IPv4.
+func (n *networks) add(text string) bool {
+	p, ok := parsePrefix(text)
+	if !ok {
+		return false
+	}
+	if n.prefixes[p] {
+		return true
+	}
+	n.prefixes[p] = true
+	if p.Addr().Is4() {
+		n.lengths4 = addLength(n.lengths4, p.Bits())
+	} else {
+		n.lengths6 = addLength(n.lengths6, p.Bits())
+	}
+	return true
+}
+
+func addLength(lengths []int, bits int) []int {
+	for _, l := range lengths {
+		if l == bits {
+			return lengths
+		}
+	}
+	return append(lengths, bits)
+}
+
+// contain reports whether an address, already unmapped and without a zone, is in the set.
+func (n *networks) contain(addr netip.Addr) bool {
+	lengths := n.lengths6
+	if addr.Is4() {
+		lengths = n.lengths4
+	}
+	for _, bits := range lengths {
+		p, err := addr.Prefix(bits)
+		if err == nil && n.prefixes[p] {
+			return true
+		}
+	}
+	return false
+}
+
+// parsePrefix reads an address (as a prefix of its whole length) or a prefix, masked, IPv4-mapped IPv6 as IPv4.
+func parsePrefix(text string) (netip.Prefix, bool) {
+	p, err := netip.ParsePrefix(text)
+	if err != nil {
+		addr, err := netip.ParseAddr(text)
+		if err != nil || addr.Zone() != "" {
+			return netip.Prefix{}, false
+		}
+		addr = addr.Unmap()
+		return netip.PrefixFrom(addr, addr.BitLen()), true
+	}
+	const mapped = 96 // ::ffff:0:0/96 holds the IPv4-mapped addresses
+	if p.Addr().Is4In6() && p.Bits() >= mapped {
+		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-mapped)
+	}
+	return p.Masked(), true
+}
+
+// cleanAddr reads a client's address as conditions and identities see it: IPv4-mapped as IPv4, no zone.
+func cleanAddr(text string) (netip.Addr, bool) {
+	addr, err := netip.ParseAddr(text)
+	if err != nil {
+		return netip.Addr{}, false
+	}
+	return addr.Unmap().WithZone(""), true
+}
