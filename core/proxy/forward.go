@@ -109,6 +109,7 @@ func rewriteTo(scheme, host string, keepForwarded bool) func(*httputil.ProxyRequ
 		to.Scheme = scheme
 		to.Host = host
 		to.RawQuery = pr.In.URL.RawQuery // byte for byte, also where it cannot be parsed
+		pr.Out.Trailer = pr.In.Trailer   // shared: its values arrive after the body
 		if keepForwarded {
 			keepForwardedHeaders(pr)
 			return
