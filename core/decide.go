@@ -76,12 +76,9 @@ func holds(e *Engine, c *Caller, cond *condition) bool {
 	}
 }
 
-// inBucket reports whether the caller is in, after whatever the policy says about callers without identity.
+// inBucket reports whether the bucket takes the caller.
 func inBucket(e *Engine, c *Caller, b *bucket) bool {
-	id := identity(e, c)
-	if id == "" {
-		id = anonymousID(e, c)
-	}
+	id := bucketID(e, c)
 	return id != "" && takes(b, id)
 }
 

@@ -31,6 +31,14 @@ func identify(e *Engine, c *Caller) (id string, from *source) {
 	return "", nil
 }
 
+// bucketID is the identity that percentages go by: the caller's own, or what the policy gives a caller without; "" is nobody.
+func bucketID(e *Engine, c *Caller) string {
+	if id := identity(e, c); id != "" {
+		return id
+	}
+	return anonymousID(e, c)
+}
+
 // anonymousID is the identity of a caller who has none, as the policy wants it: "", a random one, or one to be remembered in a cookie.
 func anonymousID(e *Engine, c *Caller) string {
 	if e.anonymous == anonymousStable {

@@ -1,0 +1,104 @@
+package core
+
+import "strconv"
+
+// Explanation is a decision with its reasons, for people: what `explain` answers and a debug log shows.
+type Explanation struct {
+	Service string `json:"service"`
+	Version string `json:"version"`
+	// Rule that decided; empty when none did.
+	Rule string `json:"rule,omitempty"`
+	// Reason in one line: why this version.
+	Reason string `json:"reason"`
+	// Identity is who the caller counts as, and IdentitySource the source it came from: one of the policy's identities, or
+	// "anonymous" for a random one. Both are empty for a caller without identity.
+	Identity       string `json:"identity,omitempty"`
+	IdentitySource string `json:"identity_source,omitempty"`
+	// Claims says how the caller's token fared, such as "none", "expired" or "ok"; empty where the policy has no `jwt`.
+	Claims string `json:"claims,omitempty"`
+	// Rules tells of each rule up to the one that decided.
+	Rules []RuleTrace `json:"rules,omitempty"`
+}
+
+// RuleTrace tells how one rule fared.
+type RuleTrace struct {
+	Rule    string `json:"rule"`
+	Version string `json:"version"`
+	Matched bool   `json:"matched"`
+	// Failed is the first condition, as written, that did not hold.
+	Failed string `json:"failed,omitempty"`
+	// Bucket is how the caller stands to the percentage, where the rule has one and its conditions hold.
+	Bucket *BucketTrace `json:"bucket,omitempty"`
+}
+
+// BucketTrace tells where a caller stands between 0 and 2^64, and under what position callers are taken.
+type BucketTrace struct {
+	Percent float64 `json:"percent"`
+	Salt    string  `json:"salt,omitempty"`
+	// Position and Threshold are decimal numbers in strings, since JSON readers round integers of 64 bits. Empty at 0 and 100
+	// percent, where no position counts, and for a caller without identity.
+	Position  string `json:"position,omitempty"`
+	Threshold string `json:"threshold,omitempty"`
+}
+
+// Explain decides as Decide does and tells why. Unlike Decide it goes through the rules as they are written, condition by
+// condition, and allocates what it tells.
+//
+// What it tells holds the caller's own words: it is for those who may read requests.
+func Explain(e *Engine, c *Caller) *Explanation {
+	x := &Explanation{Service: e.service, Version: e.stable.Version}
+	id, from := identify(e, c)
+	if from != nil {
+		x.Identity, x.IdentitySource = id, from.text
+	}
+	if e.verifier != nil {
+		claims(e, c)
+		x.Claims = string(c.verdict)
+	}
+	if !e.enabled {
+		x.Reason = "the policy is not enabled: everybody gets the stable version"
+		return x
+	}
+	for _, r := range e.rules {
+		trace := explainRule(e, c, r)
+		x.Rules = append(x.Rules, trace)
+		if trace.Matched {
+			x.Version, x.Rule = r.decision.Version, r.name
+			x.Reason = "rule " + quote(r.name) + " matched"
+			break
+		}
+	}
+	if x.Reason == "" {
+		x.Reason = "no rule matched: the stable version"
+	}
+	if x.Identity == "" && c.random != "" {
+		x.Identity, x.IdentitySource = c.random, "anonymous"
+	}
+	return x
+}
+
+func explainRule(e *Engine, c *Caller, r *rule) RuleTrace {
+	trace := RuleTrace{Rule: r.name, Version: r.decision.Version}
+	for _, cond := range r.conditions {
+		if holds(e, c, cond) == cond.negated {
+			trace.Failed = cond.text
+			return trace
+		}
+	}
+	trace.Matched = r.percent > 0
+	if r.percent == 100 {
+		return trace
+	}
+	trace.Bucket = &BucketTrace{Percent: r.percent}
+	if r.bucket == nil {
+		return trace
+	}
+	id := bucketID(e, c)
+	trace.Bucket.Salt = r.bucket.salt
+	trace.Bucket.Threshold = strconv.FormatUint(r.bucket.threshold, 10)
+	trace.Matched = id != "" && takes(r.bucket, id)
+	if id != "" {
+		trace.Bucket.Position = strconv.FormatUint(position(r.bucket, id), 10)
+	}
+	return trace
+}
