@@ -17,9 +17,7 @@ type Caller struct {
 	random string // the identity of a caller without one
 	isNew  bool   // random is to be remembered in a cookie
 
-	claims   map[string]any
-	verdict  jwt.Reason
-	verified bool // claims and verdict are known
+	claims *jwt.Set // nil until asked for
 }
 
 // Decision is what a policy says about a request. It is shared by all requests that it applies to.
@@ -83,10 +81,9 @@ func inBucket(e *Engine, c *Caller, b *bucket) bool {
 }
 
 // claims verifies the caller's token, once.
-func claims(e *Engine, c *Caller) map[string]any {
-	if !c.verified {
-		c.claims, c.verdict = jwt.Claims(e.verifier, c.Request)
-		c.verified = true
+func claims(e *Engine, c *Caller) *jwt.Set {
+	if c.claims == nil {
+		c.claims = jwt.Claims(e.verifier, c.Request)
 	}
 	return c.claims
 }

@@ -53,7 +53,7 @@ func Explain(e *Engine, c *Caller) *Explanation {
 	}
 	if e.verifier != nil {
 		claims(e, c)
-		x.Claims = string(c.verdict)
+		x.Claims = string(c.claims.Reason)
 	}
 	if !e.enabled {
 		x.Reason = "the policy is not enabled: everybody gets the stable version"

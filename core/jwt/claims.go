@@ -17,24 +17,25 @@ const (
 // never is the expiry of a token without one.
 var never = time.Unix(1<<40, 0)
 
-// judge reads the claims and judges dates, issuer and audience. It also returns until when the verdict holds.
-func judge(v *Verifier, payload []byte) (map[string]any, time.Time, Reason) {
+// judge reads the claims and judges dates, issuer and audience. The set holds as long as its expiry says.
+func judge(v *Verifier, payload []byte) (*Set, Reason) {
 	claims, ok := object(payload)
 	if !ok {
-		return nil, never, Malformed
+		return nil, Malformed
 	}
 	expires, reason := judgeDates(v, claims)
 	if reason == Verified {
 		reason = judgeParties(v, claims)
 	}
 	if reason != Verified {
-		return nil, never, reason
+		return nil, reason
 	}
-	names := normalise(claims, 1)
-	if names < 0 || !isUnique(payload, names) {
-		return nil, never, Malformed
+	set := flatten(claims)
+	if set == nil || !isUnique(payload, countNames(claims, 1)) {
+		return nil, Malformed
 	}
-	return claims, expires, Verified
+	set.expires = expires
+	return set, Verified
 }
 
 func judgeDates(v *Verifier, claims map[string]any) (time.Time, Reason) {
@@ -114,68 +115,4 @@ func object(raw []byte) (map[string]any, bool) {
 	}
 	rest := bytes.TrimLeft(raw[decoder.InputOffset():], " \t\r\n")
 	return fields, len(rest) == 0
-}
-
-// list is an array, with the texts of its scalar elements at hand.
-type list struct {
-	values []string
-	items  []any
-}
-
-// normalise prepares decoded claims for Values, in place: scalars become slices of one text, arrays become
-// lists. So a request that matches a claim converts nothing. It returns how many names all objects have
-// together, or -1 if they are nested too deep.
-func normalise(fields map[string]any, depth int) int {
-	if depth > maxDepth {
-		return -1
-	}
-	names := len(fields)
-	for name, value := range fields {
-		prepared, inner := prepare(value, depth)
-		if inner < 0 {
-			return -1
-		}
-		fields[name] = prepared
-		names += inner
-	}
-	return names
-}
-
-func prepare(value any, depth int) (any, int) {
-	switch v := value.(type) {
-	case string:
-		return []string{v}, 0
-	case json.Number:
-		if text := decimal(string(v)); text != "" {
-			return []string{text}, 0
-		}
-		return nil, 0
-	case bool:
-		return []string{strconv.FormatBool(v)}, 0
-	case map[string]any:
-		return v, normalise(v, depth+1)
-	case []any:
-		return prepareList(v, depth+1)
-	}
-	return nil, 0
-}
-
-func prepareList(items []any, depth int) (any, int) {
-	if depth > maxDepth {
-		return nil, -1
-	}
-	l := &list{items: items}
-	names := 0
-	for i, item := range items {
-		prepared, inner := prepare(item, depth)
-		if inner < 0 {
-			return nil, -1
-		}
-		if text, ok := prepared.([]string); ok {
-			l.values = append(l.values, text[0])
-		}
-		items[i] = prepared
-		names += inner
-	}
-	return l, names
 }

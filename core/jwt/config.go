@@ -65,9 +65,9 @@ type Problem struct {
 // Text returns path and message in one line.
 func (p Problem) Text() string {
 	if p.Path == "" {
-		return "jwt: " + p.Message
+		return p.Message
 	}
-	return "jwt." + p.Path + ": " + p.Message
+	return p.Path + ": " + p.Message
 }
 
 const maxLeeway = time.Hour

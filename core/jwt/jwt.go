@@ -10,8 +10,8 @@
 //
 //	v, err := jwt.New(cfg)
 //	v.Start(ctx)
-//	claims, reason := jwt.Claims(v, r)
-//	groups := jwt.Values(claims, path)
+//	set := jwt.Claims(v, r)
+//	groups := jwt.Values(set, path) // none if set.Reason says so
 package jwt
 
 import (
@@ -64,10 +64,10 @@ type Verifier struct {
 	fixed  *keySet // keys given in the configuration itself; nil if source has them
 	source *source
 
-	seen    *sync.Map // remembered tokens: as the request writes them -> *entry
-	headers *sync.Map // first parts of verified tokens -> *header
-	memory  memory
+	memory *memory
+	seen   map[string]*Set // tokens that memory keeps, as the requests write them; under memory.mu
 
+	lock    *sync.RWMutex // memory.mu, one step nearer where steps are dear
 	mu      sync.Mutex
 	started bool
 	detach  func() bool // undoes what Start asked of its context
@@ -88,9 +88,10 @@ func New(cfg *Config) (*Verifier, error) {
 		audience:   setOf(cfg.Audience),
 		now:        time.Now,
 		until:      time.Until,
-		seen:       &sync.Map{},
-		headers:    &sync.Map{},
+		seen:       map[string]*Set{},
+		memory:     &memory{headers: map[string]*header{}},
 	}
+	v.lock = &v.memory.mu
 	if v.place.kind == inHeader {
 		v.header = v.place.name
 		v.prefix = v.place.prefix
@@ -157,79 +158,99 @@ func (v *Verifier) Ready() <-chan struct{} {
 // IsVerifying is false if the configuration says `verify: false`, which logs and metrics should show.
 func (v *Verifier) IsVerifying() bool { return !v.unverified }
 
-// Claims returns the claims of the token that r carries, or why there are none. The map belongs to the
-// verifier and is shared by requests: read it with Values, and do not change it. Claims never blocks on
-// anything but short locks.
-func Claims(v *Verifier, r *http.Request) (map[string]any, Reason) {
+// Set is a JWT Claims Set, prepared for Values. It is shared by requests and never changed.
+type Set struct {
+	Reason Reason // why there are no claims, or Verified or Unverified
+
+	values  map[string][]string // by Path
+	lists   map[string][]any    // the arrays among them
+	expires time.Time
+	text    string // the token, as the request writes it
+	key     *key   // that signed it
+}
+
+// Claims returns the claims of the token that r carries; if there are none, the Reason of the set says why. It
+// is never nil. Claims never waits for anything but short locks.
+func Claims(v *Verifier, r *http.Request) *Set {
 	lines := r.Header[v.header]
 	if len(lines) != 1 {
 		return claimsElsewhere(v, r, len(lines))
 	}
-	found, ok := v.seen.Load(lines[0])
-	if !ok {
+	v.lock.RLock()
+	set := v.seen[lines[0]]
+	v.lock.RUnlock()
+	if set == nil || v.until(set.expires) <= 0 {
 		return claimsOfLine(v, lines[0])
 	}
-	return recalled(v, found.(*entry))
-}
-
-// recalled judges the time only: the rest was judged when the token was first seen.
-func recalled(v *Verifier, e *entry) (map[string]any, Reason) {
-	if v.until(e.expires) <= 0 {
-		return nil, Expired
-	}
-	return e.claims, e.reason
+	return set
 }
 
 // ClaimsOf returns the claims of a token that the caller has found by itself.
-func ClaimsOf(v *Verifier, token string) (map[string]any, Reason) {
-	if found, ok := v.seen.Load(v.prefix + token); ok {
-		return recalled(v, found.(*entry))
+func ClaimsOf(v *Verifier, token string) *Set {
+	v.lock.RLock()
+	set := v.seen[v.prefix+token]
+	v.lock.RUnlock()
+	if set == nil {
+		return firstSight(v, token)
 	}
-	return firstSight(v, token)
+	if v.until(set.expires) <= 0 {
+		return failures[Expired]
+	}
+	return set
 }
 
-func claimsElsewhere(v *Verifier, r *http.Request, lines int) (map[string]any, Reason) {
+func claimsElsewhere(v *Verifier, r *http.Request, lines int) *Set {
 	if lines > 1 {
-		return nil, Repeated
+		return failures[Repeated]
 	}
 	if v.header != "" {
-		return nil, None
+		return failures[None]
 	}
 	token, reason := find(&v.place, r)
 	if reason != "" {
-		return nil, reason
+		return failures[reason]
 	}
 	return ClaimsOf(v, token)
 }
 
-func claimsOfLine(v *Verifier, line string) (map[string]any, Reason) {
+func claimsOfLine(v *Verifier, line string) *Set {
 	token, reason := tokenOfLine(&v.place, line)
 	if reason != "" {
-		return nil, reason
+		return failures[reason]
 	}
 	return ClaimsOf(v, token)
+}
+
+// failures holds an empty set for each reason.
+var failures = map[Reason]*Set{
+	None: {Reason: None}, Repeated: {Reason: Repeated}, Oversized: {Reason: Oversized},
+	Malformed: {Reason: Malformed}, Critical: {Reason: Critical}, Algorithm: {Reason: Algorithm},
+	Keyless: {Reason: Keyless}, Key: {Reason: Key}, Signature: {Reason: Signature}, Expired: {Reason: Expired},
+	Early: {Reason: Early}, Issuer: {Reason: Issuer}, Audience: {Reason: Audience},
 }
 
 // firstSight judges a token and remembers it under its usual spelling, so that one token cannot fill the
 // memory in many spellings ("bearer", two spaces).
-func firstSight(v *Verifier, token string) (map[string]any, Reason) {
-	payload, by, reason := open(v, token)
+func firstSight(v *Verifier, token string) *Set {
+	h, payload, by, reason := open(v, token)
 	if reason != Verified && reason != Unverified {
-		return nil, reason
+		return failures[reason]
 	}
-	claims, expires, failure := judge(v, payload)
+	set, failure := judge(v, payload)
 	if failure != Verified {
-		return nil, failure
+		return failures[failure]
 	}
-	e := &entry{text: v.prefix + token, claims: claims, expires: expires, reason: reason, key: by}
-	remember(v, e, token[:strings.IndexByte(token, '.')])
-	return claims, reason
+	set.Reason = reason
+	set.text = v.prefix + token
+	set.key = by
+	remember(v, set, token[:strings.IndexByte(token, '.')], h)
+	return set
 }
 
 // Payload verifies the signature of a compact token and returns what was signed, be it claims or not.
 // Dates, issuer and audience are not judged.
 func Payload(v *Verifier, token string) ([]byte, Reason) {
-	payload, _, reason := open(v, token)
+	_, payload, _, reason := open(v, token)
 	return payload, reason
 }
 

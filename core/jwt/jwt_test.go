@@ -27,12 +27,12 @@ func TestClaims(t *testing.T) {
 	for _, line := range []string{"Bearer " + token, "Bearer " + token, "bearer  " + token} {
 		r := httptest.NewRequest("GET", "/", nil)
 		r.Header.Set("Authorization", line)
-		claims, reason := Claims(v, r)
-		require.Equal(t, Verified, reason)
+		set := Claims(v, r)
+		require.Equal(t, Verified, set.Reason)
 		for path, want := range map[string][]string{"sub": {"u-1"}, "groups": {"a", "b"}, "org.plan": {"pro"}, "/org/n": {"1000"}, "groups.1": {"b"}, "org": nil} {
 			p, err := ParsePath(path)
 			require.NoError(t, err)
-			require.Equal(t, want, Values(claims, p), path)
+			require.Equal(t, want, Values(set, p), path)
 		}
 	}
 	require.Equal(t, 1, v.memory.count)

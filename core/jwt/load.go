@@ -86,7 +86,7 @@ func setFile(v *Verifier, field, text string, parse func([]byte) (*keySet, error
 	}
 	set, err := readKeys(path, parse)
 	if err != nil {
-		return fmt.Errorf("jwt.%s: %w", field, err)
+		return fmt.Errorf("%s: %w", field, err)
 	}
 	load := func(context.Context) (*keySet, time.Duration, error) {
 		set, err := readKeys(path, parse)

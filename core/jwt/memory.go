@@ -1,9 +1,6 @@
 package jwt
 
-import (
-	"sync"
-	"time"
-)
+import "sync"
 
 const (
 	maxRemembered      = 10000   // tokens
@@ -11,75 +8,66 @@ const (
 	maxHeaders         = 64
 )
 
-// entry is a token that has been verified. It is never changed.
-type entry struct {
-	text    string // as the request writes it
-	claims  map[string]any
-	expires time.Time
-	reason  Reason
-	key     *key // nil where nothing is verified
-}
-
 // memory bounds what Verifier.seen holds. Only verified tokens get there, so nobody can push out another
 // caller's by inventing tokens; and tokens that fail are not remembered at all, as it costs nothing to
 // invent the next. The oldest goes first: a caller whose token had to go pays one more verification.
 type memory struct {
-	mu      sync.Mutex
-	ring    []*entry // oldest at head
+	mu      sync.RWMutex
+	ring    []*Set // oldest at head
 	head    int
 	count   int
 	bytes   int
-	headers int
+	headers map[string]*header // of verified tokens only, so that nobody else's can take the few places
 }
 
-func remember(v *Verifier, e *entry, head string) {
-	m := &v.memory
+// remember keeps the verdict on a token, and its first part, which the next tokens of the same key have too.
+func remember(v *Verifier, set *Set, first string, h *header) {
+	m := v.memory
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if !isCurrent(v, e.key) {
+	if v.seen[set.text] != nil || !isCurrent(v, set.key) {
 		return
 	}
-	if _, found := v.seen.Load(e.text); found {
-		return
-	}
-	for m.count > 0 && (m.count == maxRemembered || m.bytes+len(e.text) > maxRememberedBytes) {
+	for m.count > 0 && (m.count == maxRemembered || m.bytes+len(set.text) > maxRememberedBytes) {
 		forgetOldest(v)
 	}
 	forgetExpired(v)
-	push(m, e)
-	v.seen.Store(e.text, e)
-	rememberHeader(v, head)
+	push(m, set)
+	v.seen[set.text] = set
+	if len(m.headers) < maxHeaders {
+		m.headers[first] = h
+	}
 }
 
 // forgetExpired takes two steps for each token that comes, so that memory shrinks with the traffic and no
 // request pays for a sweep.
 func forgetExpired(v *Verifier) {
-	m := &v.memory
+	m := v.memory
 	for i := 0; i < 2 && m.count > 0 && v.until(m.ring[m.head].expires) <= 0; i++ {
 		forgetOldest(v)
 	}
 }
 
 func forgetOldest(v *Verifier) {
-	v.seen.Delete(pop(&v.memory).text)
+	delete(v.seen, pop(v.memory).text)
 }
 
-func pop(m *memory) *entry {
-	e := m.ring[m.head]
+func pop(m *memory) *Set {
+	set := m.ring[m.head]
 	m.ring[m.head] = nil
 	m.head = (m.head + 1) % len(m.ring)
 	m.count--
-	m.bytes -= len(e.text)
-	return e
+	m.bytes -= len(set.text)
+	return set
 }
 
-func push(m *memory, e *entry) {
+func push(m *memory, set *Set) {
 	if m.count == len(m.ring) {
 		grow(m)
 	}
-	m.ring[(m.head+m.count)%len(m.ring)] = e
+	m.ring[(m.head+m.count)%len(m.ring)] = set
 	m.count++
-	m.bytes += len(e.text)
+	m.bytes += len(set.text)
 }
 
 func grow(m *memory) {
@@ -87,7 +75,7 @@ func grow(m *memory) {
 	if size == 0 {
 		size = 64
 	}
-	ring := make([]*entry, size)
+	ring := make([]*Set, size)
 	for i := 0; i < m.count; i++ {
 		ring[i] = m.ring[(m.head+i)%len(m.ring)]
 	}
@@ -95,34 +83,18 @@ func grow(m *memory) {
 	m.head = 0
 }
 
-// rememberHeader is called for verified tokens only, so the few places are not filled by anybody.
-func rememberHeader(v *Verifier, text string) {
-	if v.memory.headers == maxHeaders {
-		return
-	}
-	if _, found := v.headers.Load(text); found {
-		return
-	}
-	h, reason := headerOf(v, text)
-	if reason != "" {
-		return
-	}
-	v.memory.headers++
-	v.headers.Store(text, h)
-}
-
 // forgetKeys drops the tokens whose key is gone from its source.
 func forgetKeys(v *Verifier) {
-	m := &v.memory
+	m := v.memory
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	all := m.count
 	for i := 0; i < all; i++ {
-		e := pop(m)
-		if isCurrent(v, e.key) {
-			push(m, e)
+		set := pop(m)
+		if isCurrent(v, set.key) {
+			push(m, set)
 		} else {
-			v.seen.Delete(e.text)
+			delete(v.seen, set.text)
 		}
 	}
 }

@@ -1,100 +1,74 @@
 package jwt
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
 	"strings"
 )
 
-// A Path leads to a claim, one name for each level.
-type Path []string
+// A Path leads to a claim. Its text is a JSON pointer without the slash at its beginning.
+type Path string
 
 // ParsePath reads a dotted path ("org.plan") or, where the text begins with "/", a JSON pointer of RFC 6901
 // ("/https:~1~1example.com~1roles"), which reaches names with dots in them. A name that is a number also
 // picks an element of an array, counted from 0.
 func ParsePath(text string) (Path, error) {
-	if text == "" {
-		return nil, errors.New("the path of a claim is missing")
+	switch {
+	case text == "":
+		return "", errors.New("the path of a claim is missing")
+	case text[0] == '/':
+		return parsePointer(text[1:])
 	}
-	separator := "."
-	if text[0] == '/' {
-		separator = "/"
-		text = text[1:]
-	}
-	names := strings.Split(text, separator)
+	names := strings.Split(text, ".")
 	if len(names) > maxDepth {
-		return nil, fmt.Errorf("a claim's path has at most %d names, this has %d", maxDepth, len(names))
+		return "", fmt.Errorf("a claim's path has at most %d names, this has %d", maxDepth, len(names))
 	}
 	for i, name := range names {
-		if separator == "." {
-			if name == "" {
-				return nil, fmt.Errorf("name %d in %q is empty (names with dots need a JSON pointer: /a.b)", i+1, text)
-			}
-			continue
+		if name == "" {
+			return "", fmt.Errorf("name %d in %q is empty (a name with dots is written as a JSON pointer, /a.b)", i+1, text)
 		}
-		if strings.Contains(strings.NewReplacer("~0", "", "~1", "").Replace(name), "~") {
-			return nil, fmt.Errorf("in a JSON pointer \"~\" is written ~0 and \"/\" ~1, found %q", name)
-		}
-		names[i] = strings.ReplaceAll(strings.ReplaceAll(name, "~1", "/"), "~0", "~")
+		names[i] = escaped(name)
 	}
-	return Path(names), nil
+	return Path(strings.Join(names, "/")), nil
 }
 
-// Values returns the values of the claim at p, as Claims prepared them: one text for a string, a number or a
-// boolean, one for each of these in an array. It is empty if the claim is absent, an object or null. Do
-// not change it.
-func Values(claims map[string]any, p Path) []string {
-	if len(p) != 1 {
-		return values(descend(claims, p))
+func parsePointer(text string) (Path, error) {
+	if n := strings.Count(text, "/") + 1; n > maxDepth {
+		return "", fmt.Errorf("a claim's path has at most %d names, this has %d", maxDepth, n)
 	}
-	return values(claims[p[0]])
+	rest := strings.NewReplacer("~0", "", "~1", "").Replace(text)
+	if strings.Contains(rest, "~") {
+		return "", fmt.Errorf("in a JSON pointer \"~\" is written ~0 and \"/\" ~1, found %q", text)
+	}
+	return Path(text), nil
 }
 
-func values(value any) []string {
-	switch v := value.(type) {
-	case []string:
-		return v
-	case *list:
-		return v.values
+// Values returns the values of the claim at p: one text for a string, a number (its exact decimal text: 1e3 is
+// 1000) or a boolean (true, false), one for each of these in an array. It is empty if the claim is absent,
+// an object or null. Do not change it.
+func Values(set *Set, p Path) []string {
+	values := set.values[string(p)]
+	if values == nil {
+		return element(set, string(p))
 	}
-	return nil
+	return values
 }
 
-func descend(claims map[string]any, p Path) any {
-	var value any = claims
-	for _, name := range p {
-		switch v := value.(type) {
-		case map[string]any:
-			value = v[name]
-		case *list:
-			value = element(v.items, name)
-		default:
-			return nil
-		}
-	}
-	return value
-}
-
-func element(items []any, name string) any {
-	i, err := strconv.Atoi(name)
-	if err != nil || i < 0 || i >= len(items) || strconv.Itoa(i) != name {
+// element finds one scalar of an array, which has no path of its own.
+func element(set *Set, path string) []string {
+	slash := strings.LastIndexByte(path, '/')
+	if slash < 0 {
 		return nil
 	}
-	return items[i]
-}
-
-// Prepare makes claims that something else has verified fit for Values: what encoding/json decodes into a
-// map, with or without UseNumber. It works on a copy, and returns nil if they are nested deeper than 32.
-func Prepare(claims map[string]any) map[string]any {
-	text, err := json.Marshal(claims)
-	if err != nil {
+	items := set.lists[path[:slash]]
+	i, err := strconv.Atoi(path[slash+1:])
+	if err != nil || i < 0 || i >= len(items) || strconv.Itoa(i) != path[slash+1:] {
 		return nil
 	}
-	prepared, ok := object(text)
-	if !ok || normalise(prepared, 1) < 0 {
+	text, ok := scalar(items[i])
+	if !ok {
 		return nil
 	}
-	return prepared
+	return []string{text}
 }

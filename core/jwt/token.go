@@ -21,39 +21,42 @@ type header struct {
 	kid       string
 }
 
-// open verifies a compact token and returns its payload and the key that signed it.
-func open(v *Verifier, token string) ([]byte, *key, Reason) {
+// open verifies a compact token and returns its header, its payload and the key that signed it.
+func open(v *Verifier, token string) (*header, []byte, *key, Reason) {
 	if len(token) > maxToken {
-		return nil, nil, Oversized
+		return nil, nil, nil, Oversized
 	}
 	first := strings.IndexByte(token, '.')
 	last := strings.LastIndexByte(token, '.')
 	if first < 0 || first == last || strings.IndexByte(token[first+1:last], '.') >= 0 || strings.ContainsAny(token, "\r\n") {
-		return nil, nil, Malformed
+		return nil, nil, nil, Malformed
 	}
 	h, reason := headerOf(v, token[:first])
 	if reason != "" {
-		return nil, nil, reason
+		return nil, nil, nil, reason
 	}
 	payload, err := strict.DecodeString(token[first+1 : last])
 	if err != nil {
-		return nil, nil, Malformed
+		return nil, nil, nil, Malformed
 	}
 	signature, err := strict.DecodeString(token[last+1:])
 	if err != nil {
-		return nil, nil, Malformed
+		return nil, nil, nil, Malformed
 	}
 	if v.unverified {
-		return payload, nil, Unverified
+		return h, payload, nil, Unverified
 	}
 	by, reason := signer(v, h, []byte(token[:last]), signature)
-	return payload, by, reason
+	return h, payload, by, reason
 }
 
 // headerOf reads a token's first part, or recalls it: the tokens of one key all begin alike.
 func headerOf(v *Verifier, text string) (*header, Reason) {
-	if found, ok := v.headers.Load(text); ok {
-		return found.(*header), ""
+	v.lock.RLock()
+	h := v.memory.headers[text]
+	v.lock.RUnlock()
+	if h != nil {
+		return h, ""
 	}
 	if len(text) > maxHeader {
 		return nil, Oversized
@@ -63,13 +66,10 @@ func headerOf(v *Verifier, text string) (*header, Reason) {
 		return nil, Malformed
 	}
 	h, reason := readHeader(raw)
-	if reason != "" {
-		return nil, reason
-	}
-	if len(v.algorithms) > 0 && !v.algorithms[h.algorithm.name] {
+	if reason == "" && len(v.algorithms) > 0 && !v.algorithms[h.algorithm.name] {
 		return nil, Algorithm
 	}
-	return h, ""
+	return h, reason
 }
 
 func readHeader(raw []byte) (*header, Reason) {
@@ -89,7 +89,7 @@ func readHeader(raw []byte) (*header, Reason) {
 	if given && !isText {
 		return nil, Malformed
 	}
-	if keys := normalise(fields, 1); keys < 0 || !isSurelyUnique(raw, keys) {
+	if !isSurelyUnique(raw, countNames(fields, 1)) {
 		return nil, Malformed
 	}
 	a := algorithms[name]

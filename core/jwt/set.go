@@ -1,0 +1,133 @@
+package jwt
+
+import (
+	"encoding/json"
+	"strconv"
+	"strings"
+)
+
+// SetOf makes claims that something else has verified fit for Values: what encoding/json decodes into a map,
+// with or without UseNumber. It returns nil for what is no JSON or is nested deeper than 32.
+func SetOf(claims map[string]any) *Set {
+	text, err := json.Marshal(claims)
+	if err != nil {
+		return nil
+	}
+	decoded, ok := object(text)
+	if !ok {
+		return nil
+	}
+	return flatten(decoded)
+}
+
+// flatten writes every value under its whole path, so that a request that asks for one pays a single look-up
+// and converts nothing. It returns nil if the claims are nested too deep.
+func flatten(claims map[string]any) *Set {
+	set := &Set{Reason: Unverified, values: make(map[string][]string, len(claims))}
+	if !flattenObject(set, claims, "", 1) {
+		return nil
+	}
+	return set
+}
+
+func flattenObject(set *Set, fields map[string]any, prefix string, depth int) bool {
+	if depth > maxDepth {
+		return false
+	}
+	for name, value := range fields {
+		if !flattenValue(set, value, prefix+escaped(name), depth) {
+			return false
+		}
+	}
+	return true
+}
+
+func flattenValue(set *Set, value any, path string, depth int) bool {
+	switch v := value.(type) {
+	case map[string]any:
+		return flattenObject(set, v, path+"/", depth+1)
+	case []any:
+		return flattenList(set, v, path, depth+1)
+	}
+	if text, ok := scalar(value); ok {
+		set.values[path] = []string{text}
+	}
+	return true
+}
+
+// flattenList gives an array the values of all its scalars. What is nested in it is found by its position.
+func flattenList(set *Set, items []any, path string, depth int) bool {
+	if depth > maxDepth {
+		return false
+	}
+	values := make([]string, 0, len(items))
+	for i, item := range items {
+		if text, ok := scalar(item); ok {
+			values = append(values, text)
+		} else if !flattenValue(set, item, path+"/"+strconv.Itoa(i), depth) {
+			return false
+		}
+	}
+	set.values[path] = values
+	if set.lists == nil {
+		set.lists = map[string][]any{}
+	}
+	set.lists[path] = items
+	return true
+}
+
+// scalar returns the text of a string, a number or a boolean.
+func scalar(value any) (string, bool) {
+	switch v := value.(type) {
+	case string:
+		return v, true
+	case json.Number:
+		text := decimal(string(v))
+		return text, text != ""
+	case bool:
+		return strconv.FormatBool(v), true
+	}
+	return "", false
+}
+
+// escaped writes a name as JSON pointers do.
+func escaped(name string) string {
+	if !strings.ContainsAny(name, "~/") {
+		return name
+	}
+	return strings.ReplaceAll(strings.ReplaceAll(name, "~", "~0"), "/", "~1")
+}
+
+// countNames returns how many names all objects have together, -1 if they are nested too deep.
+func countNames(fields map[string]any, depth int) int {
+	if depth > maxDepth {
+		return -1
+	}
+	names := len(fields)
+	for _, value := range fields {
+		inner := countNested(value, depth)
+		if inner < 0 {
+			return -1
+		}
+		names += inner
+	}
+	return names
+}
+
+func countNested(value any, depth int) int {
+	switch v := value.(type) {
+	case map[string]any:
+		return countNames(v, depth+1)
+	case []any:
+		names := 0
+		for _, item := range v {
+			inner := countNested(item, depth+1)
+			if inner < 0 || depth >= maxDepth {
+				return -1
+			}
+			names += inner
+		}
+		return names
+	}
+	return 0
+}
