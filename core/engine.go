@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"sort"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -78,7 +79,8 @@ func Load(document []byte) (*Engine, error) {
 	return nil, problems
 }
 
-// addUnseen leaves out what is only the consequence of a problem at the same place: a field of the wrong type is not missing too.
+// addUnseen leaves out what is only the consequence of a problem at the same place or around it: a field of the wrong type is
+// not missing too, nor is what stands in it.
 func addUnseen(problems, more Problems) Problems {
 	seen := map[string]bool{}
 	for _, p := range problems {
@@ -88,11 +90,25 @@ func addUnseen(problems, more Problems) Problems {
 		return problems // what was not read cannot be judged
 	}
 	for _, p := range more {
-		if !seen[p.Path] {
+		if !seenAround(seen, p.Path) {
 			problems = append(problems, p)
 		}
 	}
 	return problems
+}
+
+func seenAround(seen map[string]bool, path string) bool {
+	for path != "" {
+		if seen[path] {
+			return true
+		}
+		end := strings.LastIndexAny(path, ".[")
+		if end < 0 {
+			return false
+		}
+		path = path[:end]
+	}
+	return false
 }
 
 // Service is the policy's service.
