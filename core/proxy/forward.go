@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"log"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -58,11 +57,12 @@ type contextKey struct{ name string }
 // attemptKey is a pointer because the interpreter takes any two empty structs for the same key.
 var attemptKey = &contextKey{"attempt"}
 
+// send makes one attempt. The interpreter wants parameters named even where they are not used.
 func send(a *attempt, w http.ResponseWriter, r *http.Request) {
 	u := a.upstream
 	ctx := httptrace.WithClientTrace(context.WithValue(r.Context(), attemptKey, a), &httptrace.ClientTrace{
-		GetConn: func(string) { a.progress = connecting },
-		GotConn: func(httptrace.GotConnInfo) { a.progress = connected },
+		GetConn: func(hostPort string) { a.progress = connecting },
+		GotConn: func(info httptrace.GotConnInfo) { a.progress = connected },
 	})
 	out := r.WithContext(ctx)
 	if r.Body != nil && r.Body != http.NoBody {
@@ -134,11 +134,4 @@ func keepForwardedHeaders(pr *httputil.ProxyRequest) {
 	if v, ok := in["Forwarded"]; ok {
 		out["Forwarded"] = v
 	}
-}
-
-func errorLog(l *log.Logger) *log.Logger {
-	if l == nil {
-		return log.New(io.Discard, "", 0)
-	}
-	return l
 }

@@ -3,10 +3,10 @@ package proxy
 import (
 	"errors"
 	"fmt"
-	"log"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,8 +29,6 @@ type Options struct {
 	KeepForwarded bool
 	// Cooldown is how long an upstream that failed is left out. After that, one request at a time tries it. Zero: 10 seconds.
 	Cooldown time.Duration
-	// ErrorLog is told of responses that break off. Nil: they are not logged.
-	ErrorLog *log.Logger
 }
 
 // Pool is the set of upstreams that requests are balanced over. Make one with NewPool, use it with Forward.
@@ -75,7 +73,7 @@ func (p *Pool) Close() {
 	}
 }
 
-// Set replaces the pool's upstreams, at any time. Each is a URL of scheme http, https or h2c (HTTP/2 without TLS) and a host
+// Set replaces the pool's upstreams, at any time. Each is host:port or a URL of scheme http, https or h2c (HTTP/2 without TLS) and a host
 // with or without port. An upstream that stays keeps its state. On an error, which names the entry, nothing changes.
 func (p *Pool) Set(upstreams []string) error {
 	p.mu.Lock()
@@ -117,10 +115,9 @@ func newUpstream(p *Pool, text string) (*upstream, error) {
 	u.proxy = &httputil.ReverseProxy{
 		Transport:      transport,
 		Rewrite:        rewriteTo(scheme, target.Host, p.options.KeepForwarded),
-		ModifyResponse: func(*http.Response) error { countSuccess(u); return nil },
+		ModifyResponse: func(response *http.Response) error { countSuccess(u); return nil },
 		FlushInterval:  -1, // every write at once
 		ErrorHandler:   handleError,
-		ErrorLog:       errorLog(p.options.ErrorLog),
 	}
 	return u, nil
 }
@@ -132,6 +129,9 @@ func Check(upstream string) error {
 }
 
 func parseUpstream(text string) (*url.URL, error) {
+	if !strings.Contains(text, "://") {
+		text = "http://" + text
+	}
 	target, err := url.Parse(text)
 	if err != nil {
 		return nil, fmt.Errorf("no URL: %q", text)

@@ -71,9 +71,8 @@ func closeUnusedConnections() {
 
 func newTransport() *http.Transport {
 	dialer := &net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}
-	return &http.Transport{
+	t := &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           dialer.DialContext,
 		ForceAttemptHTTP2:     true, // over TLS, where the upstream offers it
 		DisableCompression:    true, // bodies pass as they are
 		MaxIdleConnsPerHost:   idlePerHost,
@@ -81,6 +80,10 @@ func newTransport() *http.Transport {
 		TLSHandshakeTimeout:   handshakeTimeout,
 		ExpectContinueTimeout: time.Second,
 	}
+	// The transport dials in goroutines of its own, where a panic would end the process. Set in this way, the method that they
+	// call is the compiled one also when this package is interpreted.
+	reflect.ValueOf(t).Elem().FieldByName("DialContext").Set(reflect.ValueOf(dialer).MethodByName("DialContext"))
+	return t
 }
 
 // onlyUnencryptedHTTP2 sets the transport to HTTP/2 without TLS, which net/http knows since Go 1.24. The interpreter's copy of

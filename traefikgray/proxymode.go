@@ -1,0 +1,108 @@
+package traefikgray
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"net/http"
+	"sort"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/grayrelease/gray/core"
+	"github.com/grayrelease/gray/core/proxy"
+)
+
+// logEvery is how often a version that cannot be reached is mentioned in the log, in nanoseconds.
+const logEvery = int64(10 * time.Second)
+
+// target is where a version's requests go.
+type target struct {
+	pool     *proxy.Pool
+	fallback proxy.Fallback
+}
+
+// proxyHandler forwards what is decided for other versions than stable; next, the router's own service, is stable.
+func proxyHandler(s *setup, next http.Handler) (http.Handler, error) {
+	targets, err := newTargets(s, next)
+	if err != nil {
+		return nil, refusal(s.name, err)
+	}
+	engine, clientIP := s.engine, s.clientIP
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c := &core.Caller{Request: r}
+		if clientIP != nil {
+			c.Client = clientIP(r)
+		}
+		d := core.Decide(engine, c)
+		core.Pass(engine, c, w.Header(), d)
+		t := targets[d.Version]
+		if t == nil {
+			next.ServeHTTP(w, r)
+			return
+		}
+		proxy.Forward(t.pool, w, r, t.fallback)
+	}), nil
+}
+
+// newTargets makes a pool for each version but the stable one.
+func newTargets(s *setup, next http.Handler) (map[string]*target, error) {
+	targets := map[string]*target{}
+	var problems []string
+	for _, version := range canaries(s.engine) {
+		upstreams := s.engine.Versions()[version].Upstreams
+		if len(upstreams) == 0 {
+			problems = append(problems, "versions."+version+".upstreams: missing: mode proxy forwards to them")
+			continue
+		}
+		pool := proxy.NewPool(proxy.Options{KeepForwarded: true}) // Traefik's entry point has removed what it does not trust
+		if err := pool.Set(upstreams); err != nil {
+			pool.Close()
+			problems = append(problems, "versions."+version+".upstreams"+err.Error())
+			continue
+		}
+		targets[version] = &target{pool, toStable(s, version, next)}
+	}
+	if len(problems) > 0 {
+		closePools(targets)
+		return nil, errors.New(strings.Join(problems, "\n"))
+	}
+	// Requests that are still under way finish; what the pools share with their successors stays open.
+	context.AfterFunc(s.ctx, func() { closePools(targets) })
+	return targets, nil
+}
+
+func closePools(targets map[string]*target) {
+	for _, t := range targets {
+		t.pool.Close()
+	}
+}
+
+// canaries are the versions but for the stable one, in order.
+func canaries(e *core.Engine) []string {
+	var names []string
+	for name := range e.Versions() {
+		if name != e.Stable() {
+			names = append(names, name)
+		}
+	}
+	sort.Strings(names)
+	return names
+}
+
+// toStable makes the function that serves a version's requests from stable while none of its upstreams can be reached.
+func toStable(s *setup, version string, next http.Handler) proxy.Fallback {
+	engine := s.engine
+	count, nextLine := new(int64), new(int64)
+	return func(w http.ResponseWriter, r *http.Request, err error) {
+		n := atomic.AddInt64(count, 1)
+		now, due := time.Now().UnixNano(), atomic.LoadInt64(nextLine)
+		if now >= due && atomic.CompareAndSwapInt64(nextLine, due, now+logEvery) {
+			log.Print(fmt.Sprintf("gray: middleware %s: version %s cannot be reached, stable serves instead (%d requests so far): %v", s.name, version, n, err))
+		}
+		core.PassStable(engine, r)
+		next.ServeHTTP(w, r)
+	}
+}

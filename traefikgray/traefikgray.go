@@ -1,0 +1,62 @@
+// Package traefikgray is the Traefik plugin: it reads the middleware's configuration and leaves every decision to core. Traefik
+// does not compile it but runs its source in the Yaegi interpreter, hence prepared function values and no methods on the path
+// of a request.
+package traefikgray
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/grayrelease/gray/core"
+)
+
+// CreateConfig returns a configuration with its defaults. Traefik fills in what the user gave.
+func CreateConfig() *Config {
+	return &Config{}
+}
+
+// New makes the middleware's handler. Traefik calls it for each router that uses the middleware, and again for all of them
+// whenever any part of the dynamic configuration changes; ctx ends when the handler is about to be replaced.
+//
+// It reads files that the configuration names but does no network I/O. The error has everything that is wrong with the
+// configuration, each with its path; Traefik logs it and leaves the router out, all others work on.
+func New(ctx context.Context, next http.Handler, config *Config, name string) (handler http.Handler, err error) {
+	// A panic here would not only lose this router: Traefik would never again apply a change of its configuration.
+	defer func() {
+		if p := recover(); p != nil {
+			handler, err = nil, refusal(name, fmt.Errorf("this is a bug in gray, please report it: %v", p))
+		}
+	}()
+	if config == nil {
+		config = CreateConfig()
+	}
+	s, err := newSetup(ctx, config, name)
+	if err != nil {
+		return nil, refusal(name, err)
+	}
+	if config.Mode == modeProxy {
+		return proxyHandler(s, next)
+	}
+	return headerHandler(s, next), nil
+}
+
+// refusal puts all problems on the one line that Traefik logs.
+func refusal(name string, err error) error {
+	return errors.New("gray: middleware " + name + ": " + strings.ReplaceAll(err.Error(), "\n", "; "))
+}
+
+// headerHandler tells the routers behind this one the version: they match the header.
+func headerHandler(s *setup, next http.Handler) http.Handler {
+	engine, clientIP := s.engine, s.clientIP
+	if clientIP == nil {
+		return core.Handler(engine, next)
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c := &core.Caller{Request: r, Client: clientIP(r)}
+		core.Pass(engine, c, w.Header(), core.Decide(engine, c))
+		next.ServeHTTP(w, r)
+	})
+}
