@@ -16,7 +16,7 @@ const (
 const baggageKey = "gray"
 
 // nextMember is the next list member over all Baggage header lines, byte for byte, within the bounds; empty ones are skipped.
-func nextMember(lines []string, at *cursor) (member string, ok bool) {
+func nextMember(lines []string, at *cursor) (string, bool) {
 	for at.line < len(lines) {
 		line := lines[at.line]
 		if at.at > len(line) {
@@ -24,7 +24,7 @@ func nextMember(lines []string, at *cursor) (member string, ok bool) {
 			at.at = 0
 			continue
 		}
-		member = line[at.at:]
+		member := line[at.at:]
 		if end := strings.IndexByte(member, ','); end >= 0 {
 			member = member[:end]
 		}
@@ -42,8 +42,8 @@ func nextMember(lines []string, at *cursor) (member string, ok bool) {
 	return "", false
 }
 
-// memberKey is the key of a list member and what follows its "="; a member without one has no key.
-func memberKey(member string) (key, rest string) {
+// memberKey is the key of a list member, and what follows its "="; a member without one has no key.
+func memberKey(member string) (string, string) {
 	key, rest, ok := strings.Cut(member, "=")
 	if !ok {
 		return "", ""

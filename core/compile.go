@@ -58,8 +58,8 @@ func compile(e *Engine) *step {
 
 // run finds where the longest run of rules that ends with the last one begins, and the header that all its rules test for
 // certain values; a rule that tests none is a run of its own, without a header.
-func run(rules []*rule) (first int, key string) {
-	first = len(rules) - 1
+func run(rules []*rule) (int, string) {
+	first, key := len(rules)-1, ""
 	for _, c := range rules[first].conditions {
 		if !isExact(c) {
 			continue

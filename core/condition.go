@@ -51,15 +51,15 @@ func (e *lineError) problem(path, line string) Problem {
 	return Problem{Path: path, Column: utf8.RuneCountInString(line[:e.at]) + 1, Message: e.message}
 }
 
-// nextWord reads the word that starts at or after byte `at`, and returns where it ends. At the end of the line the word is empty.
-func nextWord(line string, at int) (w word, end int, err *lineError) {
+// nextWord reads the word that starts at or after byte `at`, and returns the byte where it ends. At the end of the line the word is empty.
+func nextWord(line string, at int) (word, int, *lineError) {
 	for at < len(line) && isSpace(line[at]) {
 		at++
 	}
 	if at < len(line) && line[at] == '"' {
 		return quotedWord(line, at)
 	}
-	end = at
+	end := at
 	for end < len(line) && !isSpace(line[end]) {
 		end++
 	}
@@ -67,7 +67,7 @@ func nextWord(line string, at int) (w word, end int, err *lineError) {
 }
 
 // quotedWord reads the quoted string that starts at byte `at`: \" and \\ are escapes, any other backslash is itself.
-func quotedWord(line string, at int) (w word, end int, err *lineError) {
+func quotedWord(line string, at int) (word, int, *lineError) {
 	var text []byte
 	for i := at + 1; i < len(line); i++ {
 		c := line[i]
@@ -80,7 +80,7 @@ func quotedWord(line string, at int) (w word, end int, err *lineError) {
 		}
 		text = append(text, c)
 	}
-	return w, at, &lineError{at, "the quoted text does not end (a \" is missing)"}
+	return word{}, at, &lineError{at, "the quoted text does not end (a \" is missing)"}
 }
 
 func isSpace(c byte) bool { return c == ' ' || c == '\t' }
@@ -205,16 +205,18 @@ func (c *condition) parseIn(line string, at int, lists map[string]list) *lineErr
 }
 
 // nextElement reads one element of an inline list and returns where the next one starts, -1 after the last.
-func nextElement(line string, at int) (w word, next int, err *lineError) {
+func nextElement(line string, at int) (word, int, *lineError) {
 	for at < len(line) && isSpace(line[at]) {
 		at++
 	}
+	var w word
 	end := at
 	if at < len(line) && line[at] == '"' {
-		w, end, err = quotedWord(line, at)
+		quoted, after, err := quotedWord(line, at)
 		if err != nil {
 			return w, 0, err
 		}
+		w, end = quoted, after
 		for end < len(line) && isSpace(line[end]) {
 			end++
 		}

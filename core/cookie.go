@@ -3,11 +3,11 @@ package core
 import "strings"
 
 // nextCookie is the value of the first cookie of that name at or after byte `at` of a Cookie header line, and the byte to go on
-// from; next is -1 when there is none.
+// from, which is -1 when there is none.
 //
 // A line is what browsers send (RFC 6265, section 5.4): pairs between semicolons, the name before the first "=". Spaces and tabs
 // around both do not count, nor does one pair of double quotes around the value; nothing is decoded, and any other byte is allowed.
-func nextCookie(line, name string, at int) (value string, next int) {
+func nextCookie(line, name string, at int) (string, int) {
 	if len(line) > maxLine {
 		return "", -1
 	}
@@ -23,7 +23,7 @@ func nextCookie(line, name string, at int) (value string, next int) {
 			at++
 		}
 		if at < len(line) && line[at] == '=' && startsPair(line, i) {
-			value = line[at+1:]
+			value := line[at+1:]
 			if end := strings.IndexByte(value, ';'); end >= 0 {
 				value = value[:end]
 			}

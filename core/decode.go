@@ -50,7 +50,7 @@ func decodeStrict(document []byte, into any) Problems {
 }
 
 // lineColumn turns a byte offset into line and column, both from 1.
-func lineColumn(document []byte, offset int64) (line, column int) {
+func lineColumn(document []byte, offset int64) (int, int) {
 	before := document
 	if offset < int64(len(document)) {
 		before = document[:offset]

@@ -15,7 +15,7 @@ func identity(e *Engine, c *Caller) string {
 }
 
 // identify also tells which source of the chain it was.
-func identify(e *Engine, c *Caller) (id string, from *source) {
+func identify(e *Engine, c *Caller) (string, *source) {
 	for _, s := range e.identity {
 		var at cursor
 		for {

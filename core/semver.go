@@ -11,8 +11,10 @@ type semver struct {
 }
 
 // parseSemver reads a version: `1.4.2`, `v1.4.2-rc.1+build`, `1.4` and `1`, the missing numbers taken as 0.
-// It also tells how many numbers were written, which ^ and ~ need.
-func parseSemver(s string) (v semver, written int, ok bool) {
+// It also tells how many numbers were written, which ^ and ~ need, and whether s is a version at all.
+func parseSemver(s string) (semver, int, bool) {
+	v := semver{numbers: [3]string{"0", "0", "0"}}
+	written := 0
 	s = strings.TrimPrefix(s, "v")
 	if plus := strings.IndexByte(s, '+'); plus >= 0 {
 		if !semverIdentifiers(s[plus+1:], false) {
@@ -27,7 +29,6 @@ func parseSemver(s string) (v semver, written int, ok bool) {
 		v.prerelease = strings.Split(s[dash+1:], ".")
 		s = s[:dash]
 	}
-	v.numbers = [3]string{"0", "0", "0"}
 	for {
 		number, rest, more := strings.Cut(s, ".")
 		if written == 3 || !semverNumber(number) {
@@ -106,8 +107,10 @@ type semverBound struct {
 }
 
 // parseConstraint reads a list of comparisons that must all hold, separated by spaces: `>=2.3.0 <3`, `^1.4`, `~2.1`, `1.2.3`.
-// ^ and ~ become their two bounds. Where it fails, at is the byte where the bad comparison starts.
-func parseConstraint(s string) (bounds []semverBound, at int, problem string) {
+// ^ and ~ become their two bounds. Where it fails it returns the byte where the bad comparison starts, and what is wrong with it.
+func parseConstraint(s string) ([]semverBound, int, string) {
+	var bounds []semverBound
+	at := 0
 	for at < len(s) {
 		if s[at] == ' ' || s[at] == '\t' {
 			at++

@@ -45,7 +45,8 @@ type source struct {
 }
 
 // parseSource reads a source and its key from byte `at`. It serves conditions and identities alike.
-func parseSource(line string, at int) (s source, end int, err *lineError) {
+func parseSource(line string, at int) (source, int, *lineError) {
+	var s source
 	w, end, err := nextWord(line, at)
 	if err != nil {
 		return s, end, err
@@ -98,9 +99,9 @@ type cursor struct {
 	claims        []string // of claim
 }
 
-// nextValue is the source's next value for the caller; ok is false when there is none left. The rules of each source, and what
+// nextValue is the source's next value for the caller, if there is one left. The rules of each source, and what
 // makes a value count as absent, stand in the documentation of Policy.
-func nextValue(e *Engine, c *Caller, s *source, at *cursor) (value string, ok bool) {
+func nextValue(e *Engine, c *Caller, s *source, at *cursor) (string, bool) {
 	if s.vouched && !trusted(e, c) {
 		return "", false
 	}
