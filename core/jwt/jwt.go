@@ -64,11 +64,11 @@ type Verifier struct {
 	fixed  *keySet // keys given in the configuration itself; nil if source has them
 	source *source
 
+	lock   *sync.RWMutex   // guards memory and seen
+	seen   map[string]*Set // the tokens in memory, as requests write them
 	memory *memory
-	seen   map[string]*Set // tokens that memory keeps, as the requests write them; under memory.mu
 
-	lock    *sync.RWMutex // memory.mu, one step nearer where steps are dear
-	mu      sync.Mutex
+	mu      sync.Mutex // guards what follows
 	started bool
 	detach  func() bool // undoes what Start asked of its context
 	report  func(error)
@@ -88,10 +88,10 @@ func New(cfg *Config) (*Verifier, error) {
 		audience:   setOf(cfg.Audience),
 		now:        time.Now,
 		until:      time.Until,
+		lock:       &sync.RWMutex{},
 		seen:       map[string]*Set{},
 		memory:     &memory{headers: map[string]*header{}},
 	}
-	v.lock = &v.memory.mu
 	if v.place.kind == inHeader {
 		v.header = v.place.name
 		v.prefix = v.place.prefix
@@ -172,17 +172,15 @@ type Set struct {
 // Claims returns the claims of the token that r carries; if there are none, the Reason of the set says why. It
 // is never nil. Claims never waits for anything but short locks.
 func Claims(v *Verifier, r *http.Request) *Set {
-	lines := r.Header[v.header]
-	if len(lines) != 1 {
-		return claimsElsewhere(v, r, len(lines))
+	if lines := r.Header[v.header]; len(lines) == 1 {
+		v.lock.RLock()
+		set := v.seen[lines[0]]
+		v.lock.RUnlock()
+		if set != nil && v.until(set.expires) > 0 {
+			return set
+		}
 	}
-	v.lock.RLock()
-	set := v.seen[lines[0]]
-	v.lock.RUnlock()
-	if set == nil || v.until(set.expires) <= 0 {
-		return claimsOfLine(v, lines[0])
-	}
-	return set
+	return claimsOfRequest(v, r)
 }
 
 // ClaimsOf returns the claims of a token that the caller has found by itself.
@@ -199,22 +197,8 @@ func ClaimsOf(v *Verifier, token string) *Set {
 	return set
 }
 
-func claimsElsewhere(v *Verifier, r *http.Request, lines int) *Set {
-	if lines > 1 {
-		return failures[Repeated]
-	}
-	if v.header != "" {
-		return failures[None]
-	}
+func claimsOfRequest(v *Verifier, r *http.Request) *Set {
 	token, reason := find(&v.place, r)
-	if reason != "" {
-		return failures[reason]
-	}
-	return ClaimsOf(v, token)
-}
-
-func claimsOfLine(v *Verifier, line string) *Set {
-	token, reason := tokenOfLine(&v.place, line)
 	if reason != "" {
 		return failures[reason]
 	}

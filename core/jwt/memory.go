@@ -1,7 +1,5 @@
 package jwt
 
-import "sync"
-
 const (
 	maxRemembered      = 10000   // tokens
 	maxRememberedBytes = 8 << 20 // of their text; claims take some times as much
@@ -12,7 +10,6 @@ const (
 // caller's by inventing tokens; and tokens that fail are not remembered at all, as it costs nothing to
 // invent the next. The oldest goes first: a caller whose token had to go pays one more verification.
 type memory struct {
-	mu      sync.RWMutex
 	ring    []*Set // oldest at head
 	head    int
 	count   int
@@ -23,8 +20,8 @@ type memory struct {
 // remember keeps the verdict on a token, and its first part, which the next tokens of the same key have too.
 func remember(v *Verifier, set *Set, first string, h *header) {
 	m := v.memory
-	m.mu.Lock()
-	defer m.mu.Unlock()
+	v.lock.Lock()
+	defer v.lock.Unlock()
 	if v.seen[set.text] != nil || !isCurrent(v, set.key) {
 		return
 	}
@@ -86,8 +83,8 @@ func grow(m *memory) {
 // forgetKeys drops the tokens whose key is gone from its source.
 func forgetKeys(v *Verifier) {
 	m := v.memory
-	m.mu.Lock()
-	defer m.mu.Unlock()
+	v.lock.Lock()
+	defer v.lock.Unlock()
 	all := m.count
 	for i := 0; i < all; i++ {
 		set := pop(m)

@@ -34,13 +34,19 @@ func placeOf(cfg *Config) place {
 	return place{kind: inHeader, name: textproto.CanonicalMIMEHeaderKey(cfg.Header)}
 }
 
-// tokenOfLine takes the scheme off a header line. Authorization must say Bearer, other headers may.
-func tokenOfLine(p *place, line string) (string, Reason) {
-	token := strings.Trim(line, " \t")
-	if len(token) > 7 && strings.EqualFold(token[:7], "Bearer ") {
-		token = strings.TrimLeft(token[7:], " ")
-	} else if p.prefix != "" {
+// find returns the token that a request carries. Several are refused: a middleware before or a service after
+// gray may read another one than gray would.
+func find(p *place, r *http.Request) (string, Reason) {
+	values := valuesAt(p, r)
+	switch {
+	case len(values) > 1:
+		return "", Repeated
+	case len(values) == 0:
 		return "", None
+	}
+	token := values[0]
+	if p.kind == inHeader {
+		token = withoutScheme(p, token)
 	}
 	if token == "" {
 		return "", None
@@ -48,22 +54,28 @@ func tokenOfLine(p *place, line string) (string, Reason) {
 	return token, ""
 }
 
-// find returns the token in a cookie or the query. Several of the same name are refused: a middleware
-// before or a service after gray may read another one than gray would.
-func find(p *place, r *http.Request) (string, Reason) {
-	var values []string
-	if p.kind == inCookie {
-		values = cookies(r, p.name)
-	} else if len(r.URL.RawQuery) <= maxSearched {
-		values = r.URL.Query()[p.name]
-	}
+func valuesAt(p *place, r *http.Request) []string {
 	switch {
-	case len(values) > 1:
-		return "", Repeated
-	case len(values) == 0 || values[0] == "":
-		return "", None
+	case p.kind == inHeader:
+		return r.Header[p.name]
+	case p.kind == inCookie:
+		return cookies(r, p.name)
+	case len(r.URL.RawQuery) <= maxSearched:
+		return r.URL.Query()[p.name]
 	}
-	return values[0], ""
+	return nil
+}
+
+// withoutScheme returns the token of a header line. Authorization must say Bearer, other headers may.
+func withoutScheme(p *place, line string) string {
+	token := strings.Trim(line, " \t")
+	if len(token) > 7 && strings.EqualFold(token[:7], "Bearer ") {
+		return strings.TrimLeft(token[7:], " ")
+	}
+	if p.prefix != "" {
+		return ""
+	}
+	return token
 }
 
 func cookies(r *http.Request, name string) []string {
