@@ -254,10 +254,15 @@ func (c *condition) setValues(values []word) *lineError {
 	}
 	c.set = make(map[string]bool, len(values))
 	for _, v := range values {
-		c.set[v.text] = true
+		if possible(v.text) {
+			c.set[v.text] = true
+		}
 	}
 	return nil
 }
+
+// possible reports whether a caller can have the value at all. Sets hold no other, so that finding a value in one settles its form.
+func possible(v string) bool { return len(v) <= maxValue && utf8.ValidString(v) }
 
 // holdsFor reports whether one value satisfies the operator, before any `not`.
 // The value's form is looked at only where the operator itself does not settle it: this is the request path.

@@ -311,7 +311,9 @@ func (b *builder) rules() {
 	for name, values := range b.policy.Lists {
 		set := make(map[string]bool, len(values))
 		for _, v := range values {
-			set[v] = true
+			if possible(v) {
+				set[v] = true
+			}
 		}
 		lists[name] = list{values, set}
 	}

@@ -39,11 +39,18 @@ func (ps Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// didYouMean is ` (did you mean "prefix"?)` when one of the words is near enough to what was written, else "".
+// didYouMean is ` (did you mean "prefix"?)` when one of the words is near enough to what was written, else "". Capitals count little.
 func didYouMean(written string, words []string) string {
+	const longest = 64 // of words that people mistype; comparing takes the square of it
+	if len(written) > longest {
+		return ""
+	}
 	near, best := "", len(written)/3+1
 	for _, w := range words {
-		if d := editDistance(written, w, best); d <= best && (near == "" || d < best) {
+		if len(w) > longest {
+			continue
+		}
+		if d := editDistance(strings.ToLower(written), strings.ToLower(w), best); d <= best && (near == "" || d < best) {
 			near, best = w, d
 		}
 	}

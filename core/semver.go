@@ -125,7 +125,7 @@ func parseConstraint(s string) ([]semverBound, int, string) {
 			at++
 		}
 		end := at
-		for end < len(s) && strings.IndexByte(" \t=!<>^~", s[end]) < 0 {
+		for end < len(s) && s[end] != ' ' && s[end] != '\t' {
 			end++
 		}
 		v, written, ok := parseSemver(s[at:end])

@@ -82,6 +82,10 @@ func parseSource(line string, at int) (source, int, *lineError) {
 		if s.key == "Host" {
 			s.kind = fromAuthority
 		}
+	case fromCookie:
+		if strings.ContainsAny(s.key, ";=") || strings.Trim(s.key, " \t") != s.key {
+			return s, end, &lineError{k.at, quote(s.key) + " is no cookie name"}
+		}
 	case fromClaim:
 		path, problem := jwt.ParsePath(s.key)
 		if problem != nil {
