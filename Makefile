@@ -1,0 +1,83 @@
+# Needs Go, git, make and bash; fetches or builds everything else, once, into GRAY_CACHE.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+
+export GRAY_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/gray
+FUZZTIME ?= 60s
+
+# The race detector needs a C compiler.
+RACE := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
+
+# A linter built by one Go does not read what another compiles, hence both versions in the path.
+GOLANGCI_LINT_VERSION := v2.15.0
+GOLANGCI_LINT := $(GRAY_CACHE)/tools/$(firstword $(shell go env GOVERSION))/golangci-lint-$(GOLANGCI_LINT_VERSION)/golangci-lint
+
+INTERPRETED := ./core/... ./traefikgray/...
+
+.PHONY: help
+help: ## list the targets
+	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 10
+
+.PHONY: quick
+quick: yaegi ## vet, the core's tests and the Yaegi check: under a minute
+	go vet ./...
+	go test -timeout 5m ./core/...
+
+# -p 1 in e2e: its tests measure and load real servers, and would disturb each other.
+.PHONY: test
+test: yaegi servers ## everything but the long loads
+	go vet ./...
+	go test -count=1 $(RACE) -short -timeout 20m ./...
+	cd e2e && go vet ./...
+	cd e2e && go test -count=1 -p 1 -short -timeout 40m ./...
+
+.PHONY: e2e
+e2e: servers ## the long loads: real servers, real upstreams, thousands of changes
+	go test -count=1 -timeout 30m ./caddygray/...
+	cd e2e && go test -count=1 -p 1 -timeout 90m ./...
+
+.PHONY: bench
+bench: servers ## every benchmark; the README's figures come from here
+	go test -run '^$$' -bench . -benchmem -timeout 30m ./...
+	cd e2e && go test -p 1 -run '^$$' -bench . -benchmem -timeout 60m ./...
+
+.PHONY: fuzz
+fuzz: ## each fuzz target for FUZZTIME (60s)
+	@for module in . e2e; do \
+		for package in $$(cd $$module && go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./...); do \
+			for target in $$(cd $$module && go test -list '^Fuzz' $$package | sed -n '/^Fuzz/p'); do \
+				echo "$$package $$target"; \
+				(cd $$module && go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package); \
+			done; \
+		done; \
+	done
+
+.PHONY: lint
+lint: $(GOLANGCI_LINT) ## golangci-lint over every module
+	$(GOLANGCI_LINT) run ./...
+	cd e2e && $(GOLANGCI_LINT) run ./...
+
+.PHONY: fmt
+fmt: $(GOLANGCI_LINT) ## format the Go code
+	$(GOLANGCI_LINT) fmt ./...
+	cd e2e && $(GOLANGCI_LINT) fmt ./...
+
+# Vet would look at the tests too, which may use what the interpreter cannot: the overlay takes them away.
+.PHONY: yaegi
+yaegi: ## prove that core and traefikgray stay within what Yaegi runs
+	go build -modfile=yaegi.mod -gcflags=-lang=go1.20 $(INTERPRETED)
+	@overlay=$$(mktemp) && trap 'rm -f "$$overlay"' EXIT && \
+	go list -modfile=yaegi.mod -f '{{$$d := .Dir}}{{range .TestGoFiles}}{{$$d}}/{{.}}{{"\n"}}{{end}}{{range .XTestGoFiles}}{{$$d}}/{{.}}{{"\n"}}{{end}}' $(INTERPRETED) | \
+		awk 'NF { list = list sep "\"" $$0 "\":\"\""; sep = "," } END { print "{\"Replace\":{" list "}}" }' >"$$overlay" && \
+	go vet -modfile=yaegi.mod -overlay="$$overlay" $(INTERPRETED)
+
+# A server that this machine lacks the tools for is skipped, and so are its tests, except with CI=true: there all must run.
+.PHONY: servers
+servers: ## build the real servers that the tests run: Traefik, Consul, etcd, Nacos
+	cd e2e && go run ./servers/build
+
+$(GOLANGCI_LINT):
+	GOBIN=$(@D) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
