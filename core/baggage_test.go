@@ -1,0 +1,135 @@
+package core
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// members are n baggage members m0=0, m1=1 and so on.
+func members(n int) []string {
+	all := make([]string, n)
+	for i := range all {
+		all[i] = fmt.Sprintf("m%d=%d", i, i)
+	}
+	return all
+}
+
+func TestBaggage(t *testing.T) {
+	e := engineFor(t, "")
+	for _, c := range []struct {
+		about  string
+		key    string
+		lines  []string
+		values []string
+	}{
+		{"one", "a", []string{"a=1"}, []string{"1"}},
+		{"among others", "a", []string{"b=0,a=1,c=2"}, []string{"1"}},
+		{"several, over several lines", "a", []string{"a=1, b=2", "a=3,a=4"}, []string{"1", "3", "4"}},
+		{"spaces and tabs", "a", []string{" \ta \t= \t1 2\t ,b=1"}, []string{"1 2"}},
+		{"properties", "a", []string{"a=1;p=2;q"}, []string{"1"}},
+		{"percent-encoded", "a", []string{"a=b%20%C3%A9%2C+c"}, []string{"b é,+c"}},
+		{"a bad escape", "a", []string{"a=%zz,a=%4,a=1"}, []string{"1"}},
+		{"no equals sign", "a", []string{"a,a;p=1,a=2"}, []string{"2"}},
+		{"an empty value", "a", []string{"a=,b=1"}, []string{""}},
+		{"equals signs in the value", "a", []string{"a=b=c"}, []string{"b=c"}},
+		{"capitals count", "a", []string{"A=1"}, nil},
+		{"the key is not decoded", "a", []string{"%61=1"}, nil},
+		{"empty members", "a", []string{",, ,a=1,,", "", ",a=2"}, []string{"1", "2"}},
+		{"the 64th member", "m63", []string{strings.Join(members(65), ",")}, []string{"63"}},
+		{"the 65th member", "m64", []string{strings.Join(members(65), ",")}, nil},
+		{"the 65th member, on a line of its own", "z", append(members(64), "z=1"), nil},
+		{"a member that ends within 8192 bytes", "a", []string{"b=" + strings.Repeat("x", 8186) + ",a=1"}, []string{"1"}},
+		{"a member that ends beyond 8192 bytes", "a", []string{"b=" + strings.Repeat("x", 8187) + ",a=1"}, nil},
+		{"a member of 8192 bytes", "a", []string{"a=" + strings.Repeat("x", 8190)}, []string{strings.Repeat("x", 8190)}},
+		{"a member of 8193 bytes", "a", []string{"a=" + strings.Repeat("x", 8191)}, nil},
+		{"commas without end", "a", []string{strings.Repeat(",", 8192) + "a=1"}, nil},
+	} {
+		t.Run(c.about, func(t *testing.T) {
+			r := request("/")
+			r.Header["Baggage"] = c.lines
+			assert.Equal(t, c.values, values(t, e, "baggage "+c.key, r))
+		})
+	}
+}
+
+func TestPassedBaggage(t *testing.T) {
+	many := strings.Join(members(70), ",")
+	for _, c := range []struct {
+		about string
+		lines []string
+		want  string
+	}{
+		{"none", nil, "gray=v1"},
+		{"empty", []string{""}, "gray=v1"},
+		{"others", []string{"a=1,b=2"}, "a=1,b=2,gray=v1"},
+		{"byte for byte", []string{"a=%41 ; p = \"x\" ,\tb=Zo\xc3\xab;q", " c = \xff"}, "a=%41 ; p = \"x\" ,\tb=Zo\xc3\xab;q, c = \xff,gray=v1"},
+		{"the client's own", []string{"gray=v9,a=1, gray = v9;p=1", "gray=v8"}, "a=1,gray=v1"},
+		{"only the client's own", []string{"gray=v9"}, "gray=v1"},
+		{"like the client's own", []string{"Gray=1,gray2=2,xgray=3,gray"}, "Gray=1,gray2=2,xgray=3,gray,gray=v1"},
+		{"empty members", []string{"a=1,, ,b=2,"}, "a=1,b=2,gray=v1"},
+		{"more than 64", []string{many}, strings.Join(members(63), ",") + ",gray=v1"},
+		{"more than 8192 bytes", []string{"a=1,b=" + strings.Repeat("x", 8192) + ",c=3"}, "a=1,gray=v1"},
+		{"the client's own beyond the bounds", []string{many + ",gray=v9"}, strings.Join(members(63), ",") + ",gray=v1"},
+	} {
+		t.Run(c.about, func(t *testing.T) {
+			e := engineFor(t, "")
+			r := request("/")
+			if c.lines != nil {
+				r.Header["Baggage"] = c.lines
+			}
+			caller := &Caller{Request: r}
+			Pass(e, caller, http.Header{}, Decide(e, caller))
+			assert.Equal(t, []string{c.want}, r.Header["Baggage"])
+		})
+	}
+}
+
+func FuzzBaggage(f *testing.F) {
+	for _, line := range []string{"", "a=1", "a=1,b=2;p=3", ",,a = %41 ,", "gray=v9", "gray =v9; x", "a=%zz", "a", strings.Join(members(70), ","), strings.Repeat(",", 9000), "\xff=\xff"} {
+		f.Add("a", line, "b=2")
+		f.Add("gray", "x=1", line)
+	}
+	e := engineFor(f, "")
+	f.Fuzz(func(t *testing.T, key, first, second string) {
+		lines := []string{first, second}
+		var at cursor
+		for { // whatever there is, reading it ends
+			if _, ok := nextBaggage(lines, key, &at); !ok {
+				break
+			}
+		}
+		r := request("/")
+		r.Header["Baggage"] = lines
+		caller := &Caller{Request: r}
+		Pass(e, caller, http.Header{}, Decide(e, caller))
+		passed := r.Header["Baggage"]
+		require.Len(t, passed, 1)
+		require.LessOrEqual(t, len(passed[0]), maxBaggage)
+		list := strings.Split(passed[0], ",")
+		require.LessOrEqual(t, len(list), maxMembers)
+		require.Equal(t, "gray=v1", list[len(list)-1])
+		// The others are the client's, in its order, and none is ours.
+		from := strings.Split(strings.Join(lines, ","), ",")
+		for _, member := range list[:len(list)-1] {
+			for len(from) > 0 && from[0] != member {
+				from = from[1:]
+			}
+			require.NotEmpty(t, from, "%q is not the client's", member)
+			from = from[1:]
+			name, _, ok := strings.Cut(member, "=")
+			require.False(t, ok && strings.Trim(name, " \t") == "gray", "%q", member)
+		}
+		// A gateway further in that believes this one reads exactly this decision.
+		at = cursor{}
+		v, ok := nextBaggage(passed, "gray", &at)
+		require.True(t, ok)
+		require.Equal(t, "v1", v)
+		_, ok = nextBaggage(passed, "gray", &at)
+		require.False(t, ok)
+	})
+}
