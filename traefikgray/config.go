@@ -1,3 +1,8 @@
+// The interpreter reads a package's files in order of their names and follows imports at once. So the line that has it choose
+// the files written for it must stand in the first file of the first package.
+//
+// yaegi:tags yaegi
+
 package traefikgray
 
 import (
@@ -32,18 +37,19 @@ type Config struct {
 	// IPStrategy says which address is the client's, as in Traefik's own middlewares. Default: the connection's peer.
 	IPStrategy *core.IPStrategy `json:"ipStrategy,omitempty"`
 
-	Service   string                  `json:"service,omitempty"`
-	Enabled   *bool                   `json:"enabled,omitempty"`
-	Stable    string                  `json:"stable,omitempty"`
-	Versions  map[string]core.Version `json:"versions,omitempty"`
-	Identity  []string                `json:"identity,omitempty"`
-	Anonymous string                  `json:"anonymous,omitempty"`
-	Cookie    core.Cookie             `json:"cookie,omitempty"`
-	Rules     []core.Rule             `json:"rules,omitempty"`
-	Lists     map[string][]string     `json:"lists,omitempty"`
-	Header    string                  `json:"header,omitempty"`
-	Trust     []string                `json:"trust,omitempty"`
-	JWT       *jwt.Config             `json:"jwt,omitempty"`
+	Service string `json:"service,omitempty"`
+	Enabled *bool  `json:"enabled,omitempty"`
+	Stable  string `json:"stable,omitempty"`
+	// Versions are read by readVersions: what says nothing but a version's name reaches plugins as an empty string.
+	Versions  map[string]interface{} `json:"versions,omitempty"`
+	Identity  []string               `json:"identity,omitempty"`
+	Anonymous string                 `json:"anonymous,omitempty"`
+	Cookie    core.Cookie            `json:"cookie,omitempty"`
+	Rules     []core.Rule            `json:"rules,omitempty"`
+	Lists     map[string][]string    `json:"lists,omitempty"`
+	Header    string                 `json:"header,omitempty"`
+	Trust     []string               `json:"trust,omitempty"`
+	JWT       *jwt.Config            `json:"jwt,omitempty"`
 }
 
 // setup is what both modes are made of.
@@ -79,9 +85,10 @@ func newSetup(ctx context.Context, config *Config, name string) (*setup, error) 
 }
 
 func newEngine(config *Config) (*core.Engine, error) {
-	policy := inlinePolicy(config)
+	versions, problems := readVersions(config.Versions)
+	policy := inlinePolicy(config, versions)
 	if config.Policy == "" {
-		return core.New(policy)
+		return withProblems(problems, policy)
 	}
 	if !reflect.DeepEqual(policy, &core.Policy{}) {
 		return nil, fmt.Errorf("policy: the document is in %q, so none of its fields may be given beside it", config.Policy)
@@ -97,9 +104,21 @@ func newEngine(config *Config) (*core.Engine, error) {
 	return engine, nil
 }
 
-func inlinePolicy(c *Config) *core.Policy {
+// withProblems makes the engine unless there were problems already, and has all problems in its error.
+func withProblems(problems []string, policy *core.Policy) (*core.Engine, error) {
+	engine, err := core.New(policy)
+	if len(problems) == 0 {
+		return engine, err
+	}
+	if err != nil {
+		problems = append(problems, err.Error())
+	}
+	return nil, errors.New(strings.Join(problems, "\n"))
+}
+
+func inlinePolicy(c *Config, versions map[string]core.Version) *core.Policy {
 	return &core.Policy{
-		Service: c.Service, Enabled: c.Enabled, Stable: c.Stable, Versions: c.Versions,
+		Service: c.Service, Enabled: c.Enabled, Stable: c.Stable, Versions: versions,
 		Identity: c.Identity, Anonymous: c.Anonymous, Cookie: c.Cookie,
 		Rules: c.Rules, Lists: c.Lists, Header: c.Header, Trust: c.Trust, JWT: c.JWT,
 	}

@@ -40,23 +40,11 @@ func New(ctx context.Context, next http.Handler, config *Config, name string) (h
 	if config.Mode == modeProxy {
 		return proxyHandler(s, next)
 	}
-	return headerHandler(s, next), nil
+	// The routers behind this one match the header.
+	return core.Handler(s.engine, s.clientIP, next), nil
 }
 
 // refusal puts all problems on the one line that Traefik logs.
 func refusal(name string, err error) error {
 	return errors.New("gray: middleware " + name + ": " + strings.ReplaceAll(err.Error(), "\n", "; "))
-}
-
-// headerHandler tells the routers behind this one the version: they match the header.
-func headerHandler(s *setup, next http.Handler) http.Handler {
-	engine, clientIP := s.engine, s.clientIP
-	if clientIP == nil {
-		return core.Handler(engine, next)
-	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		c := &core.Caller{Request: r, Client: clientIP(r)}
-		core.Pass(engine, c, w.Header(), core.Decide(engine, c))
-		next.ServeHTTP(w, r)
-	})
 }

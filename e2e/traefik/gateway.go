@@ -1,0 +1,292 @@
+// Package traefik runs real Traefik, built from the module proxy, with plugins as local ones, for tests.
+package traefik
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/mod/modfile"
+
+	"github.com/grayrelease/gray/e2e/yaegi"
+)
+
+const tool = "github.com/traefik/traefik/v3/cmd/traefik"
+
+// patience bounds every wait. It is far longer than anything takes, for slow machines.
+const patience = 60 * time.Second
+
+// Version is the version of Traefik that e2e/servers/traefik requires.
+func Version(t testing.TB) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(serverModule, "go.mod"))
+	require.NoError(t, err)
+	file, err := modfile.Parse("go.mod", text, nil)
+	require.NoError(t, err)
+	for _, r := range file.Require {
+		if strings.HasPrefix(tool, r.Mod.Path+"/") {
+			return r.Mod.Version
+		}
+	}
+	t.Fatalf("%s/go.mod does not require Traefik", serverModule)
+	return ""
+}
+
+const serverModule = "../servers/traefik"
+
+// Binary is the path of real Traefik. The first call on a machine builds it, which takes minutes; after that it is in the cache
+// (GRAY_CACHE, by default gray in the user's cache directory).
+func Binary(t testing.TB) string {
+	t.Helper()
+	cache := os.Getenv("GRAY_CACHE")
+	if cache == "" {
+		user, err := os.UserCacheDir()
+		require.NoError(t, err)
+		cache = filepath.Join(user, "gray")
+	}
+	path := filepath.Join(cache, "servers", "traefik-"+Version(t))
+	if _, err := os.Stat(path); err == nil {
+		return path
+	}
+	require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
+	t.Logf("building %s, which takes some minutes", path)
+	building := fmt.Sprintf("%s.%d", path, os.Getpid())
+	build := exec.Command("go", "build", "-trimpath", "-o", building, tool)
+	build.Dir = serverModule
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	output, err := build.CombinedOutput()
+	require.NoError(t, err, "%s", output)
+	require.NoError(t, os.Rename(building, path))
+	return path
+}
+
+// Options of a gateway.
+type Options struct {
+	Plugins map[string]string // alias -> root of the plugin's module
+	Static  map[string]any    // sections of the static configuration that replace the harness's own
+	Dynamic map[string]any    // the first dynamic configuration
+}
+
+// Gateway is a Traefik process.
+type Gateway struct {
+	URL string // of the entry point "web"
+	API string // of the API, with debug endpoints
+	Dir string // its working directory
+
+	log        *yaegi.Output
+	process    *os.Process
+	exited     chan struct{}
+	generation int
+}
+
+// Start runs Traefik until the test ends, and waits until it serves the first dynamic configuration.
+func Start(t testing.TB, options Options) *Gateway {
+	t.Helper()
+	g := &Gateway{Dir: t.TempDir(), log: new(yaegi.Output), exited: make(chan struct{})}
+	local := map[string]any{}
+	for alias, root := range options.Plugins {
+		_, err := yaegi.Install(root, filepath.Join(g.Dir, "plugins-local"))
+		require.NoError(t, err)
+		name, err := yaegi.ModulePath(root)
+		require.NoError(t, err)
+		local[alias] = map[string]any{"moduleName": name}
+	}
+	web, api := freeAddress(t), freeAddress(t)
+	g.URL, g.API = "http://"+web, "http://"+api
+	static := map[string]any{
+		"global": map[string]any{"checkNewVersion": false, "sendAnonymousUsage": false},
+		"log":    map[string]any{"level": "DEBUG", "format": "json", "noColor": true},
+		"api":    map[string]any{"insecure": true, "debug": true},
+		"entryPoints": map[string]any{
+			"web":     map[string]any{"address": web, "forwardedHeaders": map[string]any{"insecure": true}},
+			"traefik": map[string]any{"address": api},
+		},
+		"providers": map[string]any{
+			"providersThrottleDuration": "1ms",
+			"file":                      map[string]any{"filename": filepath.Join(g.Dir, "dynamic", "dynamic.yml")},
+		},
+		"experimental": map[string]any{"localPlugins": local},
+	}
+	maps.Copy(static, options.Static)
+	require.NoError(t, os.MkdirAll(filepath.Join(g.Dir, "dynamic"), 0o755))
+	writeYAML(t, filepath.Join(g.Dir, "traefik.yml"), static)
+	g.write(t, options.Dynamic)
+	g.run(t)
+	g.await(t)
+	return g
+}
+
+func (g *Gateway) run(t testing.TB) {
+	t.Helper()
+	command := exec.Command(Binary(t), "--configFile=traefik.yml")
+	command.Dir = g.Dir
+	command.Stdout, command.Stderr = g.log, g.log
+	require.NoError(t, command.Start())
+	g.process = command.Process
+	go func() {
+		_ = command.Wait()
+		close(g.exited)
+	}()
+	t.Cleanup(func() {
+		_ = command.Process.Signal(syscall.SIGTERM)
+		select {
+		case <-g.exited:
+		case <-time.After(patience):
+			_ = command.Process.Kill()
+			<-g.exited
+		}
+		if t.Failed() {
+			t.Logf("the end of Traefik's log:\n%s", tail(g.Log(), 4000))
+		}
+	})
+}
+
+// Apply replaces the dynamic configuration and waits until Traefik serves by it.
+func (g *Gateway) Apply(t testing.TB, dynamic map[string]any) {
+	t.Helper()
+	g.write(t, dynamic)
+	g.await(t)
+}
+
+// write puts the configuration in place at once, with a router of its own that tells when it is in force.
+func (g *Gateway) write(t testing.TB, dynamic map[string]any) {
+	t.Helper()
+	g.generation++
+	sections := maps.Clone(dynamic)
+	section, _ := sections["http"].(map[string]any)
+	section = maps.Clone(section)
+	if section == nil {
+		section = map[string]any{}
+	}
+	routers, _ := section["routers"].(map[string]any)
+	routers = maps.Clone(routers)
+	if routers == nil {
+		routers = map[string]any{}
+	}
+	routers["generation"] = map[string]any{"rule": "Host(`" + g.generationHost() + "`)", "service": "noop@internal", "priority": 1 << 30}
+	section["routers"] = routers
+	if sections == nil {
+		sections = map[string]any{}
+	}
+	sections["http"] = section
+	name := filepath.Join(g.Dir, "dynamic", "dynamic.yml")
+	writeYAML(t, name+".new", sections)
+	require.NoError(t, os.Rename(name+".new", name))
+}
+
+func (g *Gateway) generationHost() string { return fmt.Sprintf("generation-%d.test", g.generation) }
+
+func (g *Gateway) await(t testing.TB) {
+	t.Helper()
+	deadline := time.Now().Add(patience)
+	for {
+		r, err := http.NewRequest("GET", g.URL, nil)
+		require.NoError(t, err)
+		r.Host = g.generationHost()
+		response, err := http.DefaultClient.Do(r)
+		if err == nil {
+			_, _ = io.Copy(io.Discard, response.Body)
+			response.Body.Close()
+			if response.StatusCode == http.StatusTeapot {
+				return
+			}
+		}
+		select {
+		case <-g.exited:
+			t.Fatalf("Traefik ended:\n%s", tail(g.Log(), 8000))
+		case <-time.After(5 * time.Millisecond):
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("Traefik does not serve the configuration:\n%s", tail(g.Log(), 8000))
+		}
+	}
+}
+
+// Log is everything that Traefik logged so far.
+func (g *Gateway) Log() string { return g.log.String() }
+
+// PID is the process's id.
+func (g *Gateway) PID() int { return g.process.Pid }
+
+// Alive reports whether the process runs.
+func (g *Gateway) Alive() bool {
+	select {
+	case <-g.exited:
+		return false
+	default:
+		return true
+	}
+}
+
+// Status is the status of a GET to a host through the entry point, -1 if there is no response.
+func (g *Gateway) Status(host string) int {
+	r, err := http.NewRequest("GET", g.URL, nil)
+	if err != nil {
+		return -1
+	}
+	r.Host = host
+	response, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return -1
+	}
+	_, _ = io.Copy(io.Discard, response.Body)
+	response.Body.Close()
+	return response.StatusCode
+}
+
+var addresses struct {
+	mu   sync.Mutex
+	used map[string]bool
+}
+
+// freeAddress is an address of the loopback interface that nobody listens on.
+func freeAddress(t testing.TB) string {
+	t.Helper()
+	addresses.mu.Lock()
+	defer addresses.mu.Unlock()
+	for {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		require.NoError(t, l.Close())
+		address := l.Addr().String()
+		if !addresses.used[address] {
+			if addresses.used == nil {
+				addresses.used = map[string]bool{}
+			}
+			addresses.used[address] = true
+			return address
+		}
+	}
+}
+
+// writeYAML writes JSON, which YAML is a superset of. Traefik takes the file for a Go template, so its braces are escaped.
+func writeYAML(t testing.TB, name string, value any) {
+	t.Helper()
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", " ")
+	require.NoError(t, encoder.Encode(value))
+	safe := strings.NewReplacer("{{", `{\u007b`, "\x7f", `\u007f`).Replace(text.String())
+	require.NoError(t, os.WriteFile(name, []byte(safe), 0o644))
+}
+
+func tail(s string, n int) string {
+	if len(s) > n {
+		return "..." + s[len(s)-n:]
+	}
+	return s
+}

@@ -1,0 +1,76 @@
+package traefikgray
+
+import (
+	"fmt"
+	"sort"
+	"strings"
+
+	"github.com/grayrelease/gray/core"
+)
+
+// readVersions reads what Traefik's providers make of the versions: for each a map of its fields or, for a version without any,
+// an empty string or nil. A list may be a string with commas, as in labels.
+func readVersions(given map[string]interface{}) (map[string]core.Version, []string) {
+	var problems []string
+	versions := map[string]core.Version{}
+	for name, value := range given {
+		version := core.Version{}
+		problems = append(problems, readVersion("versions."+name, value, &version)...)
+		versions[name] = version
+	}
+	sort.Strings(problems)
+	return versions, problems
+}
+
+func readVersion(path string, value interface{}, version *core.Version) []string {
+	if value == nil || value == "" {
+		return nil
+	}
+	fields, ok := value.(map[string]interface{})
+	if !ok {
+		return []string{fmt.Sprintf("%s: must be an object with upstreams or discover, is %q", path, fmt.Sprint(value))}
+	}
+	var problems []string
+	for field, value := range fields {
+		switch strings.ToLower(field) {
+		case "upstreams":
+			version.Upstreams, ok = readList(value)
+			if !ok {
+				problems = append(problems, path+".upstreams: must be a list of strings")
+			}
+		case "discover":
+			version.Discover, ok = value.(string)
+			if !ok {
+				problems = append(problems, path+".discover: must be a string")
+			}
+		default:
+			problems = append(problems, fmt.Sprintf("%s: unknown field %q (one of upstreams, discover)", path, field))
+		}
+	}
+	return problems
+}
+
+func readList(value interface{}) ([]string, bool) {
+	if value == nil {
+		return nil, true
+	}
+	if list, ok := value.([]string); ok {
+		return list, true
+	}
+	var list []string
+	if text, ok := value.(string); ok {
+		for _, part := range strings.Split(text, ",") {
+			if part = strings.TrimSpace(part); part != "" {
+				list = append(list, part)
+			}
+		}
+		return list, true
+	}
+	elements, ok := value.([]interface{})
+	for _, element := range elements {
+		text, isText := element.(string)
+		list = append(list, text)
+		ok = ok && isText
+	}
+	return list, ok
+}
