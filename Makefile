@@ -15,22 +15,25 @@ RACE := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 GOLANGCI_LINT_VERSION := v2.15.0
 GOLANGCI_LINT := $(GRAY_CACHE)/tools/$(firstword $(shell go env GOVERSION))/golangci-lint-$(GOLANGCI_LINT_VERSION)/golangci-lint
 
+# What Traefik's interpreter runs. It sets the tag yaegi, by which a file may have a twin.
 INTERPRETED := ./core/... ./traefikgray/...
 
 .PHONY: help
 help: ## list the targets
-	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 10
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-10s%s\n", $$1, $$2 }' Makefile
 
 .PHONY: quick
 quick: yaegi ## vet, the core's tests and the Yaegi check: under a minute
 	go vet ./...
 	go test -timeout 5m ./core/...
+	go test -tags=yaegi -timeout 5m $(INTERPRETED)
 
 # -p 1 in e2e: its tests measure and load real servers, and would disturb each other.
 .PHONY: test
 test: yaegi servers ## everything but the long loads
 	go vet ./...
 	go test -count=1 $(RACE) -short -timeout 20m ./...
+	go test -count=1 -tags=yaegi -short -timeout 10m $(INTERPRETED)
 	cd e2e && go vet ./...
 	cd e2e && go test -count=1 -p 1 -short -timeout 40m ./...
 
@@ -58,6 +61,7 @@ fuzz: ## each fuzz target for FUZZTIME (60s)
 .PHONY: lint
 lint: $(GOLANGCI_LINT) ## golangci-lint over every module
 	$(GOLANGCI_LINT) run ./...
+	$(GOLANGCI_LINT) run --build-tags=yaegi $(INTERPRETED)
 	cd e2e && $(GOLANGCI_LINT) run ./...
 
 .PHONY: fmt
@@ -65,14 +69,14 @@ fmt: $(GOLANGCI_LINT) ## format the Go code
 	$(GOLANGCI_LINT) fmt ./...
 	cd e2e && $(GOLANGCI_LINT) fmt ./...
 
-# Vet would look at the tests too, which may use what the interpreter cannot: the overlay takes them away.
+# Vet would look at the tests too, which may import what the interpreter cannot: the overlay takes them away.
 .PHONY: yaegi
 yaegi: ## prove that core and traefikgray stay within what Yaegi runs
-	go build -modfile=yaegi.mod -gcflags=-lang=go1.20 $(INTERPRETED)
+	go build -tags=yaegi -modfile=yaegi.mod -gcflags=-lang=go1.20 $(INTERPRETED)
 	@overlay=$$(mktemp) && trap 'rm -f "$$overlay"' EXIT && \
-	go list -modfile=yaegi.mod -f '{{$$d := .Dir}}{{range .TestGoFiles}}{{$$d}}/{{.}}{{"\n"}}{{end}}{{range .XTestGoFiles}}{{$$d}}/{{.}}{{"\n"}}{{end}}' $(INTERPRETED) | \
+	go list -tags=yaegi -modfile=yaegi.mod -f '{{$$d := .Dir}}{{range .TestGoFiles}}{{$$d}}/{{.}}{{"\n"}}{{end}}{{range .XTestGoFiles}}{{$$d}}/{{.}}{{"\n"}}{{end}}' $(INTERPRETED) | \
 		awk 'NF { list = list sep "\"" $$0 "\":\"\""; sep = "," } END { print "{\"Replace\":{" list "}}" }' >"$$overlay" && \
-	go vet -modfile=yaegi.mod -overlay="$$overlay" $(INTERPRETED)
+	go vet -tags=yaegi -modfile=yaegi.mod -overlay="$$overlay" $(INTERPRETED)
 
 # A server that this machine lacks the tools for is skipped, and so are its tests, except with CI=true: there all must run.
 .PHONY: servers
