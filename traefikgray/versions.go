@@ -11,6 +11,9 @@ import (
 // readVersions reads what Traefik's providers make of the versions: for each a map of its fields or, for a version without any,
 // an empty string or nil. A list may be a string with commas, as in labels.
 func readVersions(given map[string]interface{}) (map[string]core.Version, []string) {
+	if len(given) == 0 {
+		return nil, nil
+	}
 	var problems []string
 	versions := map[string]core.Version{}
 	for name, value := range given {

@@ -77,6 +77,7 @@ func Binary(t testing.TB) string {
 type Options struct {
 	Plugins map[string]string // alias -> root of the plugin's module
 	Static  map[string]any    // sections of the static configuration that replace the harness's own
+	Entry   map[string]any    // more options of the entry point "web"
 	Dynamic map[string]any    // the first dynamic configuration
 }
 
@@ -106,12 +107,14 @@ func Start(t testing.TB, options Options) *Gateway {
 	}
 	web, api := freeAddress(t), freeAddress(t)
 	g.URL, g.API = "http://"+web, "http://"+api
+	entry := map[string]any{"address": web, "forwardedHeaders": map[string]any{"insecure": true}}
+	maps.Copy(entry, options.Entry)
 	static := map[string]any{
 		"global": map[string]any{"checkNewVersion": false, "sendAnonymousUsage": false},
 		"log":    map[string]any{"level": "DEBUG", "format": "json", "noColor": true},
 		"api":    map[string]any{"insecure": true, "debug": true},
 		"entryPoints": map[string]any{
-			"web":     map[string]any{"address": web, "forwardedHeaders": map[string]any{"insecure": true}},
+			"web":     entry,
 			"traefik": map[string]any{"address": api},
 		},
 		"providers": map[string]any{
