@@ -186,7 +186,8 @@ func (c *condition) parseIn(line string, at int, lists map[string]list) *lineErr
 			if nets == nil {
 				return &lineError{at, "list " + quote("@"+name) + " holds " + quote(element) + ", which is no address and no prefix"}
 			}
-			c.nets, c.set = nets, nil
+			c.nets = nets
+			c.set = nil // the interpreter panics where nil is one of several values assigned at once
 		}
 		return nil
 	}
