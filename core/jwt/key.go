@@ -143,7 +143,7 @@ func keyOf(public any, print []byte) (*key, error) {
 	case *ecdsa.PublicKey:
 		return ecKey(p, string(print))
 	case ed25519.PublicKey:
-		return finished(&key{kind: kindEd, ed: p}, string(print)), nil
+		return finished(&key{kind: kindEd, ed: p, algorithm: "EdDSA"}, string(print)), nil
 	}
 	return nil, fmt.Errorf("keys of type %T are not supported (RSA, P-256, P-384, P-521 and Ed25519 are)", public)
 }
@@ -329,7 +329,7 @@ func edOf(w *webKey) (*key, error) {
 	if len(x) != ed25519.PublicKeySize {
 		return nil, fmt.Errorf("an Ed25519 key has %d bytes, this has %d", ed25519.PublicKeySize, len(x))
 	}
-	return finished(&key{kind: kindEd, ed: ed25519.PublicKey(x)}, w.X), nil
+	return finished(&key{kind: kindEd, ed: ed25519.PublicKey(x), algorithm: "EdDSA"}, w.X), nil
 }
 
 func field(text, name string) ([]byte, error) {
