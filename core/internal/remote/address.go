@@ -1,0 +1,389 @@
+package remote
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"net/url"
+	"os"
+	"sort"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Address is a parsed source or discovery URL: scheme://user:password@host:port,host:port/path?option=value.
+type Address struct {
+	Scheme   string
+	User     string
+	Password string
+	Hosts    []string          // host:port, the default port filled in
+	Path     string            // decoded, without the slash that ends the authority
+	RawPath  string            // as written, for http and https
+	RawQuery string            // as written, for http and https, whose query belongs to the server
+	Options  map[string]string // options of the URL, and those given beside it
+	Repeated map[string][]string
+}
+
+// secretOptions are never shown.
+var secretOptions = []string{"user", "password", "token"}
+
+var defaultPorts = map[string]string{"http": "80", "https": "443", "etcd": "2379", "consul": "8500", "nacos": "8848", "srv": "53"}
+
+// Parse reads an address. ${NAME} stands for an environment variable and may be used in every part of it; what the variable
+// holds is taken as it is and needs no escaping. Options follow "?"; for http and https, where the query belongs to
+// the server, they follow "#". The extra options outrank those of the URL. Parse does no I/O.
+//
+// Errors never show the user information or the options of the address.
+func Parse(raw string, extra map[string]string) (*Address, error) {
+	i := strings.Index(raw, "://")
+	if i <= 0 {
+		return nil, fmt.Errorf("address: want a URL such as etcd://host:2379/key, file:///path or https://host/path")
+	}
+	a := &Address{Scheme: strings.ToLower(raw[:i]), Options: map[string]string{}, Repeated: map[string][]string{}}
+	rest := raw[i+3:]
+	authority, path, options := a.split(rest)
+	if err := a.parseAuthority(authority); err != nil {
+		return nil, err
+	}
+	if err := a.parsePath(path); err != nil {
+		return nil, err
+	}
+	if err := a.parseOptions(options); err != nil {
+		return nil, err
+	}
+	for name, value := range extra {
+		expanded, err := expand(value, verbatim, verbatimValue)
+		if err != nil {
+			return nil, fmt.Errorf("option %s: %w", name, err)
+		}
+		a.Options[name] = expanded
+		a.Repeated[name] = []string{expanded}
+	}
+	a.takeCredentials()
+	return a, nil
+}
+
+func (a *Address) web() bool { return a.Scheme == "http" || a.Scheme == "https" }
+
+// split cuts what follows "://" into authority, path (with the query where that is the server's) and options.
+func (a *Address) split(rest string) (authority, path, options string) {
+	mark := "?"
+	if a.web() {
+		mark = "#"
+	}
+	if i := strings.Index(rest, mark); i >= 0 {
+		rest, options = rest[:i], rest[i+1:]
+	}
+	end := len(rest)
+	for i := 0; i < len(rest); i++ {
+		if rest[i] == '$' && i+1 < len(rest) && rest[i+1] == '{' {
+			if j := strings.IndexByte(rest[i:], '}'); j >= 0 {
+				i += j
+				continue
+			}
+		}
+		if rest[i] == '/' || rest[i] == '?' {
+			end = i
+			break
+		}
+	}
+	return rest[:end], rest[end:], options
+}
+
+func (a *Address) parseAuthority(text string) error {
+	if i := strings.LastIndexByte(text, '@'); i >= 0 {
+		if err := a.parseUser(text[:i]); err != nil {
+			return err
+		}
+		text = text[i+1:]
+	}
+	hosts, err := expand(text, verbatim, verbatimValue)
+	if err != nil {
+		return fmt.Errorf("address: host: %w", err)
+	}
+	if a.Scheme == "file" {
+		if hosts != "" && hosts != "localhost" {
+			return fmt.Errorf("address: a file URL has no host: want file:///path")
+		}
+		return nil
+	}
+	if hosts == "" && a.Scheme == "srv" {
+		return nil
+	}
+	for _, host := range strings.Split(hosts, ",") {
+		full, err := hostPort(strings.TrimSpace(host), defaultPorts[a.Scheme])
+		if err != nil {
+			return err
+		}
+		a.Hosts = append(a.Hosts, full)
+	}
+	return nil
+}
+
+func (a *Address) parseUser(text string) error {
+	user, password := text, ""
+	if i := separator(text); i >= 0 {
+		user, password = text[:i], text[i+1:]
+	}
+	var err error
+	if a.User, err = expand(user, url.PathUnescape, verbatimValue); err != nil {
+		return fmt.Errorf("address: user: %w", err)
+	}
+	if a.Password, err = expand(password, url.PathUnescape, verbatimValue); err != nil {
+		return fmt.Errorf("address: password: %w", err)
+	}
+	return nil
+}
+
+// separator finds the colon between user and password, outside placeholders.
+func separator(text string) int {
+	depth := 0
+	for i := 0; i < len(text); i++ {
+		switch text[i] {
+		case '{':
+			depth++
+		case '}':
+			depth--
+		case ':':
+			if depth == 0 {
+				return i
+			}
+		}
+	}
+	return -1
+}
+
+func (a *Address) parsePath(text string) error {
+	if a.web() {
+		if i := strings.IndexByte(text, '?'); i >= 0 {
+			query, err := expand(text[i+1:], verbatim, url.QueryEscape)
+			if err != nil {
+				return fmt.Errorf("address: query: %w", err)
+			}
+			a.RawQuery = query
+			text = text[:i]
+		}
+		raw, err := expand(text, verbatim, url.PathEscape)
+		if err != nil {
+			return fmt.Errorf("address: path: %w", err)
+		}
+		if _, err := url.PathUnescape(raw); err != nil {
+			return fmt.Errorf("address: path: %w", err)
+		}
+		a.RawPath = raw
+	}
+	path, err := expand(text, url.PathUnescape, verbatimValue)
+	if err != nil {
+		return fmt.Errorf("address: path: %w", err)
+	}
+	if a.Scheme != "file" {
+		path = strings.TrimPrefix(path, "/")
+	}
+	a.Path = path
+	return nil
+}
+
+func (a *Address) parseOptions(text string) error {
+	for _, pair := range strings.Split(text, "&") {
+		if pair == "" {
+			continue
+		}
+		name, value := pair, ""
+		if i := strings.IndexByte(pair, '='); i >= 0 {
+			name, value = pair[:i], pair[i+1:]
+		}
+		name, err := url.QueryUnescape(name)
+		if err != nil {
+			return fmt.Errorf("address: options: bad escape in a name")
+		}
+		expanded, err := expand(value, url.QueryUnescape, verbatimValue)
+		if err != nil {
+			return fmt.Errorf("address: option %s: %w", name, err)
+		}
+		a.Options[name] = expanded
+		a.Repeated[name] = append(a.Repeated[name], expanded)
+	}
+	return nil
+}
+
+// takeCredentials lets user and password be given as options too.
+func (a *Address) takeCredentials() {
+	if v, ok := a.Options["user"]; ok {
+		a.User = v
+	}
+	if v, ok := a.Options["password"]; ok {
+		a.Password = v
+	}
+	delete(a.Options, "user")
+	delete(a.Options, "password")
+	delete(a.Repeated, "user")
+	delete(a.Repeated, "password")
+}
+
+// Only refuses options that are not among the names.
+func (a *Address) Only(names ...string) error {
+	allowed := map[string]bool{}
+	for _, name := range names {
+		allowed[name] = true
+	}
+	for _, name := range a.OptionNames() {
+		if !allowed[name] {
+			sort.Strings(names)
+			return fmt.Errorf("address: %s has no option %q (it has %s)", a.Scheme, name, strings.Join(names, ", "))
+		}
+	}
+	return nil
+}
+
+// OptionNames returns the names of the options, sorted.
+func (a *Address) OptionNames() []string {
+	names := make([]string, 0, len(a.Options))
+	for name := range a.Options {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	return names
+}
+
+// Duration reads an option such as "5s"; absent is the default. Values under the minimum are refused.
+func (a *Address) Duration(name string, absent, minimum time.Duration) (time.Duration, error) {
+	text, ok := a.Options[name]
+	if !ok {
+		return absent, nil
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d < minimum {
+		return 0, fmt.Errorf("address: option %s: want a duration of at least %s, such as 5s", name, minimum)
+	}
+	return d, nil
+}
+
+// Bool reads an option that is true or false; absent is false.
+func (a *Address) Bool(name string) (bool, error) {
+	text, ok := a.Options[name]
+	if !ok {
+		return false, nil
+	}
+	b, err := strconv.ParseBool(text)
+	if err != nil {
+		return false, fmt.Errorf("address: option %s: want true or false", name)
+	}
+	return b, nil
+}
+
+// Redacted is the address as people may see it: without user information, and without the values that may be secret.
+func (a *Address) Redacted() string {
+	var b strings.Builder
+	b.WriteString(a.Scheme)
+	b.WriteString("://")
+	b.WriteString(strings.Join(a.Hosts, ","))
+	if a.Scheme != "file" {
+		b.WriteString("/")
+	}
+	b.WriteString((&url.URL{Path: a.Path}).EscapedPath())
+	mark := "?"
+	if a.web() {
+		mark = "#"
+	}
+	for _, name := range a.OptionNames() {
+		for _, value := range a.Repeated[name] {
+			b.WriteString(mark)
+			mark = "&"
+			b.WriteString(url.QueryEscape(name))
+			b.WriteString("=")
+			if contains(secretOptions, name) {
+				b.WriteString("***")
+			} else {
+				b.WriteString(url.QueryEscape(value))
+			}
+		}
+	}
+	return b.String()
+}
+
+// Identity tells whether two addresses are one and the same, credentials included, without showing them.
+func (a *Address) Identity() string {
+	sum := sha256.New()
+	for _, part := range []string{a.Redacted(), a.User, a.Password, a.Options["token"], a.RawPath, a.RawQuery} {
+		sum.Write([]byte(strconv.Itoa(len(part)) + ":" + part))
+	}
+	return hex.EncodeToString(sum.Sum(nil))
+}
+
+// Secrets are the texts that no message may show.
+func (a *Address) Secrets() []string {
+	var secrets []string
+	for _, s := range []string{a.Password, a.Options["token"], a.RawQuery} {
+		if s != "" {
+			secrets = append(secrets, s)
+		}
+	}
+	return secrets
+}
+
+func hostPort(host, port string) (string, error) {
+	if host == "" {
+		return "", fmt.Errorf("address: the host is missing")
+	}
+	for i := 0; i < len(host); i++ {
+		c := host[i]
+		if c <= ' ' || c >= 0x7f || strings.IndexByte("/?#@\\\"<>^`{|}%", c) >= 0 {
+			return "", fmt.Errorf("address: %q is no host", host)
+		}
+	}
+	colon := strings.LastIndexByte(host, ':')
+	if colon >= 0 && colon > strings.LastIndexByte(host, ']') {
+		n, err := strconv.Atoi(host[colon+1:])
+		if err != nil || n < 1 || n > 65535 || (host[0] != '[' && strings.Count(host, ":") > 1) {
+			return "", fmt.Errorf("address: %q: want host:port, IPv6 in brackets", host)
+		}
+		return host, nil
+	}
+	return host + ":" + port, nil
+}
+
+func verbatim(s string) (string, error) { return s, nil }
+
+func verbatimValue(s string) string { return s }
+
+// expand replaces ${NAME} by the environment's value: literal text goes through decode, a value through encode.
+func expand(text string, decode func(string) (string, error), encode func(string) string) (string, error) {
+	var b strings.Builder
+	for {
+		i := strings.Index(text, "${")
+		literal := text
+		if i >= 0 {
+			literal = text[:i]
+		}
+		decoded, err := decode(literal)
+		if err != nil {
+			// The text may be a password: say what is wrong without showing it.
+			return "", fmt.Errorf("bad percent-escape")
+		}
+		b.WriteString(decoded)
+		if i < 0 {
+			return b.String(), nil
+		}
+		j := strings.IndexByte(text[i:], '}')
+		if j < 0 {
+			return "", fmt.Errorf("placeholder without its closing brace")
+		}
+		name := text[i+2 : i+j]
+		value, ok := os.LookupEnv(name)
+		if !ok {
+			return "", fmt.Errorf("environment variable %q is not set", name)
+		}
+		b.WriteString(encode(value))
+		text = text[i+j+1:]
+	}
+}
+
+func contains(list []string, s string) bool {
+	for _, item := range list {
+		if item == s {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,132 @@
+package servers
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Process is a server that a test started on ports of its own; it ends with the test.
+type Process struct {
+	t     testing.TB
+	name  string
+	args  []string
+	dir   string
+	env   []string
+	ready string // URL that answers below 500 once the server is ready
+	wait  time.Duration
+	cmd   *exec.Cmd
+	done  chan struct{}
+}
+
+// Start starts the process, also again after Kill: on the same ports, with the same data.
+func (p *Process) Start() {
+	p.t.Helper()
+	log, err := os.OpenFile(filepath.Join(p.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.cmd = exec.Command(p.args[0], p.args[1:]...)
+	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = p.dir, log, log
+	p.cmd.Env = append(os.Environ(), p.env...)
+	p.cmd.SysProcAttr = dieWithParent()
+	if err := p.cmd.Start(); err != nil {
+		p.t.Fatalf("%s: %v", p.name, err)
+	}
+	log.Close()
+	done := make(chan struct{})
+	p.done = done
+	cmd := p.cmd
+	go func() { _ = cmd.Wait(); close(done) }()
+	p.awaitReady()
+}
+
+func (p *Process) awaitReady() {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), p.wait)
+	defer cancel()
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	for {
+		req, _ := http.NewRequestWithContext(ctx, "GET", p.ready, nil)
+		if resp, err := client.Do(req); err == nil {
+			resp.Body.Close()
+			if resp.StatusCode < 500 {
+				return
+			}
+		}
+		select {
+		case <-p.done:
+			p.t.Fatalf("%s ended before it was ready:\n%s", p.name, p.tail())
+		case <-ctx.Done():
+			p.t.Fatalf("%s was not ready after %s:\n%s", p.name, p.wait, p.tail())
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// Kill ends the process at once, as a crash would.
+func (p *Process) Kill() {
+	if p.cmd == nil {
+		return
+	}
+	_ = p.cmd.Process.Kill()
+	<-p.done
+	p.cmd = nil
+}
+
+// Signal sends a signal, such as SIGSTOP.
+func (p *Process) Signal(s syscall.Signal) { _ = p.cmd.Process.Signal(s) }
+
+func (p *Process) tail() string {
+	data, _ := os.ReadFile(filepath.Join(p.dir, "log"))
+	if len(data) > 4000 {
+		data = data[len(data)-4000:]
+	}
+	return string(data)
+}
+
+// FreePorts returns ports that nothing listens on.
+func FreePorts(t testing.TB, n int) []int {
+	t.Helper()
+	var ports []int
+	for len(ports) < n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+	}
+	return ports
+}
+
+func portFree(port int) bool {
+	l, err := net.Listen("tcp", Host(port))
+	if err != nil {
+		return false
+	}
+	l.Close()
+	return true
+}
+
+func newProcess(t testing.TB, name string, wait time.Duration) *Process {
+	p := &Process{t: t, name: name, dir: t.TempDir(), wait: wait}
+	t.Cleanup(p.Kill)
+	return p
+}
+
+// BaseURL is where a server on a port of this machine answers.
+func BaseURL(port int) string { return "http://" + Host(port) }
+
+// Host is the address of a port of this machine.
+func Host(port int) string { return "127.0.0.1:" + strconv.Itoa(port) }
+
+func flag(name string, value any) string { return fmt.Sprintf("%s=%v", name, value) }
