@@ -37,22 +37,20 @@ func decodeStrict(document []byte, into any) Problems {
 		if _, err = d.tokens.Token(); err == io.EOF {
 			return d.problems
 		}
-		if err == nil {
-			err = fmt.Errorf("something follows the document")
-		}
 	}
-	if err == io.EOF || err == io.ErrUnexpectedEOF {
-		err = fmt.Errorf("the document ends too early")
+	offset := d.tokens.InputOffset()
+	if syntax, ok := json.Unmarshal(document, new(json.RawMessage)).(*json.SyntaxError); ok {
+		err, offset = syntax, syntax.Offset-1 // the same, but the offset is that of the very byte
 	}
-	line, column := lineColumn(document, d.tokens.InputOffset())
+	line, column := lineColumn(document, offset)
 	d.note("", fmt.Sprintf("no JSON at line %d, column %d: %s", line, column, strings.TrimPrefix(err.Error(), "json: ")))
 	return d.problems
 }
 
 // lineColumn turns a byte offset into line and column, both from 1.
 func lineColumn(document []byte, offset int64) (int, int) {
-	before := document
-	if offset < int64(len(document)) {
+	before := document[:0]
+	if offset > 0 {
 		before = document[:offset]
 	}
 	return bytes.Count(before, []byte("\n")) + 1, len(before) - bytes.LastIndexByte(before, '\n')
@@ -64,6 +62,9 @@ func (d *decoder) note(path, message string) {
 
 // value reads the next JSON value into v. Its error ends the reading; what merely does not fit is noted.
 func (d *decoder) value(path string, v reflect.Value) error {
+	if list, ok := v.Addr().Interface().(*[]string); ok {
+		return d.strings(path, list)
+	}
 	token, err := d.tokens.Token()
 	if err != nil {
 		return err
@@ -181,9 +182,6 @@ func (d *decoder) table(path string, v reflect.Value) error {
 }
 
 func (d *decoder) array(path string, v reflect.Value) error {
-	if v.Type().Elem().Kind() == reflect.String {
-		return d.strings(path, v)
-	}
 	for i := 0; d.tokens.More(); i++ {
 		v.Set(reflect.Append(v, reflect.Zero(v.Type().Elem())))
 		if err := d.value(index(path, i), v.Index(i)); err != nil {
@@ -194,28 +192,40 @@ func (d *decoder) array(path string, v reflect.Value) error {
 	return err
 }
 
-// strings reads an array of strings: lists may have a million of them.
-func (d *decoder) strings(path string, v reflect.Value) error {
-	values := []string{}
-	for d.tokens.More() {
-		token, err := d.tokens.Token()
-		if err != nil {
+// strings reads an array of strings in one go, since lists may have a million of them; only what does not fit is gone through.
+func (d *decoder) strings(path string, list *[]string) error {
+	var text json.RawMessage
+	if err := d.tokens.Decode(&text); err != nil {
+		return err
+	}
+	if json.Unmarshal(text, list) == nil && indexOf(*list, "") < 0 { // an empty one may have been null
+		return nil
+	}
+	one := &decoder{tokens: json.NewDecoder(bytes.NewReader(text))}
+	one.tokens.UseNumber()
+	err := one.oneByOne(path, list)
+	d.problems = append(d.problems, one.problems...)
+	return err
+}
+
+func (d *decoder) oneByOne(path string, list *[]string) error {
+	*list = nil
+	token, err := d.tokens.Token()
+	if err != nil {
+		return err
+	}
+	if token != json.Delim('[') {
+		d.note(path, "must be "+wanted(reflect.Slice)+", is "+found(token))
+		return nil
+	}
+	for i := 0; d.tokens.More(); i++ {
+		var s string
+		if err := d.value(index(path, i), reflect.ValueOf(&s).Elem()); err != nil {
 			return err
 		}
-		s, ok := token.(string)
-		if !ok {
-			d.note(index(path, len(values)), "must be "+wanted(reflect.String)+", is "+found(token))
-			if _, nested := token.(json.Delim); nested {
-				if err := d.skip(); err != nil {
-					return err
-				}
-			}
-		}
-		values = append(values, s)
+		*list = append(*list, s)
 	}
-	v.Set(reflect.ValueOf(values))
-	_, err := d.tokens.Token()
-	return err
+	return nil
 }
 
 // key reads an object's next key; a repeated one is noted, since which of the two was meant cannot be known.
