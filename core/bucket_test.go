@@ -48,7 +48,16 @@ func withinBinomial(t *testing.T, hits, n int, p float64, about string) {
 	assert.InDelta(t, float64(n)*p, float64(hits), bound, about)
 }
 
+// needsLong leaves the tests of a million ids out of short runs: the race detector makes minutes of them and finds nothing.
+func needsLong(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("statistics over all ids, not with -short")
+	}
+}
+
 func TestBucketShares(t *testing.T) {
+	needsLong(t)
 	for _, shape := range shapes {
 		for _, percent := range []float64{0.1, 1, 5, 10, 50} {
 			b, hits := newBucket("user-service/v2", percent), 0
@@ -70,6 +79,7 @@ var saltPairs = [][2]string{
 }
 
 func TestBucketsOfSaltsAreIndependent(t *testing.T) {
+	needsLong(t)
 	for _, shape := range shapes {
 		for _, salts := range saltPairs {
 			for _, percents := range [][2]float64{{10, 10}, {50, 50}, {5, 50}} {
@@ -88,6 +98,7 @@ func TestBucketsOfSaltsAreIndependent(t *testing.T) {
 
 // Nobody leaves as the percentage grows, and at the ends it is nobody and everybody.
 func TestBucketsOnlyGrow(t *testing.T) {
+	needsLong(t)
 	const steps = 1000
 	engines := make([]*Engine, steps+1)
 	for step := range engines {
