@@ -5,12 +5,10 @@ import "strings"
 // nextCookie is the value of the first cookie of that name at or after byte `at` of a Cookie header line, and the byte to go on
 // from, which is -1 when there is none.
 //
-// A line is what browsers send (RFC 6265, section 5.4): pairs between semicolons, the name before the first "=". Spaces and tabs
-// around both do not count, nor does one pair of double quotes around the value; nothing is decoded, and any other byte is allowed.
+// A line is what browsers send (RFC 6265, section 5.4): pairs between semicolons, the name before the first "=". As in net/http,
+// spaces and tabs around the pair and the name do not count, nor does one pair of double quotes around the value, and nothing is
+// decoded; unlike there, any byte may be in a value, since browsers send what scripts have put there.
 func nextCookie(line, name string, at int) (string, int) {
-	if len(line) > maxLine {
-		return "", -1
-	}
 	// Searching for the name beats splitting the line, most of all where this is interpreted.
 	for {
 		i := strings.Index(line[at:], name)
@@ -40,10 +38,8 @@ func startsPair(line string, i int) bool {
 	return i == 0 || line[i-1] == ';'
 }
 
+// cookieText is a value without the space that belongs to the pair, and without quotes.
 func cookieText(value string) string {
-	for value != "" && isSpace(value[0]) {
-		value = value[1:]
-	}
 	for value != "" && isSpace(value[len(value)-1]) {
 		value = value[:len(value)-1]
 	}
@@ -51,4 +47,14 @@ func cookieText(value string) string {
 		value = value[1 : len(value)-1]
 	}
 	return value
+}
+
+// isPlainCookie reports whether net/http would take the value for a cookie's: printable ASCII without quotes and backslashes.
+func isPlainCookie(value string) bool {
+	for i := 0; i < len(value); i++ {
+		if c := value[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
 }

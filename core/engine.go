@@ -276,7 +276,7 @@ func (b *builder) anonymous() {
 
 // vouch marks the sources that only trusted peers may fill, and those that need a verifier.
 func (b *builder) vouch(s *source, path string) {
-	s.vouched = s.kind == fromHeader && s.key == b.engine.header || s.kind == fromBaggage && s.key == baggageKey
+	s.vouched = s.kind == fromHeader && (s.key == b.engine.header || s.key == "Baggage") || s.kind == fromBaggage && s.key == baggageKey
 	if s.kind == fromClaim && b.policy.JWT == nil {
 		b.note(path, "claim wants `jwt` in the policy, which says how tokens are verified")
 	}

@@ -1,3 +1,6 @@
+//go:build !yaegi
+// +build !yaegi
+
 package core
 
 import "net/http"
@@ -5,27 +8,15 @@ import "net/http"
 // Handler is the middleware for any net/http gateway: it decides, passes the decision on in the request (see Pass), sets the
 // cookie that the policy may want, and calls next, which finds the version in the request's header of Engine.Header.
 //
-// The response is not touched but for that cookie, and its writer not wrapped.
-func Handler(e *Engine, next http.Handler) http.Handler {
+// Client is the function that finds the client's address, as NewClientIP makes one; nil is the connection's peer.
+// The response is not touched but for the cookie, and its writer not wrapped.
+func Handler(e *Engine, client func(*http.Request) string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		c := &Caller{Request: r}
-		Pass(e, c, w.Header(), Decide(e, c))
+		c := Caller{Request: r}
+		if client != nil {
+			c.Client = client(r)
+		}
+		Pass(e, &c, w.Header(), Decide(e, &c))
 		next.ServeHTTP(w, r)
 	})
-}
-
-// Pass tells everybody who comes after about a decision. The request's header says the version, whatever the client sent under
-// its name; its W3C baggage says so to services further in, the client's other members kept as they are. The response gains the
-// cookie of a caller who was given an identity.
-func Pass(e *Engine, c *Caller, response http.Header, d *Decision) {
-	h := c.Request.Header
-	h[e.header] = d.header
-	if h["Baggage"] == nil {
-		h["Baggage"] = d.baggage
-	} else {
-		addBaggage(h, d.baggage[0])
-	}
-	if c.isNew {
-		setCookie(e, c, response)
-	}
 }

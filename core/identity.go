@@ -17,18 +17,33 @@ func identity(e *Engine, c *Caller) string {
 // identify also tells which source of the chain it was.
 func identify(e *Engine, c *Caller) (string, *source) {
 	for _, s := range e.identity {
-		var at cursor
-		for {
-			id, ok := nextValue(e, c, s, &at)
-			if !ok {
-				break
-			}
-			if id != "" && len(id) <= maxValue && utf8.ValidString(id) {
-				return id, s
-			}
+		if id := firstIdentity(e, c, s); id != "" {
+			return id, s
 		}
 	}
 	return "", nil
+}
+
+// firstIdentity is the source's first value that can be an identity. Of cookies, one that net/http takes for a cookie comes before
+// one that it does not: the service behind sees that one too.
+func firstIdentity(e *Engine, c *Caller, s *source) string {
+	odd := ""
+	var at cursor
+	for {
+		id, ok := nextValue(e, c, s, &at)
+		if !ok {
+			return odd
+		}
+		if id == "" || len(id) > maxValue || !utf8.ValidString(id) {
+			continue
+		}
+		if s.kind != fromCookie || isPlainCookie(id) {
+			return id
+		}
+		if odd == "" {
+			odd = id
+		}
+	}
 }
 
 // bucketID is the identity that percentages go by: the caller's own, or what the policy gives a caller without; "" is nobody.

@@ -8,7 +8,7 @@ import (
 // centres, Caddy's JSON and Traefik's dynamic configuration.
 //
 // Rules are tried in order and the first that matches decides; when none does, the stable version serves. A value that is not
-// UTF-8 or is longer than 8,192 bytes counts as absent, and so does a whole Cookie line or query of more than 65,536 bytes.
+// UTF-8 or is longer than 8,192 bytes counts as absent, and so does a whole query of more than 65,536 bytes.
 type Policy struct {
 	// Service names the service; it is part of every default salt. Required.
 	Service string `json:"service"`

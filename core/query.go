@@ -8,7 +8,7 @@ import (
 // nextParameter is the next value of a query parameter. Pairs stand between "&"; "+" is a space, %XX is decoded; a pair with a
 // bad escape or a semicolon is none, as net/url has it. A name without "=" has the empty value.
 func nextParameter(query, name string, at *cursor) (string, bool) {
-	if len(query) > maxLine {
+	if len(query) > maxQuery {
 		return "", false
 	}
 	for at.at < len(query) {

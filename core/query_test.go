@@ -32,7 +32,7 @@ func TestQuery(t *testing.T) {
 		{"capitals count", "a", "A=1", nil},
 		{"empty pairs", "a", "&&a=1&&", []string{"1"}},
 		{"empty", "a", "", nil},
-		{"too long", "a", "a=1&b=" + strings.Repeat("x", maxLine), nil},
+		{"too long", "a", "a=1&b=" + strings.Repeat("x", maxQuery), nil},
 	} {
 		t.Run(c.about, func(t *testing.T) {
 			r := request("/")
@@ -59,7 +59,7 @@ func FuzzQuery(f *testing.F) {
 
 // sameQuery holds the engine's reading against net/url's.
 func sameQuery(t *testing.T, key, query string) {
-	if len(query) > maxLine || key == "" {
+	if len(query) > maxQuery || key == "" {
 		return
 	}
 	want, _ := url.ParseQuery(query)

@@ -8,11 +8,11 @@ import (
 	"github.com/grayrelease/gray/core/jwt"
 )
 
-// Bounds on what a caller sends. A longer value, or a longer line to look for values in, counts as absent, so that no
+// Bounds on what a caller sends. A longer value, or a longer query to look for values in, counts as absent, so that no
 // request can make a condition expensive.
 const (
 	maxValue = 8192
-	maxLine  = 65536
+	maxQuery = 65536
 )
 
 // sourceWords are the sources of a condition line, by sourceKind.
@@ -40,7 +40,8 @@ type source struct {
 	text  string   // as written, for explanations
 	key   string   // of header (canonical), cookie, query and baggage
 	claim jwt.Path // of claim
-	// vouched: only a trusted peer's values count. True of what the gateway itself passes on: its header and its baggage member.
+	// vouched: only a trusted peer's values count. True of what a gateway passes on: its header, its baggage member, and the header
+	// that this member stands in.
 	vouched bool
 }
 

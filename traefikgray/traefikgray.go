@@ -1,6 +1,8 @@
 // Package traefikgray is the Traefik plugin: it reads the middleware's configuration and leaves every decision to core. Traefik
 // does not compile it but runs its source in the Yaegi interpreter, hence prepared function values and no methods on the path
 // of a request.
+//
+// yaegi:tags yaegi
 package traefikgray
 
 import (

@@ -1,0 +1,165 @@
+//go:build yaegi
+// +build yaegi
+
+package core
+
+import (
+	"net/http"
+	"net/netip"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// maxAlternatives bounds a screen: a longer list of values is better looked up than searched for.
+const maxAlternatives = 32
+
+// plan is the way through an engine's steps on which every answer is no: the values of one header, then conditions that have a
+// screen, as far as there are any. From last on, the steps are taken as they come.
+type plan struct {
+	engine *Engine
+	client func(*http.Request) string
+	lead   *step
+	middle []*screen
+	last   *step
+
+	// When last is a bucket between two decisions, and a cookie of this name the caller's identity.
+	cookie, prefix, limit string
+	in, out               *Decision
+}
+
+// screen is a regular expression that matches whenever the step's condition can hold: one look at the raw text, in compiled
+// code, settles most requests. Where it matches, the condition itself is asked.
+type screen struct {
+	step    *step
+	peer    bool   // the text is the peer's address and port, or else
+	key     string // each value of this header
+	pattern *regexp.Regexp
+}
+
+func newPlan(e *Engine, client func(*http.Request) string) *plan {
+	p := &plan{engine: e, client: client, last: e.start}
+	if p.last.kind == stepHeader {
+		p.lead = p.last
+		p.last = p.last.no
+	}
+	for {
+		s := newScreen(p.last, client == nil)
+		if s == nil {
+			break
+		}
+		p.middle = append(p.middle, s)
+		p.last = p.last.no
+	}
+	s := p.last
+	if s.kind == stepBucket && s.yes.decision != nil && s.no.decision != nil && e.identity[0].kind == fromCookie {
+		p.cookie, p.prefix, p.limit = e.identity[0].key, s.bucket.prefix, s.bucket.limit
+		p.in, p.out = s.yes.decision, s.no.decision
+	}
+	return p
+}
+
+// newScreen is the screen of a step, nil where it has none.
+func newScreen(s *step, peerIsClient bool) *screen {
+	if s.kind == stepHeader && len(s.exits) <= maxAlternatives {
+		values := make(map[string]bool, len(s.exits))
+		for v := range s.exits {
+			values[v] = true
+		}
+		return compileScreen(&screen{step: s, key: s.key}, "^"+alternatives(values)+"$")
+	}
+	if s.kind != stepCondition || s.cond.negated || s.cond.source.vouched {
+		return nil
+	}
+	c := s.cond
+	switch c.source.kind {
+	case fromHeader:
+		return compileScreen(&screen{step: s, key: c.source.key}, valueScreen(c, "^", "$"))
+	case fromCookie:
+		pair := regexp.QuoteMeta(c.source.key) + `[ \t]*=`
+		return compileScreen(&screen{step: s, key: "Cookie"}, pair+valueScreen(c, `[ \t]*"?`, ""))
+	case fromIP:
+		if peerIsClient && c.nets != nil && len(c.nets.prefixes) <= maxAlternatives {
+			return compileScreen(&screen{step: s, peer: true}, peerScreen(c.nets))
+		}
+	}
+	return nil
+}
+
+func compileScreen(s *screen, pattern string) *screen {
+	compiled, err := regexp.Compile(pattern)
+	if err != nil { // too large for the package
+		return nil
+	}
+	s.pattern = compiled
+	return s
+}
+
+// valueScreen matches text that holds a value for which the condition may hold, where start and end match what borders a value.
+// It may match more, never less.
+func valueScreen(c *condition, start, end string) string {
+	switch c.op {
+	case "=", "in":
+		if len(c.set) <= maxAlternatives {
+			return start + alternatives(c.set) + end
+		}
+	case "prefix":
+		return start + regexp.QuoteMeta(c.operand)
+	case "matches":
+		if end != "" { // the text is the value
+			return c.pattern.String()
+		}
+	case "contains", "suffix":
+		if end != "" {
+			return regexp.QuoteMeta(c.operand)
+		}
+	case "semver", "<", "<=", ">", ">=":
+		return start + `[v+-]?[0-9]`
+	}
+	return ""
+}
+
+func alternatives(values map[string]bool) string {
+	quoted := make([]string, 0, len(values))
+	for v := range values {
+		quoted = append(quoted, regexp.QuoteMeta(v))
+	}
+	return "(?:" + strings.Join(quoted, "|") + ")"
+}
+
+// peerScreen matches address:port in the IPv4 prefixes, and everything that is not IPv4: IPv6 has too many spellings for a pattern.
+func peerScreen(n *networks) string {
+	patterns := []string{`\[`, `[0-9A-Fa-f]*:`}
+	for p := range n.prefixes {
+		if p.Addr().Is4() {
+			patterns = append(patterns, prefixScreen(p))
+		}
+	}
+	return "^(?:" + strings.Join(patterns, "|") + ")"
+}
+
+// prefixScreen spells an IPv4 prefix: whole octets as they are, the one that the prefix ends in as all its values.
+func prefixScreen(p netip.Prefix) string {
+	octets := p.Addr().As4()
+	text := ""
+	for i := 0; i < 4; i++ {
+		bits := p.Bits() - 8*i
+		if bits <= 0 {
+			return text
+		}
+		free := 0
+		if bits < 8 {
+			free = 8 - bits
+		}
+		values := make([]string, 0, 1<<uint(free))
+		for v := int(octets[i]); v < int(octets[i])+1<<uint(free); v++ {
+			values = append(values, strconv.Itoa(v))
+		}
+		border := `\.`
+		if i == 3 {
+			border = "(?::|$)"
+		}
+		text += "(?:" + strings.Join(values, "|") + ")" + border
+	}
+	return text
+}
