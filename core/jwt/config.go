@@ -306,7 +306,7 @@ func checkExpectations(cfg *Config) []Problem {
 	case err != nil:
 		problems = append(problems, problem("leeway", "%q is no duration like \"30s\"", cfg.Leeway)...)
 	case leeway < 0 || leeway > maxLeeway:
-		problems = append(problems, problem("leeway", "%s is not between 0s and 1h", cfg.Leeway)...)
+		problems = append(problems, problem("leeway", "%s is not between 0s and 1h", leeway)...)
 	}
 	return problems
 }
