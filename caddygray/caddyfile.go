@@ -1,0 +1,582 @@
+package caddygray
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/grayrelease/gray/core"
+	"github.com/grayrelease/gray/core/jwt"
+)
+
+// parseDirective is the directive `gray`.
+func parseDirective(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
+	handler := &Handler{}
+	return handler, handler.UnmarshalCaddyfile(h.Dispenser)
+}
+
+// UnmarshalCaddyfile sets up the handler from Caddyfile tokens. Syntax:
+//
+//	gray [<matcher>] [<service>] {
+//		stable  <version>
+//		version <name> [<upstreams...>] {
+//			upstreams <upstreams...>
+//			discover  <url>
+//			health_uri      <path>
+//			health_interval <duration>
+//			health_timeout  <duration>
+//			health_status   <status>
+//		}
+//		enabled true|false
+//		off
+//
+//		identity  <source>, <source>...
+//		anonymous stable|random|cookie
+//		cookie    [<name>] [<lifetime>] {
+//			name     <name>
+//			lifetime <duration>
+//		}
+//
+//		rule [<name>] <version> {
+//			when    <condition>
+//			percent <number>
+//			salt    <text>
+//		}
+//		list <name> [<values...>] {
+//			<values...>
+//		}
+//
+//		header <name>
+//		trust  <addresses...>
+//		jwt {
+//			header|cookie|query <name>
+//			secret|key|jwks|oidc <text>
+//			plaintext
+//			algorithms <names...>
+//			issuer     <text>
+//			audience   <texts...>
+//			leeway     <duration>
+//			verify     true|false
+//		}
+//
+//		policy <file>
+//
+//		debug_header [<name>]
+//		vary [<headers...>]
+//	}
+//
+// A condition is the rest of its line, as everywhere (see Rule in the package core), with these words of the Caddyfile's own:
+// blanks outside of quotes count as one; where a line is hard to write (it holds {, }, # or a leading <<) it may stand as a whole
+// in backticks. A rule with one argument has no name of its own. `off` is `enabled false`.
+func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	p := &parser{d: d, handler: h, places: map[string]caddyfile.Dispenser{}}
+	return p.directive()
+}
+
+const defaultDebugHeader = "X-Gray-Decision"
+
+// parser fills a handler from a `gray` directive.
+type parser struct {
+	d       *caddyfile.Dispenser
+	handler *Handler
+	places  map[string]caddyfile.Dispenser // where the parts of the policy were read
+}
+
+// words are the subdirectives of a block, and what reads each. Each may be there once, but for those that are repeatable.
+type words map[string]func() error
+
+func (p *parser) directive() error {
+	p.d.Next() // consume the directive's name
+	p.mark("")
+	if p.d.NextArg() {
+		p.handler.Service = p.d.Val()
+		p.mark("service")
+	}
+	if p.d.NextArg() {
+		return p.d.ArgErr()
+	}
+	policy := &p.handler.Policy
+	err := p.block(words{
+		"stable":       p.text("stable", &policy.Stable),
+		"version":      p.version,
+		"enabled":      p.enabled,
+		"off":          p.off,
+		"identity":     p.identity,
+		"anonymous":    p.text("anonymous", &policy.Anonymous),
+		"cookie":       p.cookie,
+		"rule":         p.rule,
+		"list":         p.list,
+		"header":       p.text("header", &policy.Header),
+		"trust":        p.texts("trust", &policy.Trust),
+		"jwt":          p.jwt,
+		"policy":       p.text("", &p.handler.PolicyFile),
+		"debug_header": p.debugHeader,
+		"vary":         p.vary,
+	}, "version", "rule", "list")
+	if err != nil {
+		return err
+	}
+	return p.check()
+}
+
+// block reads a block of subdirectives. An absent block is an empty one.
+func (p *parser) block(known words, repeatable ...string) error {
+	seen := map[string]bool{}
+	for nesting := p.d.Nesting(); p.d.NextBlock(nesting); {
+		word := p.d.Val()
+		read := known[word]
+		if read == nil {
+			return unknown(p.d, word, slices.Sorted(maps.Keys(known)))
+		}
+		if seen[word] && !slices.Contains(repeatable, word) {
+			return p.d.Errf("%s already specified", word)
+		}
+		seen[word] = true
+		if err := read(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mark remembers where a part of the policy was read.
+func (p *parser) mark(path string) { p.places[path] = *p.d }
+
+// text makes the reader of a subdirective with one argument.
+func (p *parser) text(path string, into *string) func() error {
+	return func() error {
+		if !p.d.AllArgs(into) {
+			return p.d.ArgErr()
+		}
+		p.mark(path)
+		return nil
+	}
+}
+
+// texts makes the reader of a subdirective with one or more arguments.
+func (p *parser) texts(path string, into *[]string) func() error {
+	return func() error {
+		for p.d.NextArg() {
+			p.mark(path)
+			*into = append(*into, p.d.Val())
+		}
+		if len(*into) == 0 {
+			return p.d.ArgErr()
+		}
+		return nil
+	}
+}
+
+// flag makes the reader of a subdirective whose argument is true or false.
+func (p *parser) flag(path string, into **bool) func() error {
+	return func() error {
+		var text string
+		if !p.d.AllArgs(&text) {
+			return p.d.ArgErr()
+		}
+		if text != "true" && text != "false" {
+			return p.d.Errf("must be true or false, is %q", text)
+		}
+		value := text == "true"
+		*into = &value
+		p.mark(path)
+		return nil
+	}
+}
+
+func (p *parser) enabled() error {
+	if p.handler.Enabled != nil {
+		return p.d.Err("enabled and off exclude each other")
+	}
+	return p.flag("enabled", &p.handler.Enabled)()
+}
+
+func (p *parser) off() error {
+	if p.d.NextArg() {
+		return p.d.ArgErr()
+	}
+	if p.handler.Enabled != nil {
+		return p.d.Err("enabled and off exclude each other")
+	}
+	p.handler.Enabled = new(bool)
+	return nil
+}
+
+func (p *parser) version() error {
+	if !p.d.NextArg() {
+		return p.d.ArgErr()
+	}
+	name := p.d.Val()
+	if _, ok := p.handler.Versions[name]; ok {
+		return p.d.Errf("version %q already specified", name)
+	}
+	path := field("versions", name)
+	p.mark(path)
+	v := core.Version{Upstreams: p.d.RemainingArgs()}
+	check := &HealthCheck{}
+	err := p.block(words{
+		"upstreams": func() error {
+			if len(v.Upstreams) > 0 {
+				return p.d.Err("upstreams already specified")
+			}
+			return p.texts(path+".upstreams", &v.Upstreams)()
+		},
+		"discover":        p.text(path+".discover", &v.Discover),
+		"health_uri":      p.text("", &check.URI),
+		"health_interval": p.duration(&check.Interval),
+		"health_timeout":  p.duration(&check.Timeout),
+		"health_status":   p.status(&check.Status),
+	})
+	if err != nil {
+		return err
+	}
+	if p.handler.Versions == nil {
+		p.handler.Versions = map[string]core.Version{}
+	}
+	p.handler.Versions[name] = v
+	return p.health(name, check)
+}
+
+func (p *parser) health(version string, check *HealthCheck) error {
+	if *check == (HealthCheck{}) {
+		return nil
+	}
+	if p.handler.HealthChecks == nil {
+		p.handler.HealthChecks = map[string]*HealthCheck{}
+	}
+	p.handler.HealthChecks[version] = check
+	judged := *check // checking fills in defaults, which stay out of the configuration
+	if err := judged.provision(); err != nil {
+		return p.d.Errf("health check of version %s: %w", version, err)
+	}
+	return nil
+}
+
+func (p *parser) duration(into *caddy.Duration) func() error {
+	return func() error {
+		var text string
+		if !p.d.AllArgs(&text) {
+			return p.d.ArgErr()
+		}
+		duration, err := caddy.ParseDuration(text)
+		if err != nil || duration <= 0 {
+			return p.d.Errf("%q is no duration above zero (as in 10s or 1m)", text)
+		}
+		*into = caddy.Duration(duration)
+		return nil
+	}
+}
+
+// status reads a status code, or a class as in 2xx.
+func (p *parser) status(into *int) func() error {
+	return func() error {
+		var text string
+		if !p.d.AllArgs(&text) {
+			return p.d.ArgErr()
+		}
+		digits := text
+		if len(text) == 3 {
+			digits = strings.TrimSuffix(text, "xx")
+		}
+		status, err := strconv.Atoi(digits)
+		if err != nil || status == 0 {
+			return p.d.Errf("%q is neither a status nor a class of them (as in 200 or 2xx)", text)
+		}
+		*into = status
+		return nil
+	}
+}
+
+func (p *parser) identity() error {
+	line := p.line()
+	if line == "" {
+		return p.d.ArgErr()
+	}
+	for i, source := range splitCommas(line) {
+		p.mark(index("identity", i))
+		p.handler.Identity = append(p.handler.Identity, strings.TrimSpace(source))
+	}
+	return nil
+}
+
+func (p *parser) cookie() error {
+	cookie := &p.handler.Cookie
+	p.mark("cookie")
+	args := p.d.RemainingArgs()
+	switch len(args) {
+	case 2:
+		cookie.Lifetime = args[1]
+		fallthrough
+	case 1:
+		cookie.Name = args[0]
+	case 0:
+	default:
+		return p.d.ArgErr()
+	}
+	once := func(path string, into *string) func() error {
+		return func() error {
+			if *into != "" {
+				return p.d.Errf("%s already specified", p.d.Val())
+			}
+			return p.text(path, into)()
+		}
+	}
+	return p.block(words{
+		"name":     once("cookie.name", &cookie.Name),
+		"lifetime": once("cookie.lifetime", &cookie.Lifetime),
+	})
+}
+
+func (p *parser) rule() error {
+	i := len(p.handler.Rules)
+	path := index("rules", i)
+	p.mark(path)
+	args := p.d.RemainingArgs()
+	p.mark(path + ".version")
+	var r core.Rule
+	switch len(args) {
+	case 1:
+		r.Version = args[0]
+	case 2:
+		r.Name, r.Version = args[0], args[1]
+	default:
+		return p.d.Err("a rule has a name and a version: rule <name> <version>")
+	}
+	err := p.block(words{
+		"when": func() error {
+			line := p.line()
+			p.mark(index(path+".when", len(r.When)))
+			r.When = append(r.When, line)
+			return nil
+		},
+		"percent": func() error { return p.percent(path+".percent", &r.Percent) },
+		"salt":    p.text(path+".salt", &r.Salt),
+	}, "when")
+	p.handler.Rules = append(p.handler.Rules, r)
+	return err
+}
+
+func (p *parser) percent(path string, into **float64) error {
+	var text string
+	if !p.d.AllArgs(&text) {
+		return p.d.ArgErr()
+	}
+	percent, err := strconv.ParseFloat(strings.TrimSuffix(text, "%"), 64)
+	if err != nil {
+		hint := ""
+		if strings.HasPrefix(text, "{env.") {
+			hint = "; a number can come from the environment as {$NAME}, which is replaced when the Caddyfile is read"
+		}
+		return p.d.Errf("percent: %q is no number%s", text, hint)
+	}
+	*into = &percent
+	p.mark(path)
+	return nil
+}
+
+func (p *parser) list() error {
+	if !p.d.NextArg() {
+		return p.d.ArgErr()
+	}
+	name := p.d.Val()
+	if _, ok := p.handler.Lists[name]; ok {
+		return p.d.Errf("list %q already specified", name)
+	}
+	p.mark(field("lists", name))
+	values := append([]string{}, p.d.RemainingArgs()...)
+	for nesting := p.d.Nesting(); p.d.NextBlock(nesting); {
+		values = append(values, p.d.Val())
+		values = append(values, p.d.RemainingArgs()...)
+	}
+	if p.handler.Lists == nil {
+		p.handler.Lists = map[string][]string{}
+	}
+	p.handler.Lists[name] = values
+	return nil
+}
+
+func (p *parser) jwt() error {
+	if p.d.NextArg() {
+		return p.d.ArgErr()
+	}
+	c := &jwt.Config{}
+	p.handler.JWT = c
+	p.mark("jwt")
+	return p.block(words{
+		"header": p.text("jwt.header", &c.Header),
+		"cookie": p.text("jwt.cookie", &c.Cookie),
+		"query":  p.text("jwt.query", &c.Query),
+		"secret": p.text("jwt.secret", &c.Secret),
+		"key":    p.text("jwt.key", &c.Key),
+		"jwks":   p.text("jwt.jwks", &c.JWKS),
+		"oidc":   p.text("jwt.oidc", &c.OIDC),
+		"plaintext": func() error {
+			c.Plaintext = true
+			if p.d.NextArg() {
+				return p.d.ArgErr()
+			}
+			return nil
+		},
+		"algorithms": p.texts("jwt.algorithms", &c.Algorithms),
+		"issuer":     p.text("jwt.issuer", &c.Issuer),
+		"audience":   p.texts("jwt.audience", &c.Audience),
+		"leeway":     p.text("jwt.leeway", &c.Leeway),
+		"verify":     p.flag("jwt.verify", &c.Verify),
+	})
+}
+
+func (p *parser) debugHeader() error {
+	p.handler.DebugHeader = defaultDebugHeader
+	if p.d.NextArg() {
+		p.handler.DebugHeader = p.d.Val()
+	}
+	if p.d.NextArg() {
+		return p.d.ArgErr()
+	}
+	return nil
+}
+
+func (p *parser) vary() error {
+	p.handler.Vary = &Vary{Headers: p.d.RemainingArgs()}
+	return nil
+}
+
+// line is the rest of the line as the user wrote it, which the Caddyfile's reader has taken apart.
+func (p *parser) line() string {
+	var parts []string
+	var last caddyfile.Token
+	for p.d.NextArg() {
+		last = p.d.Token()
+		parts = append(parts, written(p.d))
+	}
+	if len(parts) == 1 && last.Quoted() {
+		return last.Text // the whole line in quotes
+	}
+	return strings.Join(parts, " ")
+}
+
+// written is the current token as it has to stand in a condition.
+func written(d *caddyfile.Dispenser) string {
+	text := d.Val()
+	if token := d.Token(); !token.Quoted() {
+		return text
+	}
+	if !strings.HasPrefix(d.ValRaw(), `"`) { // backticks, which take everything literally, or a heredoc
+		text = strings.ReplaceAll(text, `\`, `\\`)
+	}
+	return `"` + strings.ReplaceAll(text, `"`, `\"`) + `"`
+}
+
+// splitCommas splits at commas that are not in quotes.
+func splitCommas(line string) []string {
+	var parts []string
+	quoted, start := false, 0
+	for i := 0; i < len(line); i++ {
+		switch {
+		case quoted && line[i] == '\\':
+			i++
+		case line[i] == '"':
+			quoted = !quoted
+		case line[i] == ',' && !quoted:
+			parts = append(parts, line[start:i])
+			start = i + 1
+		}
+	}
+	return append(parts, line[start:])
+}
+
+// check judges the policy as far as that is possible before it is loaded, so that problems come with file and line. Files are not
+// read, and what holds placeholders is judged when they have their values.
+func (p *parser) check() error {
+	if err := p.checkUpstreams(); err != nil {
+		return err
+	}
+	if p.handler.PolicyFile != "" {
+		if f := firstField(&p.handler.Policy); f != "" {
+			return p.d.Errf("%s is given beside the policy file: keep one of the two", f)
+		}
+		return nil
+	}
+	policy := p.handler.Policy
+	if hasPlaceholders(&policy) {
+		return nil
+	}
+	var problems core.Problems
+	if policy.JWT != nil {
+		for _, problem := range jwt.Check(policy.JWT) {
+			path := strings.TrimSuffix("jwt."+problem.Path, ".")
+			problems = append(problems, core.Problem{Path: path, Message: problem.Message})
+		}
+		no := false
+		policy.JWT = &jwt.Config{Verify: &no} // any that reads no file
+	}
+	_, err := core.New(&policy)
+	var more core.Problems
+	if errors.As(err, &more) {
+		problems = append(problems, more...)
+	}
+	return p.placed(problems)
+}
+
+func (p *parser) checkUpstreams() error {
+	for name, v := range p.handler.Versions {
+		for _, text := range v.Upstreams {
+			if globalPlaceholder.MatchString(text) {
+				continue
+			}
+			if _, _, err := parseUpstream(text); err != nil {
+				at := p.places[field("versions", name)]
+				return at.WrapErr(err)
+			}
+		}
+	}
+	return nil
+}
+
+// placed adds to each problem the file and line of what it is about.
+func (p *parser) placed(problems core.Problems) error {
+	var all []error
+	for _, problem := range problems {
+		at := p.place(problem.Path)
+		all = append(all, at.WrapErr(errors.New(problem.String())))
+	}
+	return errors.Join(all...)
+}
+
+// place is where the part of the policy at a path was read, or the nearest part around it.
+func (p *parser) place(path string) caddyfile.Dispenser {
+	for {
+		if at, ok := p.places[path]; ok {
+			return at
+		}
+		cut := strings.LastIndexAny(path, ".[")
+		if cut < 0 {
+			return p.places[""]
+		}
+		path = path[:cut]
+	}
+}
+
+func unknown(d *caddyfile.Dispenser, word string, known []string) error {
+	return d.Errf("unknown subdirective %q%s", word, core.Suggest(word, known))
+}
+
+// field and index are paths as the core's problems write them.
+func field(path, name string) string {
+	if strings.ContainsAny(name, ".[] \"\n\r\t") || name == "" {
+		return path + "[" + strconv.Quote(name) + "]"
+	}
+	return path + "." + name
+}
+
+func index(path string, i int) string {
+	return fmt.Sprintf("%s[%d]", path, i)
+}

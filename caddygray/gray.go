@@ -1,0 +1,34 @@
+// Package caddygray releases new versions of a service step by step with Caddy: who gets which version is decided by a policy of
+// rules and percentages (see the package core), and everything else stays Caddy's own.
+//
+// Three modules compose: the handler `gray` decides, the matcher `gray` lets any other handler differ by version, and the upstream
+// source `dynamic gray` gives `reverse_proxy` the upstreams of the version.
+//
+//	:8080 {
+//		gray user-service {
+//			stable v1
+//			version v1 127.0.0.1:9001
+//			version v2 127.0.0.1:9002
+//			rule testers v2 {
+//				when header X-App-Version = beta
+//			}
+//		}
+//		reverse_proxy {
+//			dynamic gray
+//		}
+//	}
+package caddygray
+
+import (
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+)
+
+func init() {
+	caddy.RegisterModule(Handler{})
+	caddy.RegisterModule(Matcher{})
+	caddy.RegisterModule(Upstreams{})
+	httpcaddyfile.RegisterHandlerDirective("gray", parseDirective)
+	// First of all that may use a placeholder, and before anything rewrites the request.
+	httpcaddyfile.RegisterDirectiveOrder("gray", httpcaddyfile.After, "tracing")
+}

@@ -1,0 +1,191 @@
+package caddygray
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"sync"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/grayrelease/gray/core"
+)
+
+// Handler decides which version of a service a request gets, once, and tells everybody after it: the upstream (by a request header
+// and W3C baggage), Caddy's other modules (by placeholders), the access log and the metrics.
+//
+// The policy stands in the handler's own JSON, field by field, or in a file. Its strings may hold the placeholders `{env.*}`,
+// `{file.*}` and `{system.*}`.
+//
+// Placeholder | Description
+// ------------|-------------
+// `{http.gray.version}` | The version decided on
+// `{http.gray.rule}` | The rule that decided, empty when none matched
+// `{http.gray.service}` | The service
+// `{http.gray.fallback}` | Whether the stable version served since the decided one had no usable upstream: true or false
+// `{http.gray.identity}` | Who the caller counts as; often personal data, so mind where it goes
+// `{http.gray.bucket}` | Where the caller stands in the last percentage that counted, from 0 up to 100; empty when none did
+// `{http.gray.reason}` | Why this version, in a line
+// `{http.gray.SERVICE.NOUN}` | The same of a certain service, where a request passes several `gray` handlers; without it, the last one's
+//
+// Requests pass several handlers, for several services, independently of each other.
+type Handler struct {
+	// The policy. See the package core for each field.
+	core.Policy
+
+	// PolicyFile is the path of a policy document in JSON, in place of the policy's fields here. It is read when the
+	// configuration is loaded. Where Service is given too, it must be the document's.
+	PolicyFile string `json:"policy,omitempty"`
+
+	// HealthChecks are active health checks of versions' upstreams, by the version's name. Default: none; upstreams that fail
+	// requests are left out for a while all the same.
+	HealthChecks map[string]*HealthCheck `json:"health_checks,omitempty"`
+
+	// DebugHeader is the name of a response header that tells the decision: service, version, rule, fallback. Default: none, since
+	// it tells clients about the release.
+	DebugHeader string `json:"debug_header,omitempty"`
+
+	// Vary makes responses of all versions say, in the header Vary, which request headers the decision depends on, so that
+	// caches before Caddy keep the versions apart. Default: none.
+	Vary *Vary `json:"vary,omitempty"`
+
+	release  *release
+	cancel   context.CancelFunc
+	checking *sync.WaitGroup
+	logger   *zap.Logger
+}
+
+// Vary is what the response header Vary lists.
+type Vary struct {
+	// Headers to list. Default: those that the policy reads, or "*" where it reads what no header tells (the client's address, chance).
+	Headers []string `json:"headers,omitempty"`
+}
+
+// CaddyModule returns the Caddy module information.
+func (Handler) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.handlers.gray",
+		New: func() caddy.Module { return new(Handler) },
+	}
+}
+
+// Provision reads the policy and starts the health checks.
+func (h *Handler) Provision(ctx caddy.Context) error {
+	h.logger = ctx.Logger()
+	h.checking = new(sync.WaitGroup)
+	policy, revision, err := h.document()
+	if err != nil {
+		return err
+	}
+	engine, err := core.New(policy)
+	if err != nil {
+		return fmt.Errorf("policy of %q:\n%w", policy.Service, err)
+	}
+	if err := registerMetrics(ctx.GetMetricsRegistry()); err != nil {
+		return fmt.Errorf("registering metrics: %w", err)
+	}
+	release, err := newRelease(policy, engine, revision, h.logger)
+	if err != nil {
+		return fmt.Errorf("policy of %q: %w", policy.Service, err)
+	}
+	h.release = release
+	if err := h.checkExtras(); err != nil {
+		return err
+	}
+	h.release.describe(h, policy)
+	var background context.Context
+	background, h.cancel = context.WithCancel(ctx)
+	engine.Start(background)
+	h.startHealthChecks(background)
+	policies.add(release)
+	h.warn(policy)
+	return nil
+}
+
+// document is the policy of the module's own fields or of its file, and what identifies it.
+func (h *Handler) document() (*core.Policy, string, error) {
+	if err := replacePlaceholders(&h.Policy, &h.PolicyFile); err != nil {
+		return nil, "", err
+	}
+	if h.PolicyFile == "" {
+		return &h.Policy, revisionOf(&h.Policy), nil
+	}
+	if field := firstField(&h.Policy); field != "" {
+		return nil, "", fmt.Errorf("%s is given beside the policy file %s: keep one of the two", field, h.PolicyFile)
+	}
+	document, err := os.ReadFile(h.PolicyFile)
+	if err != nil {
+		return nil, "", fmt.Errorf("reading the policy: %w", err)
+	}
+	policy, err := core.ParsePolicy(document)
+	if err != nil {
+		return nil, "", fmt.Errorf("policy file %s:\n%w", h.PolicyFile, err)
+	}
+	if h.Service != "" && h.Service != policy.Service {
+		return nil, "", fmt.Errorf("policy file %s is about the service %q, not %q", h.PolicyFile, policy.Service, h.Service)
+	}
+	return policy, revisionOf(policy), nil
+}
+
+// checkExtras checks what this module has beside the policy.
+func (h *Handler) checkExtras() error {
+	for name, check := range h.HealthChecks {
+		if h.release.versions[name] == nil {
+			return fmt.Errorf("health_checks.%s: no such version", name)
+		}
+		if err := check.provision(); err != nil {
+			return fmt.Errorf("health_checks.%s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func (h *Handler) warn(policy *core.Policy) {
+	if !h.release.engine.Enabled() {
+		h.logger.Warn("the policy is not enabled: everybody gets the stable version",
+			zap.String("service", policy.Service), zap.String("version", policy.Stable))
+	}
+	if policy.JWT != nil && policy.JWT.Verify != nil && !*policy.JWT.Verify {
+		h.logger.Warn("tokens are believed as they stand: no signature is checked (jwt.verify is false)",
+			zap.String("service", policy.Service))
+	}
+}
+
+// Cleanup ends what Provision began, as far as it came.
+func (h *Handler) Cleanup() error {
+	if h.cancel != nil {
+		h.cancel()
+		h.checking.Wait()
+		policies.remove(h.release)
+		h.release.engine.Close()
+	}
+	if h.release != nil {
+		h.release.close()
+	}
+	return nil
+}
+
+// ServeHTTP decides and calls next.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	vars := r.Context().Value(caddyhttp.VarsCtxKey).(map[string]any)
+	d := decide(h.release, r, vars)
+	core.Pass(h.release.engine, &d.caller, w.Header(), d.decision)
+
+	recorder := newRecorder(w, d)
+	err := next.ServeHTTP(recorder, r)
+	recorder.finish(err)
+	return err
+}
+
+// Interface guards
+var (
+	_ caddy.Module                = (*Handler)(nil)
+	_ caddy.Provisioner           = (*Handler)(nil)
+	_ caddy.CleanerUpper          = (*Handler)(nil)
+	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)
+	_ caddyfile.Unmarshaler       = (*Handler)(nil)
+)

@@ -1,0 +1,151 @@
+package caddygray
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+)
+
+// HealthCheck asks each upstream of a version regularly whether it is well. One that is not gets no requests until it answers
+// well again; until its first answer an upstream counts as well.
+type HealthCheck struct {
+	// URI is the path and query to ask for. Required.
+	URI string `json:"uri,omitempty"`
+	// Interval between two questions. Default: 10s.
+	Interval caddy.Duration `json:"interval,omitempty"`
+	// Timeout for a whole answer. Default: 5s.
+	Timeout caddy.Duration `json:"timeout,omitempty"`
+	// Status is the expected status code, or its class: 2 for 200 to 299. Default: 2.
+	Status int `json:"status,omitempty"`
+}
+
+const maxHealthBody = 64 << 10 // as much as is read to keep the connection
+
+func (c *HealthCheck) provision() error {
+	if c.URI == "" {
+		return errors.New("uri is missing: what is to be asked for?")
+	}
+	if _, err := url.ParseRequestURI(c.URI); err != nil || !strings.HasPrefix(c.URI, "/") {
+		return fmt.Errorf("uri: %q is no path that begins with /", c.URI)
+	}
+	if c.Interval == 0 {
+		c.Interval = caddy.Duration(10 * time.Second)
+	}
+	if c.Timeout == 0 {
+		c.Timeout = caddy.Duration(5 * time.Second)
+	}
+	if c.Interval < 0 || c.Timeout < 0 {
+		return errors.New("interval and timeout cannot be negative")
+	}
+	if c.Status == 0 {
+		c.Status = 2
+	}
+	if c.Status < 1 || c.Status > 5 && c.Status < 100 || c.Status > 599 {
+		return fmt.Errorf("status: %d is neither a status code nor the first digit of a class", c.Status)
+	}
+	return nil
+}
+
+// startHealthChecks runs until ctx is done.
+func (h *Handler) startHealthChecks(ctx context.Context) {
+	for name, check := range h.HealthChecks {
+		v := h.release.versions[name]
+		v.checked = true
+		h.checking.Go(func() { check.run(ctx, v) })
+	}
+}
+
+// run checks all upstreams of a version, again and again.
+func (c *HealthCheck) run(ctx context.Context, v *version) {
+	client := c.client()
+	defer client.CloseIdleConnections()
+	ticker := time.NewTicker(time.Duration(c.Interval))
+	defer ticker.Stop()
+	for {
+		var round sync.WaitGroup
+		for _, u := range v.upstreams {
+			round.Go(func() { c.check(ctx, client, u) })
+		}
+		round.Wait()
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+func (c *HealthCheck) client() *http.Client {
+	return &http.Client{
+		Timeout: time.Duration(c.Timeout),
+		Transport: &http.Transport{
+			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+				u := ctx.Value(upstreamKey{}).(*upstream)
+				address, err := caddy.ParseNetworkAddressWithDefaults(u.dial, "tcp", 0)
+				if err != nil {
+					return nil, err
+				}
+				var d net.Dialer
+				return d.DialContext(ctx, address.Network, address.JoinHostPort(0))
+			},
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+type upstreamKey struct{}
+
+// check asks one upstream and notes the answer.
+func (c *HealthCheck) check(ctx context.Context, client *http.Client, u *upstream) {
+	err := c.ask(context.WithValue(ctx, upstreamKey{}, u), client, u)
+	if ctx.Err() != nil {
+		return // the end of the checks, not of the upstream
+	}
+	down := err != nil
+	if u.health.down.Swap(down) == down {
+		return
+	}
+	if down {
+		u.logger.Warn("upstream failed its health check", append(u.fields(), zap.Error(err))...)
+		return
+	}
+	u.logger.Info("upstream passes its health check again", u.fields()...)
+}
+
+func (c *HealthCheck) ask(ctx context.Context, client *http.Client, u *upstream) error {
+	scheme, host := "http", u.dial
+	if u.scheme == "https" {
+		scheme = "https"
+	}
+	if strings.HasPrefix(host, "unix") {
+		host = "localhost"
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+"://"+host+c.URI, nil)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("User-Agent", "Caddy gray health check")
+	res, err := client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	if _, err := io.Copy(io.Discard, io.LimitReader(res.Body, maxHealthBody)); err != nil {
+		return err
+	}
+	if !caddyhttp.StatusCodeMatches(res.StatusCode, c.Status) {
+		return fmt.Errorf("answered with status %d", res.StatusCode)
+	}
+	return nil
+}

@@ -1,0 +1,97 @@
+package caddygray
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
+
+// Matcher matches requests by what a `gray` handler has decided, so that any other handler can differ by version. The handler must
+// come before whatever the matcher is for; a request without a decision does not match.
+//
+// All that is given must hold.
+type Matcher struct {
+	// Service whose decision counts, where a request passes several `gray` handlers. Default: the last one.
+	Service string `json:"service,omitempty"`
+	// Versions of which one must have been decided on. Default: any.
+	Versions []string `json:"versions,omitempty"`
+	// Rules of which one must have decided. Default: any, or none.
+	Rules []string `json:"rules,omitempty"`
+}
+
+// CaddyModule returns the Caddy module information.
+func (Matcher) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.matchers.gray",
+		New: func() caddy.Module { return new(Matcher) },
+	}
+}
+
+// Validate refuses a matcher that says nothing.
+func (m *Matcher) Validate() error {
+	if len(m.Versions) == 0 && len(m.Rules) == 0 {
+		return errors.New("the gray matcher wants versions, rules, or both")
+	}
+	return nil
+}
+
+// MatchWithError reports whether the request has been decided on as the matcher says. It never fails.
+func (m *Matcher) MatchWithError(r *http.Request) (bool, error) {
+	d := stateOf(r).of(m.Service)
+	if d == nil {
+		return false, nil
+	}
+	return anyOf(m.Versions, d.decision.Version) && anyOf(m.Rules, d.decision.Rule), nil
+}
+
+func anyOf(words []string, word string) bool {
+	return len(words) == 0 || slices.Contains(words, word)
+}
+
+// UnmarshalCaddyfile sets up the matcher from Caddyfile tokens. Syntax:
+//
+//	gray [<versions...>] {
+//		service <name>
+//		version <names...>
+//		rule    <names...>
+//	}
+func (m *Matcher) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	for d.Next() { // the same matcher may be given several times in a set
+		m.Versions = append(m.Versions, d.RemainingArgs()...)
+		for d.NextBlock(0) {
+			word := d.Val()
+			args := d.RemainingArgs()
+			if len(args) == 0 || word == "service" && len(args) > 1 {
+				return d.ArgErr()
+			}
+			switch word {
+			case "service":
+				if m.Service != "" {
+					return d.Err("service already specified")
+				}
+				m.Service = args[0]
+			case "version":
+				m.Versions = append(m.Versions, args...)
+			case "rule":
+				m.Rules = append(m.Rules, args...)
+			default:
+				return unknown(d, word, []string{"service", "version", "rule"})
+			}
+		}
+	}
+	if len(m.Versions) == 0 && len(m.Rules) == 0 {
+		return d.Err("the gray matcher wants versions, rules, or both")
+	}
+	return nil
+}
+
+// Interface guards
+var (
+	_ caddy.Validator                   = (*Matcher)(nil)
+	_ caddyhttp.RequestMatcherWithError = (*Matcher)(nil)
+	_ caddyfile.Unmarshaler             = (*Matcher)(nil)
+)

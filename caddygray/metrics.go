@@ -1,0 +1,156 @@
+package caddygray
+
+import (
+	"errors"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/grayrelease/gray/core"
+)
+
+// The metrics live as long as the process, so that counters survive reloads, each of which brings a registry of its own. Labels
+// come from the configuration only, never from a client.
+var (
+	decisionsTotal = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Namespace: "caddy", Subsystem: "gray", Name: "decisions_total",
+		Help: "Requests decided on, by the version decided and the rule that decided (empty: none matched).",
+	}, []string{"service", "version", "rule"})
+
+	fallbacksTotal = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Namespace: "caddy", Subsystem: "gray", Name: "fallbacks_total",
+		Help: "Requests for a version that went to the stable one, since the version had no usable upstream.",
+	}, []string{"service", "version"})
+
+	upstreamFailuresTotal = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Namespace: "caddy", Subsystem: "gray", Name: "upstream_failures_total",
+		Help: "Attempts to use an upstream of a version that got no response: unreachable (no connection) or interrupted (nothing came back).",
+	}, []string{"service", "version", "kind"})
+
+	responsesTotal = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Namespace: "caddy", Subsystem: "gray", Name: "responses_total",
+		Help: "Responses, by the version that served and the class of the status.",
+	}, []string{"service", "version", "class"})
+
+	responseLatency = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Namespace: "caddy", Subsystem: "gray", Name: "response_latency_seconds",
+		Help:    "Time from the decision to the response's header, by the version that served.",
+		Buckets: prometheus.DefBuckets,
+	}, []string{"service", "version"})
+
+	tokensTotal = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Namespace: "caddy", Subsystem: "gray", Name: "tokens_total",
+		Help: "Requests whose token was looked at for claims, by how it fared (ok, none, expired and so on).",
+	}, []string{"service", "result"})
+)
+
+// registerMetrics makes the metrics known to a configuration's registry.
+func registerMetrics(registry *prometheus.Registry) error {
+	all := []prometheus.Collector{decisionsTotal, fallbacksTotal, upstreamFailuresTotal, responsesTotal, responseLatency, tokensTotal, &policies}
+	for _, c := range all {
+		var already prometheus.AlreadyRegisteredError
+		if err := registry.Register(c); err != nil && !errors.As(err, &already) {
+			return err
+		}
+	}
+	return nil
+}
+
+// count prepares the version's counters, so that a request looks no label up.
+func (v *version) count(service string) {
+	v.latency = responseLatency.WithLabelValues(service, v.name)
+	for class := range v.statuses {
+		label := "other"
+		if class > 0 {
+			label = strconv.Itoa(class) + "xx"
+		}
+		v.statuses[class] = responsesTotal.WithLabelValues(service, v.name, label)
+	}
+	v.fallbacks = fallbacksTotal.WithLabelValues(service, v.name)
+	v.unreachable = upstreamFailuresTotal.WithLabelValues(service, v.name, "unreachable")
+	v.interrupted = upstreamFailuresTotal.WithLabelValues(service, v.name, "interrupted")
+}
+
+// policies tells of the policies in force, when asked. A configuration that is refused in the end leaves no trace.
+var policies = policyCollector{since: map[string]inForce{}}
+
+type policyCollector struct {
+	mu       sync.Mutex
+	releases []*release // oldest first: during a reload there are two of a service
+	since    map[string]inForce
+}
+
+// inForce is since when a service has a revision.
+type inForce struct {
+	revision string
+	since    time.Time
+}
+
+var (
+	policyInfo = prometheus.NewDesc("caddy_gray_policy_info",
+		"The policy in force: its revision, whether it is enabled (or the kill switch holds everybody on stable) and whether tokens are verified.",
+		[]string{"service", "revision", "enabled", "tokens_verified"}, nil)
+	policyAge = prometheus.NewDesc("caddy_gray_policy_age_seconds",
+		"How long this revision of the policy has been in force.", []string{"service"}, nil)
+)
+
+func (c *policyCollector) add(r *release) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.releases = append(c.releases, r)
+	if c.since[r.service].revision != r.revision {
+		c.since[r.service] = inForce{r.revision, time.Now()}
+	}
+}
+
+func (c *policyCollector) remove(r *release) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var kept []*release
+	var left *release
+	for _, other := range c.releases {
+		if other == r {
+			continue
+		}
+		kept = append(kept, other)
+		if other.service == r.service {
+			left = other
+		}
+	}
+	c.releases = kept
+	if left == nil {
+		delete(c.since, r.service)
+	} else if c.since[r.service].revision != left.revision {
+		c.since[r.service] = inForce{left.revision, time.Now()}
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (c *policyCollector) Describe(ch chan<- *prometheus.Desc) {
+	ch <- policyInfo
+	ch <- policyAge
+}
+
+// Collect implements prometheus.Collector.
+func (c *policyCollector) Collect(ch chan<- prometheus.Metric) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	latest := map[string]*release{}
+	for _, r := range c.releases {
+		latest[r.service] = r
+	}
+	for service, r := range latest {
+		ch <- prometheus.MustNewConstMetric(policyInfo, prometheus.GaugeValue, 1, service, r.revision,
+			strconv.FormatBool(r.engine.Enabled()), strconv.FormatBool(r.verified))
+		ch <- prometheus.MustNewConstMetric(policyAge, prometheus.GaugeValue, time.Since(c.since[service].since).Seconds(), service)
+	}
+}
+
+// countToken counts how the request's token fared, if the decision looked at it. The results are a small fixed set of words.
+func countToken(d *decided) {
+	if result := core.TokenResult(&d.caller); result != "" {
+		tokensTotal.WithLabelValues(d.release.service, result).Inc()
+	}
+}

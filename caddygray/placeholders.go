@@ -1,0 +1,63 @@
+package caddygray
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/grayrelease/gray/core"
+)
+
+const placeholderPrefix = "http.gray."
+
+// placeholder is the value of one of the placeholders that Handler documents, computed when asked for.
+func (s *request) placeholder(key string) (any, bool) {
+	noun, ok := strings.CutPrefix(key, placeholderPrefix)
+	if !ok {
+		return nil, false
+	}
+	d := s.decided
+	if dot := strings.LastIndexByte(noun, '.'); dot >= 0 {
+		d, noun = s.of(noun[:dot]), noun[dot+1:]
+	}
+	if d == nil {
+		return nil, false
+	}
+	switch noun {
+	case "version":
+		return d.decision.Version, true
+	case "rule":
+		return d.decision.Rule, true
+	case "service":
+		return d.release.service, true
+	case "fallback":
+		return d.fellBack(), true
+	case "identity":
+		return d.explain().Identity, true
+	case "bucket":
+		return bucket(d.explain()), true
+	case "reason":
+		return d.explain().Reason, true
+	}
+	return nil, false
+}
+
+func (d *decided) explain() *core.Explanation {
+	return core.Explain(d.release.engine, &d.caller)
+}
+
+// bucket is the caller's position in the last percentage that was asked, as a percentage.
+func bucket(x *core.Explanation) string {
+	for i := len(x.Rules) - 1; i >= 0; i-- {
+		b := x.Rules[i].Bucket
+		if b == nil || b.Position == "" {
+			continue
+		}
+		position, err := strconv.ParseUint(b.Position, 10, 64)
+		if err != nil {
+			return ""
+		}
+		const whole = 1 << 64
+		return strconv.FormatFloat(float64(position)/whole*100, 'f', 4, 64)
+	}
+	return ""
+}

@@ -1,0 +1,92 @@
+package caddygray
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"regexp"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/grayrelease/gray/core"
+)
+
+// globalPlaceholder is a placeholder that has a value without a request. Only these are replaced, and only they are looked at: the
+// braces of a regular expression stay as they are.
+var globalPlaceholder = regexp.MustCompile(`\{(?:env|file|system)\.[^{}]+\}`)
+
+// replacePlaceholders replaces global placeholders in all strings of a policy, and in one more.
+func replacePlaceholders(policy *core.Policy, more *string) error {
+	r := replacing{caddy.NewReplacer(), nil}
+	r.walk(reflect.ValueOf(policy).Elem())
+	r.walk(reflect.ValueOf(more).Elem())
+	return r.err
+}
+
+// hasPlaceholders reports whether there is anything to replace.
+func hasPlaceholders(policy *core.Policy) bool {
+	document, err := json.Marshal(policy)
+	return err == nil && globalPlaceholder.Match(document)
+}
+
+type replacing struct {
+	values *caddy.Replacer
+	err    error
+}
+
+func (r *replacing) walk(v reflect.Value) {
+	switch v.Kind() {
+	case reflect.String:
+		v.SetString(r.text(v.String()))
+	case reflect.Pointer:
+		if !v.IsNil() {
+			r.walk(v.Elem())
+		}
+	case reflect.Struct:
+		for i := range v.NumField() {
+			r.walk(v.Field(i))
+		}
+	case reflect.Slice:
+		for i := range v.Len() {
+			r.walk(v.Index(i))
+		}
+	case reflect.Map:
+		r.table(v)
+	}
+}
+
+// table replaces in a map's values; its keys are names.
+func (r *replacing) table(v reflect.Value) {
+	for _, key := range v.MapKeys() {
+		element := reflect.New(v.Type().Elem()).Elem()
+		element.Set(v.MapIndex(key))
+		r.walk(element)
+		v.SetMapIndex(key, element)
+	}
+}
+
+func (r *replacing) text(s string) string {
+	if !strings.Contains(s, "{") {
+		return s
+	}
+	return globalPlaceholder.ReplaceAllStringFunc(s, func(placeholder string) string {
+		value, ok := r.values.GetString(placeholder[1 : len(placeholder)-1])
+		if !ok && r.err == nil {
+			r.err = fmt.Errorf("placeholder %s has no value", placeholder)
+		}
+		return value
+	})
+}
+
+// firstField is the JSON name of the first field of a policy that is given, but for the service.
+func firstField(policy *core.Policy) string {
+	v := reflect.ValueOf(policy).Elem()
+	for i := range v.NumField() {
+		name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ",")
+		if name != "service" && !v.Field(i).IsZero() {
+			return name
+		}
+	}
+	return ""
+}

@@ -1,0 +1,92 @@
+package caddygray
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
+
+// recorder notes how soon and with what status a version answers, and adds to the header what the handler is told to say. It comes
+// into play when the header is written and is out of the way for the body, streams included.
+type recorder struct {
+	*caddyhttp.ResponseWriterWrapper
+	wrapper  caddyhttp.ResponseWriterWrapper // what the pointer points to: one allocation for both
+	decided  *decided
+	started  time.Time
+	recorded bool
+}
+
+func newRecorder(w http.ResponseWriter, d *decided) *recorder {
+	r := &recorder{wrapper: caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, decided: d, started: time.Now()}
+	r.ResponseWriterWrapper = &r.wrapper
+	return r
+}
+
+// WriteHeader writes the header with what gray adds to it.
+func (r *recorder) WriteHeader(status int) {
+	if status >= 200 || status == http.StatusSwitchingProtocols {
+		r.complete(status)
+	}
+	r.wrapper.WriteHeader(status)
+}
+
+// Write writes a part of the body.
+func (r *recorder) Write(p []byte) (int, error) {
+	r.complete(http.StatusOK)
+	return r.wrapper.Write(p)
+}
+
+// ReadFrom copies a part of the body.
+func (r *recorder) ReadFrom(from io.Reader) (int64, error) {
+	r.complete(http.StatusOK)
+	return r.wrapper.ReadFrom(from)
+}
+
+// finish deals with responses that nobody has written yet: those of errors, which Caddy writes later on the same header, and empty ones.
+func (r *recorder) finish(err error) {
+	var failure caddyhttp.HandlerError
+	switch {
+	case err == nil:
+		r.complete(http.StatusOK)
+	case errors.As(err, &failure) && failure.StatusCode > 0:
+		r.complete(failure.StatusCode)
+	default:
+		r.complete(http.StatusInternalServerError)
+	}
+}
+
+func (r *recorder) complete(status int) {
+	if r.recorded {
+		return
+	}
+	r.recorded = true
+	r.record(status)
+	d := r.decided
+	if d.release.debugHeader != "" {
+		r.Header().Add(d.release.debugHeader, d.debug())
+	}
+	if d.release.vary != "" {
+		r.Header().Add("Vary", d.release.vary)
+	}
+}
+
+// record counts the response.
+func (r *recorder) record(status int) {
+	v := r.decided.serving
+	v.latency.Observe(time.Since(r.started).Seconds())
+	class := status / 100
+	if class >= len(v.statuses) {
+		class = 0
+	}
+	v.statuses[class].Inc()
+}
+
+func (d *decided) debug() string {
+	if d.fellBack() {
+		return d.outcome.debug + "; fallback"
+	}
+	return d.outcome.debug
+}

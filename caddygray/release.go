@@ -1,0 +1,150 @@
+package caddygray
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"github.com/grayrelease/gray/core"
+)
+
+// release is a policy in force, with all that requests need prepared.
+type release struct {
+	service  string
+	revision string
+	engine   *core.Engine
+	verified bool // tokens are, if the policy has any
+	versions map[string]*version
+	stable   *version
+	outcomes map[string]*outcome // by rule, "" for none
+
+	debugHeader string
+	vary        string
+}
+
+// version is one version of the service.
+type version struct {
+	name      string
+	checked   bool // by active health checks
+	upstreams []*upstream
+	byDial    map[string]*upstream
+
+	latency     prometheus.Observer
+	statuses    [6]prometheus.Counter // by class, index 0 for what is no status
+	fallbacks   prometheus.Counter
+	unreachable prometheus.Counter
+	interrupted prometheus.Counter
+}
+
+// outcome is one of the things that the policy can say of a request.
+type outcome struct {
+	version   *version
+	decisions prometheus.Counter
+	debug     string // value of the debug header
+}
+
+func newRelease(policy *core.Policy, engine *core.Engine, revision string, logger *zap.Logger) (*release, error) {
+	r := &release{
+		service:  engine.Service(),
+		revision: revision,
+		engine:   engine,
+		verified: policy.JWT == nil || policy.JWT.Verify == nil || *policy.JWT.Verify,
+		versions: map[string]*version{},
+		outcomes: map[string]*outcome{},
+	}
+	var err error
+	for name, v := range engine.Versions() {
+		if v.Discover != "" {
+			err = fmt.Errorf("versions.%s.discover: not available in Caddy yet", name)
+			break
+		}
+		made, problem := newVersion(r.service, name, v, logger)
+		if problem != nil {
+			err = fmt.Errorf("versions.%s.%w", name, problem)
+			break
+		}
+		r.versions[name] = made
+	}
+	if err != nil {
+		r.close()
+		return nil, err
+	}
+	r.stable = r.versions[engine.Stable()]
+	r.outcomes[""] = r.outcome(r.stable.name, "")
+	for i, name := range engine.RuleNames() {
+		r.outcomes[name] = r.outcome(policy.Rules[i].Version, name)
+	}
+	return r, nil
+}
+
+func newVersion(service, name string, v core.Version, logger *zap.Logger) (*version, error) {
+	made := &version{name: name, byDial: map[string]*upstream{}}
+	for i, text := range v.Upstreams {
+		u, err := newUpstream(service, name, text, logger)
+		if err != nil {
+			made.close()
+			return nil, fmt.Errorf("upstreams[%d]: %w", i, err)
+		}
+		if made.byDial[u.dial] != nil {
+			u.close() // twice the same is the same
+			continue
+		}
+		made.upstreams = append(made.upstreams, u)
+		made.byDial[u.dial] = u
+	}
+	made.count(service)
+	return made, nil
+}
+
+func (r *release) outcome(version, rule string) *outcome {
+	debug := strconv.QuoteToASCII(r.service) + "; version=" + version
+	if rule != "" {
+		debug += "; rule=" + strconv.QuoteToASCII(rule)
+	}
+	return &outcome{
+		version:   r.versions[version],
+		decisions: decisionsTotal.WithLabelValues(r.service, version, rule),
+		debug:     debug,
+	}
+}
+
+// describe prepares what responses say of decisions, where the handler is told to.
+func (r *release) describe(h *Handler, policy *core.Policy) {
+	r.debugHeader = h.DebugHeader
+	if h.Vary == nil {
+		return
+	}
+	headers := h.Vary.Headers
+	if len(headers) == 0 {
+		headers = core.Vary(policy)
+	}
+	r.vary = strings.Join(headers, ", ")
+}
+
+func (r *release) close() {
+	for _, v := range r.versions {
+		v.close()
+	}
+}
+
+func (v *version) close() {
+	for _, u := range v.upstreams {
+		u.close()
+	}
+}
+
+// revisionOf identifies a policy by what it says, however it is written.
+func revisionOf(policy *core.Policy) string {
+	document, err := json.Marshal(policy)
+	if err != nil {
+		return "" // it cannot be: the document came from JSON
+	}
+	sum := sha256.Sum256(document)
+	return hex.EncodeToString(sum[:6])
+}

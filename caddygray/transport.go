@@ -1,0 +1,165 @@
+package caddygray
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/headers"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/grayrelease/gray/core"
+)
+
+// transport is a proxy's own transport with an eye on how each attempt ends, and with the scheme that an upstream's URL may give.
+// It offers all that the proxy asks transports for, as far as the one within does.
+type transport struct {
+	http.RoundTripper
+	h2c      *reverseproxy.HTTPTransport // nil where the proxy's transport is not HTTP
+	own      *reverseproxy.HTTPTransport // the default one, where the proxy has none of its own
+	tls      bool                        // the proxy's transport is meant for TLS and sees to the header Host by itself
+	keepHost bool                        // the proxy's configuration says what Host is
+}
+
+// watch puts a transport around the proxy's.
+func watch(ctx caddy.Context, proxy *reverseproxy.Handler) (*transport, error) {
+	if outer, ok := proxy.Transport.(*transport); ok {
+		return outer, nil // the source is there twice, within `dynamic multi`
+	}
+	t := &transport{RoundTripper: proxy.Transport}
+	if proxy.Transport == nil {
+		t.own = new(reverseproxy.HTTPTransport)
+		if err := t.own.Provision(ctx); err != nil {
+			return nil, err
+		}
+		t.RoundTripper = t.own
+	}
+	if plain, ok := t.RoundTripper.(*reverseproxy.HTTPTransport); ok {
+		t.tls = plain.TLSEnabled()
+		like := *plain
+		like.Versions = []string{"h2c", "2"}
+		like.Transport, like.TLS, like.NetworkProxyRaw = nil, nil, nil
+		if err := like.Provision(ctx); err != nil {
+			return nil, err
+		}
+		t.h2c = &like
+	}
+	if proxy.Headers != nil && proxy.Headers.Request != nil {
+		_, set := proxy.Headers.Request.Set["Host"]
+		t.keepHost = set
+	}
+	proxy.Transport = t
+	return t, nil
+}
+
+// RoundTrip sends the request to the upstream that the proxy has selected.
+func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	di, _ := reverseproxy.GetDialInfo(req.Context())
+	state := stateOf(req)
+	if state == nil || di.Upstream == nil || state.attempt.decided == nil {
+		return t.RoundTripper.RoundTrip(req)
+	}
+	a := &state.attempt
+	a.sent++
+	u := a.decided.serving.byDial[di.Upstream.Dial]
+	if u == nil { // another source's, or a static upstream
+		return t.RoundTripper.RoundTrip(req)
+	}
+	if a.decided.fellBack() {
+		req.Header = req.Header.Clone() // an attempt that has failed may still be reading it
+		core.PassStable(a.decided.release.engine, req)
+	}
+	res, err := t.send(u, req)
+	a.ended(u, req, err)
+	return res, err
+}
+
+// send directs the request as the upstream's URL says. The request is this attempt's own copy, its URL is not.
+func (t *transport) send(u *upstream, req *http.Request) (*http.Response, error) {
+	if u.scheme == "" {
+		return t.RoundTripper.RoundTrip(req)
+	}
+	target := *req.URL
+	req.URL = &target
+	target.Scheme = u.scheme
+	switch {
+	case u.scheme == "h2c" && t.h2c != nil:
+		target.Scheme = "http"
+		return t.h2c.RoundTrip(req)
+	case u.scheme == "https" && !t.tls && !t.keepHost:
+		req.Host = u.dial // as for any TLS upstream of the proxy
+	}
+	return t.RoundTripper.RoundTrip(req)
+}
+
+// ended notes how an attempt ended.
+func (a *attempt) ended(u *upstream, req *http.Request, err error) {
+	if err == nil {
+		a.tried = append(a.tried, u)
+		u.succeeded()
+		return
+	}
+	a.failed = append(a.failed, u)
+	if req.Context().Err() != nil {
+		return // the client went away
+	}
+	var dial reverseproxy.DialError
+	switch {
+	case errors.As(err, &dial):
+		a.decided.serving.unreachable.Inc()
+		u.failed(true, err)
+	case req.Body == nil || req.Body == http.NoBody: // otherwise it may be the client's body that broke off
+		a.decided.serving.interrupted.Inc()
+		u.failed(false, err)
+	default:
+		a.decided.serving.interrupted.Inc()
+	}
+}
+
+func (t *transport) cleanup() error {
+	var first, second error
+	if t.h2c != nil {
+		first = t.h2c.Cleanup()
+	}
+	if t.own != nil {
+		second = t.own.Cleanup()
+	}
+	return errors.Join(first, second)
+}
+
+// RequestHeaderOps implements reverseproxy.RequestHeaderOpsTransport.
+func (t *transport) RequestHeaderOps() *headers.HeaderOps {
+	if inner, ok := t.RoundTripper.(reverseproxy.RequestHeaderOpsTransport); ok {
+		return inner.RequestHeaderOps()
+	}
+	return nil
+}
+
+// ProxyProtocolEnabled implements reverseproxy.ProxyProtocolTransport.
+func (t *transport) ProxyProtocolEnabled() bool {
+	inner, ok := t.RoundTripper.(reverseproxy.ProxyProtocolTransport)
+	return ok && inner.ProxyProtocolEnabled()
+}
+
+// RequiresContentLength implements reverseproxy.ContentLengthRequiredTransport.
+func (t *transport) RequiresContentLength() bool {
+	inner, ok := t.RoundTripper.(reverseproxy.ContentLengthRequiredTransport)
+	return ok && inner.RequiresContentLength()
+}
+
+// OverrideHealthCheckScheme implements reverseproxy.HealthCheckSchemeOverriderTransport.
+func (t *transport) OverrideHealthCheckScheme(base *url.URL, port string) {
+	if inner, ok := t.RoundTripper.(reverseproxy.HealthCheckSchemeOverriderTransport); ok {
+		inner.OverrideHealthCheckScheme(base, port)
+	}
+}
+
+// Interface guards
+var (
+	_ http.RoundTripper                                = (*transport)(nil)
+	_ reverseproxy.RequestHeaderOpsTransport           = (*transport)(nil)
+	_ reverseproxy.ProxyProtocolTransport              = (*transport)(nil)
+	_ reverseproxy.ContentLengthRequiredTransport      = (*transport)(nil)
+	_ reverseproxy.HealthCheckSchemeOverriderTransport = (*transport)(nil)
+)

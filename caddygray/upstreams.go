@@ -1,0 +1,212 @@
+package caddygray
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+)
+
+// retries is how often a request may be tried again unless the proxy says otherwise: on the other upstreams of its version, then
+// on stable. Caddy sends again only what was never sent, and GET requests.
+const retries = 5
+
+// attemptsInVersion is after how many failed upstreams a request goes to stable even though its version has more of them.
+const attemptsInVersion = 3
+
+// Upstreams gives `reverse_proxy` the upstreams of the version that the `gray` handler decided on.
+//
+// Upstreams that failed are left out: at once where no connection was made, else after three failures in a row. After ten
+// seconds one request tries them again. When no usable upstream is left, or three could not serve the request, stable serves;
+// the request then tells its upstream so. When stable has no usable upstream either, all of them are tried.
+//
+// Where the proxy configures neither `lb_retries` nor `lb_try_duration`, failed attempts are retried up to five times. Caddy's
+// rules stay in force: what was sent and is not a GET is never sent again.
+type Upstreams struct {
+	// Service whose decision counts, where a request passes several `gray` handlers. Default: the last one.
+	Service string `json:"service,omitempty"`
+
+	transport *transport
+}
+
+// CaddyModule returns the Caddy module information.
+func (Upstreams) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.reverse_proxy.upstreams.gray",
+		New: func() caddy.Module { return new(Upstreams) },
+	}
+}
+
+// Provision finds the proxy that the source is for. It lets the proxy retry, and watches its attempts.
+func (u *Upstreams) Provision(ctx caddy.Context) error {
+	proxy := proxyOf(ctx)
+	if proxy == nil {
+		return errors.New("the gray upstream source works in reverse_proxy only")
+	}
+	if proxy.LoadBalancing == nil {
+		proxy.LoadBalancing = new(reverseproxy.LoadBalancing)
+	}
+	if lb := proxy.LoadBalancing; lb.Retries == 0 && lb.TryDuration == 0 {
+		lb.Retries = retries
+	}
+	t, err := watch(ctx, proxy)
+	if err != nil {
+		return fmt.Errorf("setting up the transport: %w", err)
+	}
+	u.transport = t
+	return nil
+}
+
+// proxyOf is the proxy whose configuration is being provisioned.
+func proxyOf(ctx caddy.Context) *reverseproxy.Handler {
+	modules := ctx.Modules()
+	for i := len(modules) - 1; i >= 0; i-- {
+		if proxy, ok := modules[i].(*reverseproxy.Handler); ok {
+			return proxy
+		}
+	}
+	return nil
+}
+
+// Cleanup closes idle connections.
+func (u *Upstreams) Cleanup() error {
+	if u.transport == nil {
+		return nil
+	}
+	return u.transport.cleanup()
+}
+
+var errUndecided = errors.New("no version has been decided on: `gray` must come before the proxy, in the same route or one around it")
+
+// GetUpstreams is called before each attempt.
+func (u *Upstreams) GetUpstreams(r *http.Request) ([]*reverseproxy.Upstream, error) {
+	state := stateOf(r)
+	d := state.of(u.Service)
+	if d == nil {
+		return nil, errUndecided
+	}
+	a := &state.attempt
+	if !a.again {
+		*a = attempt{decided: d}
+	}
+	a.again = false
+	return toCaddy(a.choose()), nil
+}
+
+// ResetCache is called before GetUpstreams when an attempt has failed.
+func (u *Upstreams) ResetCache(r *http.Request) error {
+	if state := stateOf(r); state != nil {
+		state.attempt.again = true
+	}
+	return nil
+}
+
+func toCaddy(upstreams []*upstream) []*reverseproxy.Upstream {
+	pool := make([]*reverseproxy.Upstream, len(upstreams))
+	for i, u := range upstreams {
+		pool[i] = &reverseproxy.Upstream{Dial: u.dial}
+	}
+	return pool
+}
+
+// attempt is how the proxying of a request goes.
+type attempt struct {
+	decided *decided
+	again   bool        // the next list is for another try
+	sent    int         // attempts on the version that serves
+	asked   int         // lists given for the version that serves
+	failed  []*upstream // no response
+	tried   []*upstream // a response, which the proxy did not like
+}
+
+// choose is the upstreams for the next try: of the version that serves, or of stable when the former has none that helps.
+func (a *attempt) choose() []*upstream {
+	d := a.decided
+	if d.serving != d.release.stable {
+		// The proxy takes none of a list when it has its own reasons against all of them: breakers, limits, its own health checks.
+		refused := a.asked > a.sent
+		if !refused && len(a.failed) < attemptsInVersion {
+			if list := a.usable(); len(list) > 0 {
+				a.asked++
+				return list
+			}
+		}
+		d.fallBack()
+		a.asked, a.sent = 0, 0
+	}
+	a.asked++
+	if list := a.usable(); len(list) > 0 {
+		return list
+	}
+	// Better a try than a refusal.
+	return d.serving.upstreams
+}
+
+// usable is the serving version's upstreams that are up and have not been tried; or just one that is to be tried again after a while.
+func (a *attempt) usable() []*upstream {
+	v := a.decided.serving
+	if len(a.failed) == 0 && len(a.tried) == 0 && v.allUp() {
+		return v.upstreams
+	}
+	now := time.Now().UnixNano()
+	var fresh, old []*upstream
+	for _, u := range v.upstreams {
+		if slices.Contains(a.failed, u) {
+			continue
+		}
+		switch u.standing(v.checked, now) {
+		case onTrial:
+			return []*upstream{u}
+		case usable:
+			if slices.Contains(a.tried, u) {
+				old = append(old, u)
+			} else {
+				fresh = append(fresh, u)
+			}
+		}
+	}
+	if len(fresh) > 0 {
+		return fresh
+	}
+	return old
+}
+
+// allUp is the common case, which allocates nothing.
+func (v *version) allUp() bool {
+	for _, u := range v.upstreams {
+		if u.health.retryAt.Load() != 0 || v.checked && u.health.down.Load() {
+			return false
+		}
+	}
+	return true
+}
+
+// UnmarshalCaddyfile sets up the source from Caddyfile tokens. Syntax:
+//
+//	dynamic gray [<service>]
+func (u *Upstreams) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next() // consume the module's name
+	if d.NextArg() {
+		u.Service = d.Val()
+	}
+	if d.NextArg() {
+		return d.ArgErr()
+	}
+	for d.NextBlock(0) {
+		return d.Errf("unknown subdirective %q of dynamic gray, which takes the name of a service only", d.Val())
+	}
+	return nil
+}
+
+// Interface guards
+var (
+	_ caddy.Provisioner                  = (*Upstreams)(nil)
+	_ caddy.CleanerUpper                 = (*Upstreams)(nil)
+	_ reverseproxy.CachingUpstreamSource = (*Upstreams)(nil)
+	_ caddyfile.Unmarshaler              = (*Upstreams)(nil)
+)
