@@ -1,6 +1,7 @@
 package yaegi_test
 
 import (
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -8,34 +9,30 @@ import (
 	"github.com/grayrelease/gray/e2e/yaegi"
 )
 
-// Policies whose cost is published.
+// Policies whose cost is published. No rule matches the request that they are timed with: that is what most requests are like,
+// and all of a policy's questions are asked.
 var (
-	versions  = map[string]any{"v1": nil, "v2": nil}
-	fiveRules = map[string]any{
-		"service": "user-service", "stable": "v1", "versions": versions,
-		"identity": []any{"cookie uid", "header X-User-ID", "ip"},
-		"lists":    map[string]any{"vip": []any{"u-1001", "u-1002"}},
-		"rules": []any{
-			map[string]any{"name": "testers", "version": "v2", "when": []any{"header X-App-Version = beta"}},
-			map[string]any{"name": "internal", "version": "v2", "when": []any{"header X-User-Group in staff, qa"}},
-			map[string]any{"name": "vip", "version": "v2", "when": []any{"cookie uid in @vip"}},
-			map[string]any{"name": "office", "version": "v2", "when": []any{"ip in 10.0.0.0/8, 2001:db8::/32"}},
-			map[string]any{"name": "ramp", "version": "v2", "when": []any{"header X-App-Version semver >=2.3.0"}, "percent": 5},
-		},
-	}
-	headerAndBucket = map[string]any{
-		"service": "user-service", "stable": "v1", "versions": versions, "identity": []any{"cookie uid"},
-		"rules": []any{
-			map[string]any{"name": "testers", "version": "v2", "when": []any{"header X-App-Version = beta"}},
-			map[string]any{"name": "ramp", "version": "v2", "percent": 5},
-		},
-	}
-	oneHeader = map[string]any{
-		"service": "user-service", "stable": "v1", "versions": versions,
-		"rules": []any{map[string]any{"name": "testers", "version": "v2", "when": []any{"header X-App-Version = beta"}}},
-	}
+	off       = policy(map[string]any{"enabled": false}, rule("header X-App-Version = beta"))
+	oneHeader = policy(nil, rule("header X-App-Version = beta"))
+	twoSteps  = policy(nil, rule("header X-App-Version = beta"), map[string]any{"version": "v2", "percent": 10})
+	fiveRules = policy(nil, rule("header X-App-Version = beta"), rule("header User-Agent matches ^curl/[78]"),
+		rule("cookie group = beta"), rule("ip in 10.0.0.0/8"), map[string]any{"version": "v2", "percent": 10})
 )
 
+func rule(condition string) map[string]any {
+	return map[string]any{"version": "v2", "when": []any{condition}}
+}
+
+func policy(more map[string]any, rules ...any) map[string]any {
+	p := map[string]any{
+		"service": "user-service", "stable": "v1", "versions": map[string]any{"v1": nil, "v2": nil},
+		"identity": []any{"cookie uid"}, "rules": rules,
+	}
+	maps.Copy(p, more)
+	return p
+}
+
+// TestComparePolicies prints what policies cost in the interpreter beside a plugin that does nothing.
 func TestComparePolicies(t *testing.T) {
 	if !*compare {
 		t.Skip("figures only: -compare prints them")
@@ -43,12 +40,15 @@ func TestComparePolicies(t *testing.T) {
 	empty, gray := yaegi.Load(t, "testdata/empty"), yaegi.Load(t, root)
 	nothing := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
 	request := httptest.NewRequest("GET", "/orders/17?page=2", nil)
-	request.Header.Set("Cookie", "theme=dark; uid=u-52")
-	request.Header.Set("User-Agent", "Mozilla/5.0")
-	t.Logf("\n%s", yaegi.Compare(11, 5000,
+	request.RemoteAddr = "203.0.113.7:51234"
+	request.Header.Set("X-App-Version", "2.1.0")
+	request.Header.Set("User-Agent", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36")
+	request.Header.Set("Cookie", "session=abcdef0123456789; uid=user-000123; group=control; theme=dark")
+	t.Logf("\n%s", yaegi.Compare(41, 1000,
 		yaegi.Variant{Name: "empty plugin", Op: yaegi.Serve(empty.Handler(t, nothing, nil), request)},
+		yaegi.Variant{Name: "enabled: false", Op: yaegi.Serve(gray.Handler(t, nothing, off), request)},
 		yaegi.Variant{Name: "one header", Op: yaegi.Serve(gray.Handler(t, nothing, oneHeader), request)},
-		yaegi.Variant{Name: "one header, then a cookie's bucket", Op: yaegi.Serve(gray.Handler(t, nothing, headerAndBucket), request)},
+		yaegi.Variant{Name: "one header, then a cookie's bucket", Op: yaegi.Serve(gray.Handler(t, nothing, twoSteps), request)},
 		yaegi.Variant{Name: "five rules, none matches", Op: yaegi.Serve(gray.Handler(t, nothing, fiveRules), request)},
 	))
 }

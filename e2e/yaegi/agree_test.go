@@ -1,0 +1,152 @@
+package yaegi_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/grayrelease/gray/core"
+	"github.com/grayrelease/gray/e2e/yaegi"
+)
+
+// TestAgree puts generated requests to generated policies, compiled and interpreted: version, baggage and response headers must
+// be the same. Each rule has a version of its own, so that the version tells which rule decided.
+func TestAgree(t *testing.T) {
+	const policies, requests = 125, 400 // 50,000
+	plugin := yaegi.Load(t, root)
+	decided := map[string]int{}
+	for n := range policies {
+		g := &generator{rand.New(rand.NewPCG(1, uint64(n)))}
+		document, err := json.Marshal(g.policy())
+		require.NoError(t, err)
+		engine, err := core.Load(document)
+		require.NoError(t, err, "%s", document)
+		var config map[string]any
+		require.NoError(t, json.Unmarshal(document, &config))
+		var compiled, interpreted http.Header
+		a := core.Handler(engine, nil, keep(&compiled))
+		b := plugin.Handler(t, keep(&interpreted), config)
+		for range requests {
+			r := g.request()
+			wa, wb := httptest.NewRecorder(), httptest.NewRecorder()
+			a.ServeHTTP(wa, r.Clone(t.Context()))
+			b.ServeHTTP(wb, r.Clone(t.Context()))
+			require.Equal(t, compiled, interpreted, "%s\n%v", document, r)
+			require.Equal(t, wa.Header(), wb.Header(), "%s\n%v", document, r)
+			decided[compiled.Get("X-Gray-Version")]++
+		}
+	}
+	t.Log("decisions by version:", decided)
+	for version, n := range decided {
+		require.Greater(t, n, 500, "version %s is hardly ever reached: the requests do not fit the policies", version)
+	}
+	require.Empty(t, plugin.Stderr.String())
+}
+
+func keep(into *http.Header) http.Handler {
+	return http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { *into = r.Header.Clone() })
+}
+
+// generator makes policies and requests from few words, so that they often meet, and now and then from bytes that fit nothing.
+type generator struct{ *rand.Rand }
+
+func pick[T any](g *generator, from ...T) T { return from[g.IntN(len(from))] }
+
+func (g *generator) policy() map[string]any {
+	rules, versions := []any{}, map[string]any{"stable": map[string]any{}}
+	for n := range 1 + g.IntN(6) {
+		version := fmt.Sprintf("v%d", n)
+		versions[version] = map[string]any{}
+		rule := map[string]any{"version": version}
+		when := []any{}
+		for range g.IntN(3) {
+			when = append(when, g.condition())
+		}
+		if len(when) > 0 {
+			rule["when"] = when
+		}
+		if len(when) == 0 || g.IntN(3) == 0 {
+			rule["percent"] = pick(g, 0, 0.1, 10, 33.3, 50, 90)
+		}
+		if g.IntN(8) == 0 {
+			rule["salt"] = pick(g, "a", "b")
+		}
+		rules = append(rules, rule)
+	}
+	p := map[string]any{
+		"service": "s", "stable": "stable", "versions": versions, "rules": rules,
+		"identity": pick(g, []any{"cookie uid"}, []any{"cookie uid", "ip"}, []any{"ip"}, []any{"header X-User", "cookie uid"}, []any{"query uid"}),
+		"lists":    map[string]any{"l": []any{"a", "1.2.0", "u-1"}, "nets": []any{"10.0.0.0/8", "2001:db8::/32"}},
+	}
+	if g.IntN(10) == 0 {
+		p["enabled"] = false
+	}
+	if g.IntN(4) == 0 {
+		p["trust"] = []any{"10.0.0.0/8"}
+	}
+	return p
+}
+
+func (g *generator) condition() string {
+	not := pick(g, "", "", "", "not ")
+	if g.IntN(6) == 0 {
+		return not + "ip " + pick(g, "in 10.0.0.0/9", "= 192.0.2.1", "in @nets", "in 172.16.0.0/12, 192.0.2.128/25", "!= 10.0.0.1", "in ::/0", "prefix 10.")
+	}
+	source := pick(g, "header X-A", "header X-A", "header X-B", "cookie c", "cookie uid", "query q", "path", "host", "method", "identity", "baggage k", "baggage gray", "header X-Gray-Version")
+	op := pick(g, "= ", "= ", "!= ", "in ", "in ", "prefix ", "suffix ", "contains ", "matches ", "exists", "<", ">=", "semver ", "in @l")
+	switch op {
+	case "= ", "!= ":
+		op += pick(g, "a", "b", "1.2.0", "u-1", `""`, "GET", "/a", "example.com", "v1", `"a b"`)
+	case "in ":
+		op += pick(g, "a, b", `"", 7`, "u-1, u-2, u-3", "GET, POST", "a,b,1.2.0,2", "/a, /b")
+	case "prefix ", "suffix ", "contains ":
+		op += pick(g, "a", "1", "u-", ".", "é")
+	case "matches ":
+		op += pick(g, "^a", "b$", "[0-9]+", `^u-[13]$`, "(?i)^A", "a|b", "^$")
+	case "<", ">=":
+		op += pick(g, " 5", " -1", " 1.25")
+	case "semver ":
+		op += pick(g, ">=1.0", "^1.2", "~2.1 <2.1.9")
+	}
+	return not + source + " " + op
+}
+
+func (g *generator) value() string {
+	if g.IntN(12) == 0 {
+		return pick(g, "\xff\xfe", "é", strings.Repeat("a", 8192), strings.Repeat("a", 8193), " a", "a ", `"a"`, `"`, `{"a":"b"}`, "a=b", "a,b", "\t", "%41", "a\xc0")
+	}
+	return pick(g, "a", "b", "", "1.2.0", "v1.2.3", "2.1.4-rc.1", "2", "7", "-3", "a b", "u-1", "u-2", fmt.Sprint("u-", g.IntN(1000)), "GET", "v1")
+}
+
+func (g *generator) request() *http.Request {
+	target := url.URL{Path: pick(g, "/", "/a", "/b", "/a/1")}
+	for range g.IntN(3) {
+		target.RawQuery += pick(g, "", "&") + pick(g, "q", "uid", "x", "%71") + pick(g, "=", "=", "") + pick(g, url.QueryEscape(g.value()), "a", "%zz", "a;b", "a+b")
+	}
+	r := httptest.NewRequest(pick(g, "GET", "GET", "POST"), target.String(), nil)
+	r.Host = pick(g, "example.com", "example.com:8080", "a", "[2001:db8::1]:80")
+	r.RemoteAddr = pick(g, "10.0.0.1:1", "10.200.3.4:55", "192.0.2.1:99", "192.0.2.200:7", "172.20.1.1:3", "[2001:db8::9]:8", "[::ffff:10.1.2.3]:4", "[fe80::1%eth0]:5",
+		"10.0.0.1", "2001:db8::1", "@", "", fmt.Sprintf("203.0.113.%d:80", g.IntN(256)))
+	for range g.IntN(7) {
+		name := pick(g, "X-A", "X-A", "X-B", "X-User", "X-Gray-Version", "Cookie", "Cookie", "Baggage")
+		value := g.value()
+		switch name {
+		case "Cookie":
+			value = ""
+			for range 1 + g.IntN(3) {
+				value += pick(g, "c", "uid", "uid", "x", " uid ", "uuid") + pick(g, "=", "=", "=", "= ", "") + strings.ReplaceAll(g.value(), ";", "") + pick(g, "; ", ";", " ;", ";;")
+			}
+		case "Baggage":
+			value = pick(g, "k", "gray", "other") + pick(g, "=", " = ", "") + value + pick(g, "", ",k=a;p=1", ",,gray=v1", ","+strings.Repeat("m=1,", 70))
+		}
+		r.Header[name] = append(r.Header[name], value)
+	}
+	return r
+}
