@@ -15,6 +15,7 @@ import (
 	"runtime"
 	"sync"
 	"syscall"
+	"testing"
 )
 
 // recipe says how a server is built from the files of its folder.
@@ -30,13 +31,27 @@ var recipes = map[string]recipe{
 	"etcd":    goServer("etcd", "go.etcd.io/etcd/server/v3"),
 	"nacos":   javaServer("nacos/v2"),
 	"nacos-3": javaServer("nacos/v3"),
+	"traefik": goServer("traefik", "github.com/traefik/traefik/v3/cmd/traefik"),
 }
 
 // Names of the servers that Build knows.
-func Names() []string { return []string{"etcd", "consul", "nacos", "nacos-3"} }
+func Names() []string { return []string{"etcd", "consul", "nacos", "nacos-3", "traefik"} }
 
 // ErrUnavailable is returned by Build when this machine lacks a program that the server needs.
 var ErrUnavailable = errors.New("not available on this machine")
+
+// Path returns the path of a built server. Without the tools for it the test is skipped, but fails in CI.
+func Path(t testing.TB, name string) string {
+	t.Helper()
+	path, err := Build(name)
+	if errors.Is(err, ErrUnavailable) && os.Getenv("CI") == "" {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
 
 var buildLock sync.Mutex
 

@@ -1,7 +1,6 @@
 package servers
 
 import (
-	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -9,23 +8,10 @@ import (
 	"time"
 )
 
-// need returns the path of a built server. Without the tools for it the test is skipped, but fails in CI.
-func need(t testing.TB, name string) string {
-	t.Helper()
-	path, err := Build(name)
-	if errors.Is(err, ErrUnavailable) && os.Getenv("CI") == "" {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
 // Etcd starts etcd; it answers at Host(port).
 func Etcd(t testing.TB) (p *Process, port int) {
 	t.Helper()
-	path := need(t, "etcd")
+	path := Path(t, "etcd")
 	ports := FreePorts(t, 2)
 	p = newProcess(t, "etcd", 30*time.Second)
 	client, peer := BaseURL(ports[0]), BaseURL(ports[1])
@@ -40,7 +26,7 @@ func Etcd(t testing.TB) (p *Process, port int) {
 // Consul starts a Consul server whose data outlive Kill; it answers at Host(port).
 func Consul(t testing.TB) (p *Process, port int) {
 	t.Helper()
-	path := need(t, "consul")
+	path := Path(t, "consul")
 	ports := FreePorts(t, 6)
 	p = newProcess(t, "consul", 60*time.Second)
 	config := filepath.Join(p.dir, "config.json")
@@ -80,7 +66,7 @@ func Nacos3(t testing.TB, properties ...string) (p *Process, port int) {
 
 func nacos(t testing.TB, name string, properties []string) *Process {
 	t.Helper()
-	path := need(t, name)
+	path := Path(t, name)
 	p := newProcess(t, name, 3*time.Minute)
 	conf := filepath.Join(p.dir, "conf")
 	if err := os.MkdirAll(conf, 0o755); err != nil {

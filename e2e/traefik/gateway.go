@@ -19,59 +19,13 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"golang.org/x/mod/modfile"
 
+	"github.com/grayrelease/gray/e2e/servers"
 	"github.com/grayrelease/gray/e2e/yaegi"
 )
 
-const tool = "github.com/traefik/traefik/v3/cmd/traefik"
-
 // patience bounds every wait. It is far longer than anything takes, for slow machines.
 const patience = 60 * time.Second
-
-// Version is the version of Traefik that e2e/servers/traefik requires.
-func Version(t testing.TB) string {
-	t.Helper()
-	text, err := os.ReadFile(filepath.Join(serverModule, "go.mod"))
-	require.NoError(t, err)
-	file, err := modfile.Parse("go.mod", text, nil)
-	require.NoError(t, err)
-	for _, r := range file.Require {
-		if strings.HasPrefix(tool, r.Mod.Path+"/") {
-			return r.Mod.Version
-		}
-	}
-	t.Fatalf("%s/go.mod does not require Traefik", serverModule)
-	return ""
-}
-
-const serverModule = "../servers/traefik"
-
-// Binary is the path of real Traefik. The first call on a machine builds it, which takes minutes; after that it is in the cache
-// (GRAY_CACHE, by default gray in the user's cache directory).
-func Binary(t testing.TB) string {
-	t.Helper()
-	cache := os.Getenv("GRAY_CACHE")
-	if cache == "" {
-		user, err := os.UserCacheDir()
-		require.NoError(t, err)
-		cache = filepath.Join(user, "gray")
-	}
-	path := filepath.Join(cache, "servers", "traefik-"+Version(t))
-	if _, err := os.Stat(path); err == nil {
-		return path
-	}
-	require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
-	t.Logf("building %s, which takes some minutes", path)
-	building := fmt.Sprintf("%s.%d", path, os.Getpid())
-	build := exec.Command("go", "build", "-trimpath", "-o", building, tool)
-	build.Dir = serverModule
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	output, err := build.CombinedOutput()
-	require.NoError(t, err, "%s", output)
-	require.NoError(t, os.Rename(building, path))
-	return path
-}
 
 // Options of a gateway.
 type Options struct {
@@ -134,7 +88,7 @@ func Start(t testing.TB, options Options) *Gateway {
 
 func (g *Gateway) run(t testing.TB) {
 	t.Helper()
-	command := exec.Command(Binary(t), "--configFile=traefik.yml")
+	command := exec.Command(servers.Path(t, "traefik"), "--configFile=traefik.yml")
 	command.Dir = g.Dir
 	command.Stdout, command.Stderr = g.log, g.log
 	require.NoError(t, command.Start())
