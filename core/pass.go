@@ -7,9 +7,10 @@ import "net/http"
 // cookie of a caller who was given an identity.
 func Pass(e *Engine, c *Caller, response http.Header, d *Decision) {
 	h := c.Request.Header
-	h[e.header] = d.header
+	own := []string{d.Version, d.baggage[0]} // not the decision's: who comes after may write to what it finds in headers
+	h[e.header] = own[:1:1]
 	if h["Baggage"] == nil {
-		h["Baggage"] = d.baggage
+		h["Baggage"] = own[1:]
 	} else {
 		addBaggage(h, d.baggage[0])
 	}
