@@ -163,7 +163,8 @@ type Set struct {
 	Reason Reason // why there are no claims, or Verified or Unverified
 
 	values  map[string][]string // by Path
-	lists   map[string][]any    // the arrays among them
+	lists   []array             // the arrays among them
+	texts   []string            // what values of one element are slices of, to allocate once
 	expires time.Time
 	text    string // the token, as the request writes it
 	key     *key   // that signed it

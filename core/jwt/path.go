@@ -61,7 +61,12 @@ func element(set *Set, path string) []string {
 	if slash < 0 {
 		return nil
 	}
-	items := set.lists[path[:slash]]
+	var items []any
+	for _, l := range set.lists {
+		if l.path == path[:slash] {
+			items = l.items
+		}
+	}
 	i, err := strconv.Atoi(path[slash+1:])
 	if err != nil || i < 0 || i >= len(items) || strconv.Itoa(i) != path[slash+1:] {
 		return nil

@@ -6,6 +6,12 @@ import (
 	"strings"
 )
 
+// array is an array claim as it was decoded.
+type array struct {
+	path  string
+	items []any
+}
+
 // SetOf makes claims that something else has verified fit for Values: what encoding/json decodes into a map,
 // with or without UseNumber. It returns nil for what is no JSON or is nested deeper than 32.
 func SetOf(claims map[string]any) *Set {
@@ -23,7 +29,7 @@ func SetOf(claims map[string]any) *Set {
 // flatten writes every value under its whole path, so that a request that asks for one pays a single look-up
 // and converts nothing. It returns nil if the claims are nested too deep.
 func flatten(claims map[string]any) *Set {
-	set := &Set{Reason: Unverified, values: make(map[string][]string, len(claims))}
+	set := &Set{Reason: Unverified, values: make(map[string][]string, len(claims)), texts: make([]string, 0, len(claims))}
 	if !flattenObject(set, claims, "", 1) {
 		return nil
 	}
@@ -50,7 +56,9 @@ func flattenValue(set *Set, value any, path string, depth int) bool {
 		return flattenList(set, v, path, depth+1)
 	}
 	if text, ok := scalar(value); ok {
-		set.values[path] = []string{text}
+		n := len(set.texts)
+		set.texts = append(set.texts, text)
+		set.values[path] = set.texts[n : n+1 : n+1]
 	}
 	return true
 }
@@ -69,10 +77,7 @@ func flattenList(set *Set, items []any, path string, depth int) bool {
 		}
 	}
 	set.values[path] = values
-	if set.lists == nil {
-		set.lists = map[string][]any{}
-	}
-	set.lists[path] = items
+	set.lists = append(set.lists, array{path, items})
 	return true
 }
 

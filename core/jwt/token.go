@@ -28,7 +28,10 @@ func open(v *Verifier, token string) (*header, []byte, *key, Reason) {
 	}
 	first := strings.IndexByte(token, '.')
 	last := strings.LastIndexByte(token, '.')
-	if first < 0 || first == last || strings.IndexByte(token[first+1:last], '.') >= 0 || strings.ContainsAny(token, "\r\n") {
+	if first < 0 || first == last || strings.IndexByte(token[first+1:last], '.') >= 0 {
+		return nil, nil, nil, Malformed
+	}
+	if strings.IndexByte(token, '\n') >= 0 || strings.IndexByte(token, '\r') >= 0 {
 		return nil, nil, nil, Malformed
 	}
 	h, reason := headerOf(v, token[:first])

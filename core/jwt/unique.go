@@ -20,7 +20,7 @@ func isUnique(raw []byte, names int) bool {
 // an escaped quote before one. What is not verified yet is judged by it alone, as it takes linear time
 // without a step of our own per character.
 func isSurelyUnique(raw []byte, names int) bool {
-	if bytes.Contains(raw, []byte(" :")) || bytes.ContainsAny(raw, "\t\r\n") {
+	if bytes.Contains(raw, []byte(" :")) || hasBreaks(raw) {
 		var compact bytes.Buffer
 		if json.Compact(&compact, raw) != nil {
 			return false
@@ -28,6 +28,11 @@ func isSurelyUnique(raw []byte, names int) bool {
 		raw = compact.Bytes()
 	}
 	return bytes.Count(raw, []byte(`":`)) == names
+}
+
+// hasBreaks takes three fast searches instead of one that looks at every byte.
+func hasBreaks(raw []byte) bool {
+	return bytes.IndexByte(raw, '\n') >= 0 || bytes.IndexByte(raw, '\t') >= 0 || bytes.IndexByte(raw, '\r') >= 0
 }
 
 // isWalkUnique looks at every name.

@@ -8,7 +8,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -231,12 +230,14 @@ func TestCompareRemembered(t *testing.T) {
 }
 
 // typical is a token as identity providers make them.
-func typical(t testing.TB, algorithm string) string {
+func typical(t testing.TB, algorithm string) string { return typicalOf(t, algorithm, 1) }
+
+func typicalOf(t testing.TB, algorithm string, user int) string {
 	key, kid := keyFor(t, algorithm)
-	payload := `{"iss":"https://id.example.com/realms/shop","sub":"0d3f6f2e-1f0b-4c1e-9a35-5f1d8f7d2c11","aud":["shop","account"],"exp":4102444800,` +
-		`"iat":1790000000,"jti":"c2b6cf5a-35a5-4d6f-9d0c-3c6f2ddf1d10","azp":"shop-web","scope":"openid profile email","email_verified":true,` +
-		`"name":"Jo Doe","preferred_username":"jo","groups":["staff","qa"],"realm_access":{"roles":["user","tester"]}}`
-	return sign(t, algorithm, key, fmt.Sprintf(`{"alg":%q,"typ":"JWT","kid":%q}`, algorithm, kid), strings.TrimSpace(payload))
+	payload := fmt.Sprintf(`{"iss":"https://id.example.com/realms/shop","sub":"0d3f6f2e-1f0b-4c1e-9a35-%012d","aud":["shop","account"],"exp":4102444800,`+
+		`"iat":1790000000,"jti":"c2b6cf5a-35a5-4d6f-9d0c-3c6f2ddf1d10","azp":"shop-web","scope":"openid profile email","email_verified":true,`+
+		`"name":"Jo Doe","preferred_username":"jo","groups":["staff","qa"],"realm_access":{"roles":["user","tester"]}}`, user)
+	return sign(t, algorithm, key, fmt.Sprintf(`{"alg":%q,"typ":"JWT","kid":%q}`, algorithm, kid), payload)
 }
 
 func awaitTrue(t testing.TB, what string, holds func() bool) {
