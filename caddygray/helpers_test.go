@@ -1,0 +1,75 @@
+package caddygray_test
+
+import (
+	"encoding/json"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	_ "github.com/caddyserver/caddy/v2/modules/standard"
+	"github.com/stretchr/testify/require"
+
+	_ "github.com/grayrelease/gray/caddygray"
+)
+
+// object is a piece of JSON.
+type object = map[string]any
+
+// start runs Caddy with a configuration in JSON until the test ends. Caddy is one per process: no test here runs in parallel.
+func start(t *testing.T, apps object) {
+	t.Helper()
+	config, err := json.Marshal(object{
+		"admin":   object{"disabled": true, "config": object{"persist": false}},
+		"logging": object{"logs": object{"default": object{"level": "FATAL"}}},
+		"apps":    apps,
+	})
+	require.NoError(t, err)
+	load(t, config)
+}
+
+// startCaddyfile runs Caddy with a Caddyfile, to which it adds what tests need.
+func startCaddyfile(t *testing.T, caddyfile string) {
+	t.Helper()
+	load(t, adapt(t, "{\n\tadmin off\n\tpersist_config off\n\tgrace_period 1ns\n\tskip_install_trust\n\tauto_https off\n}\n"+caddyfile))
+}
+
+func load(t *testing.T, config []byte) {
+	t.Helper()
+	t.Cleanup(func() { require.NoError(t, caddy.Stop()) })
+	require.NoError(t, caddy.Load(config, true))
+}
+
+func adapt(t *testing.T, caddyfile string) []byte {
+	t.Helper()
+	config, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(caddyfile), map[string]any{"filename": "Caddyfile"})
+	require.NoError(t, err)
+	return config
+}
+
+// freeAddress is a loopback address nobody listens on.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	require.NoError(t, l.Close())
+	return l.Addr().String()
+}
+
+// backend is an upstream that handles requests, and its address.
+func backend(t *testing.T, handle http.HandlerFunc) string {
+	t.Helper()
+	server := httptest.NewServer(handle)
+	t.Cleanup(server.Close)
+	return strings.TrimPrefix(server.URL, "http://")
+}
+
+// says is an upstream that answers with its name and with what the request's gray header says.
+func says(t *testing.T, name string) string {
+	return backend(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = w.Write([]byte(name + " told " + r.Header.Get("X-Gray-Version")))
+	})
+}
