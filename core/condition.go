@@ -1,7 +1,6 @@
 package core
 
 import (
-	"net/netip"
 	"regexp"
 	"strings"
 	"unicode/utf8"
@@ -270,10 +269,6 @@ func possible(v string) bool { return len(v) <= maxValue && utf8.ValidString(v) 
 func (c *condition) holdsFor(v string) bool {
 	switch c.op {
 	case "=", "in":
-		if c.nets != nil {
-			addr, err := netip.ParseAddr(v)
-			return err == nil && c.nets.contain(addr)
-		}
 		return c.set[v]
 	case "semver":
 		return len(v) <= maxValue && satisfies(v, c.bounds)

@@ -66,6 +66,10 @@ func headerExit(s *step, values []string) *step {
 
 // holds reports whether any of the source's values satisfies the condition, before `not`.
 func holds(e *Engine, c *Caller, cond *condition) bool {
+	if cond.nets != nil {
+		addr, ok := clientAddr(c)
+		return ok && cond.nets.contain(addr)
+	}
 	var at cursor
 	for {
 		v, ok := nextValue(e, c, &cond.source, &at)
