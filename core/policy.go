@@ -11,13 +11,13 @@ import (
 // UTF-8 or is longer than 8,192 bytes counts as absent, and so does a whole query of more than 65,536 bytes.
 type Policy struct {
 	// Service names the service; it is part of every default salt. Required.
-	Service string `json:"service"`
+	Service string `json:"service,omitempty"`
 	// Enabled set to false is the kill switch: everybody gets the stable version, whatever the rules say. Default: true.
 	Enabled *bool `json:"enabled,omitempty"`
 	// Stable is the version for everybody whom no rule sends elsewhere. Required, one of Versions.
-	Stable string `json:"stable"`
+	Stable string `json:"stable,omitempty"`
 	// Versions are the service's versions by name: 1 to 63 of A-Z a-z 0-9 . _ - Required.
-	Versions map[string]Version `json:"versions"`
+	Versions map[string]Version `json:"versions,omitempty"`
 	// Identity says who the caller is, for percentages and for `identity` conditions: sources as in conditions (`claim sub`,
 	// `cookie uid`, `header X-User-ID`, `query id`, `ip`), of which the first that has a non-empty value counts. Default: ip.
 	Identity []string `json:"identity,omitempty"`
