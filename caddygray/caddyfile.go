@@ -183,7 +183,7 @@ func (p *parser) flag(path string, into **bool) func() error {
 			return p.d.ArgErr()
 		}
 		if text != "true" && text != "false" {
-			return p.d.Errf("must be true or false, is %q", text)
+			return p.d.Errf("%s must be true or false, is %q", path, text)
 		}
 		value := text == "true"
 		*into = &value
@@ -455,7 +455,12 @@ func (p *parser) line() string {
 	var last caddyfile.Token
 	for p.d.NextArg() {
 		last = p.d.Token()
-		parts = append(parts, written(p.d))
+		part := written(p.d)
+		if number, ok := strings.CutPrefix(part, "<"); ok && isOperatorNext(parts) && isNumber(number) {
+			parts = append(parts, "<") // which `caddy fmt` moves to the number
+			part = number
+		}
+		parts = append(parts, part)
 	}
 	if len(parts) == 1 && last.Quoted() {
 		return last.Text // the whole line in quotes
@@ -473,6 +478,23 @@ func written(d *caddyfile.Dispenser) string {
 		text = strings.ReplaceAll(text, `\`, `\\`)
 	}
 	return `"` + strings.ReplaceAll(text, `"`, `\"`) + `"`
+}
+
+// isOperatorNext reports whether a condition's operator can come after these words, since none has come yet.
+func isOperatorNext(parts []string) bool {
+	if len(parts) == 0 || len(parts) > 3 {
+		return false
+	}
+	switch parts[len(parts)-1] {
+	case "=", "!=", "in", "prefix", "suffix", "contains", "matches", "<", "<=", ">", ">=", "semver":
+		return false
+	}
+	return true
+}
+
+func isNumber(s string) bool {
+	_, err := strconv.ParseFloat(s, 64)
+	return err == nil
 }
 
 // splitCommas splits at commas that are not in quotes.
@@ -566,7 +588,11 @@ func (p *parser) place(path string) caddyfile.Dispenser {
 }
 
 func unknown(d *caddyfile.Dispenser, word string, known []string) error {
-	return d.Errf("unknown subdirective %q%s", word, core.Suggest(word, known))
+	hint := core.Suggest(word, known)
+	if hint == "" {
+		hint = " (one of " + strings.Join(known, ", ") + ")"
+	}
+	return d.Errf("unknown subdirective %q%s", word, hint)
 }
 
 // field and index are paths as the core's problems write them.

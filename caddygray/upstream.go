@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -58,7 +60,7 @@ func parseUpstream(text string) (dial, scheme string, err error) {
 		return "", "", fmt.Errorf("%q: the scheme %q is not one of http, https, h2c", text, scheme)
 	}
 	target, err := url.Parse("//" + strings.TrimSuffix(rest, "/"))
-	if err != nil || target.Hostname() == "" {
+	if err != nil || !isHost(target.Hostname()) {
 		return "", "", fmt.Errorf("%q is neither a URL nor host:port", text)
 	}
 	if target.Path != "" || target.RawQuery != "" || target.Fragment != "" || target.User != nil {
@@ -67,7 +69,19 @@ func parseUpstream(text string) (dial, scheme string, err error) {
 	if target.Port() != "" {
 		port = target.Port()
 	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return "", "", fmt.Errorf("%q: there is no port %s", text, port)
+	}
 	return net.JoinHostPort(target.Hostname(), port), scheme, nil
+}
+
+// isHost tells a name or an address from what is left of a text that is neither.
+func isHost(s string) bool {
+	if strings.Contains(s, ":") {
+		_, err := netip.ParseAddr(s)
+		return err == nil
+	}
+	return s != "" && !strings.ContainsAny(s, " {}*")
 }
 
 func (u *upstream) close() {

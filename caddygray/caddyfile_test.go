@@ -1,0 +1,53 @@
+package caddygray_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/stretchr/testify/require"
+)
+
+var update = flag.Bool("update", false, "write what the adapter says into the golden files")
+
+// TestCaddyfile adapts the Caddyfiles in testdata/caddyfile: each is followed by a line of dashes and the JSON or the error that it gives.
+func TestCaddyfile(t *testing.T) {
+	t.Setenv("GRAY_PERCENT", "7.5")
+	files, err := filepath.Glob("../testdata/caddyfile/*.caddyfiletest")
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	const separator = "\n----------\n"
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".caddyfiletest"), func(t *testing.T) {
+			data, err := os.ReadFile(file)
+			require.NoError(t, err)
+			input, want, _ := strings.Cut(string(data), separator)
+			got := result(t, input+"\n")
+			if *update {
+				require.NoError(t, os.WriteFile(file, []byte(strings.TrimSuffix(input, "\n")+separator+got), 0o644))
+				return
+			}
+			require.Equal(t, want, got)
+			require.Equal(t, input+"\n", string(caddyfile.Format([]byte(input+"\n"))), "as caddy fmt writes it")
+		})
+	}
+}
+
+// result is the JSON that a Caddyfile gives, or the error.
+func result(t *testing.T, input string) string {
+	t.Helper()
+	config, warnings, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(input), map[string]any{"filename": "Caddyfile"})
+	if err != nil {
+		return err.Error() + "\n"
+	}
+	require.Empty(t, warnings)
+	var out bytes.Buffer
+	require.NoError(t, json.Indent(&out, config, "", "\t"))
+	return out.String() + "\n"
+}
