@@ -162,9 +162,9 @@ func (v *Verifier) IsVerifying() bool { return !v.unverified }
 type Set struct {
 	Reason Reason // why there are no claims, or Verified or Unverified
 
-	values  map[string][]string // by Path
-	lists   []array             // the arrays among them
-	texts   []string            // what values of one element are slices of, to allocate once
+	values  map[Path][]string // of scalars and of arrays
+	lists   []array           // the arrays among them
+	texts   []string          // what values of one element are slices of, to allocate once
 	expires time.Time
 	text    string // the token, as the request writes it
 	key     *key   // that signed it

@@ -48,11 +48,10 @@ func parsePointer(text string) (Path, error) {
 // 1000) or a boolean (true, false), one for each of these in an array. It is empty if the claim is absent,
 // an object or null. Do not change it.
 func Values(set *Set, p Path) []string {
-	values := set.values[string(p)]
-	if values == nil {
-		return element(set, string(p))
+	if values := set.values[p]; values != nil || len(set.lists) == 0 {
+		return values
 	}
-	return values
+	return element(set, string(p))
 }
 
 // element finds one scalar of an array, which has no path of its own.
