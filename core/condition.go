@@ -85,7 +85,7 @@ func quotedWord(line string, at int) (word, int, *lineError) {
 func isSpace(c byte) bool { return c == ' ' || c == '\t' }
 
 // parseCondition reads one line of `when`. Lists are the document's, by name.
-func parseCondition(line string, lists map[string]list) (*condition, *lineError) {
+func parseCondition(line string, lists map[string]*list) (*condition, *lineError) {
 	c := &condition{text: line}
 	at := 0
 	if w, end, err := nextWord(line, 0); err == nil && w.text == "not" && !w.quoted {
@@ -116,7 +116,7 @@ func parseCondition(line string, lists map[string]list) (*condition, *lineError)
 }
 
 // parseOperand reads what follows the operator and prepares it for matching.
-func (c *condition) parseOperand(line string, at int, lists map[string]list) *lineError {
+func (c *condition) parseOperand(line string, at int, lists map[string]*list) *lineError {
 	for at < len(line) && isSpace(line[at]) {
 		at++
 	}
@@ -171,7 +171,7 @@ func (c *condition) parseOperand(line string, at int, lists map[string]list) *li
 }
 
 // parseIn reads the operand of `in`: @listname, or elements between commas.
-func (c *condition) parseIn(line string, at int, lists map[string]list) *lineError {
+func (c *condition) parseIn(line string, at int, lists map[string]*list) *lineError {
 	if line[at] == '@' && strings.IndexByte(line[at:], ',') < 0 {
 		name := strings.TrimRight(line[at+1:], " \t")
 		l, ok := lists[name]
@@ -181,11 +181,14 @@ func (c *condition) parseIn(line string, at int, lists map[string]list) *lineErr
 		c.list = true
 		c.set = l.set
 		if c.source.kind == fromIP {
-			nets, element := listNetworks(l.values)
-			if nets == nil {
-				return &lineError{at, "list " + quote("@"+name) + " holds " + quote(element) + ", which is no address and no prefix"}
+			if l.nets == nil {
+				nets, element := listNetworks(l.values)
+				if nets == nil {
+					return &lineError{at, "list " + quote("@"+name) + " holds " + quote(element) + ", which is no address and no prefix"}
+				}
+				l.nets = nets
 			}
-			c.nets = nets
+			c.nets = l.nets
 			c.set = nil // the interpreter panics where nil is one of several values assigned at once
 		}
 		return nil

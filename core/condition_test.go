@@ -9,7 +9,7 @@ import (
 )
 
 // listsForTests are what @names refer to.
-var listsForTests = map[string]list{
+var listsForTests = map[string]*list{
 	"vip":    {values: []string{"u-1", "u-2"}, set: map[string]bool{"u-1": true, "u-2": true}},
 	"office": {values: []string{"10.0.0.0/8", "::1"}, set: map[string]bool{"10.0.0.0/8": true, "::1": true}},
 }

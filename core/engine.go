@@ -42,10 +42,11 @@ type rule struct {
 	decision   *Decision
 }
 
-// list is a named list: as a set for all conditions that share it, and in order for those that compare addresses.
+// list is a named list, prepared once for all conditions that share it.
 type list struct {
 	values []string
 	set    map[string]bool
+	nets   *networks // the values as addresses; nil until a condition on ip wants them
 }
 
 // New checks a policy and makes it ready. It does no network I/O; keys that a URL names are fetched once Start is called.
@@ -307,7 +308,7 @@ func (b *builder) token() {
 }
 
 func (b *builder) rules() {
-	lists := make(map[string]list, len(b.policy.Lists))
+	lists := make(map[string]*list, len(b.policy.Lists))
 	for name, values := range b.policy.Lists {
 		set := make(map[string]bool, len(values))
 		for _, v := range values {
@@ -315,7 +316,7 @@ func (b *builder) rules() {
 				set[v] = true
 			}
 		}
-		lists[name] = list{values, set}
+		lists[name] = &list{values: values, set: set}
 	}
 	names := map[string]int{}
 	for i := range b.policy.Rules {
@@ -338,7 +339,7 @@ func (b *builder) rules() {
 	}
 }
 
-func (b *builder) rule(r *Rule, path, name string, lists map[string]list) *rule {
+func (b *builder) rule(r *Rule, path, name string, lists map[string]*list) *rule {
 	built := &rule{name: name, percent: 100, decision: b.decision(r.Version, name)}
 	for i, line := range r.When {
 		at := index(path+".when", i)
@@ -396,7 +397,7 @@ func sortedVersions(versions map[string]Version) []string {
 	return names
 }
 
-func sortedLists(lists map[string]list) []string {
+func sortedLists(lists map[string]*list) []string {
 	names := make([]string, 0, len(lists))
 	for name := range lists {
 		names = append(names, name)

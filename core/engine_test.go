@@ -81,3 +81,15 @@ func TestNewReportsEverything(t *testing.T) {
 		assert.True(t, strings.Contains(err.Error(), path+": "), "%s in\n%v", path, err)
 	}
 }
+
+// A list of addresses is prepared once, however many conditions share it.
+func TestConditionsShareLists(t *testing.T) {
+	e := engineFor(t, `"lists": {"office": ["10.0.0.0/8"]}, "rules": [
+		{"version": "v2", "when": ["ip in @office", "method = GET"]}, {"version": "v2", "when": ["not ip in @office", "header X in @office"]}]`)
+	first, second := e.rules[0].conditions[0], e.rules[1].conditions[0]
+	assert.NotNil(t, first.nets)
+	assert.Same(t, first.nets, second.nets)
+	assert.Equal(t, "v2", Decide(e, &Caller{Request: request("/"), Client: "10.1.2.3"}).Version)
+	assert.Equal(t, "v1", Decide(e, &Caller{Request: request("/"), Client: "11.1.2.3"}).Version)
+	assert.Equal(t, "v2", Decide(e, &Caller{Request: request("/", "X: 10.0.0.0/8"), Client: "11.1.2.3"}).Version)
+}

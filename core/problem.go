@@ -41,8 +41,9 @@ func (ps Problems) Error() string {
 
 // didYouMean is ` (did you mean "prefix"?)` when one of the words is near enough to what was written, else "". Capitals count little.
 func didYouMean(written string, words []string) string {
-	const longest = 64 // of words that people mistype; comparing takes the square of it
-	if len(written) > longest {
+	// A document can bring many words, long ones, and as many that are not among them; comparing a pair takes the product of lengths.
+	const longest, most = 64, 100
+	if len(written) > longest || len(words) > most {
 		return ""
 	}
 	near, best := "", len(written)/3+1
