@@ -55,7 +55,7 @@ func TestYaegiModule(t *testing.T) {
 }
 
 func TestNestedModules(t *testing.T) {
-	want := parseMod(t, "go.mod").Go.Version
+	assert.Equal(t, parseMod(t, "go.mod").Go.Version, parseMod(t, "e2e/go.mod").Go.Version)
 	for _, path := range tracked(t) {
 		dir, file := filepath.Split(path)
 		if file != "go.mod" || dir == "" || strings.Contains(dir, "testdata/") {
@@ -63,7 +63,6 @@ func TestNestedModules(t *testing.T) {
 		}
 		mod := parseMod(t, path)
 		assert.Equal(t, module+"/"+strings.TrimSuffix(dir, "/"), mod.Module.Mod.Path, path)
-		assert.Equal(t, want, mod.Go.Version, path)
 		assert.Regexp(t, `^e2e/`, dir, "only e2e nests modules: a tag with a prefix would shut the plugin catalogue")
 	}
 }
