@@ -34,7 +34,7 @@ func start(t *testing.T, apps object) {
 // startCaddyfile runs Caddy with a Caddyfile, to which it adds what tests need.
 func startCaddyfile(t *testing.T, caddyfile string) {
 	t.Helper()
-	load(t, adapt(t, "{\n\tadmin off\n\tpersist_config off\n\tgrace_period 1ns\n\tskip_install_trust\n\tauto_https off\n}\n"+caddyfile))
+	load(t, adapt(t, "{\n\tadmin off\n\tpersist_config off\n\tgrace_period 1ns\n\tskip_install_trust\n\tauto_https off\n\tlog {\n\t\tlevel FATAL\n\t}\n}\n"+caddyfile))
 }
 
 func load(t *testing.T, config []byte) {

@@ -1,0 +1,253 @@
+package caddygray_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// gateway runs Caddy with a policy that sends everybody whose header X-V is v2 there, and returns its URL.
+func gateway(t *testing.T, policy, proxy string) string {
+	t.Helper()
+	address := freeAddress(t)
+	startCaddyfile(t, fmt.Sprintf(`
+http://%s {
+	gray %s {
+		stable v1
+		%s
+		debug_header
+		rule wanted v2 {
+			when header X-V = v2
+		}
+	}
+	reverse_proxy {
+		dynamic gray
+		%s
+	}
+}
+`, address, strings.ToLower(t.Name()), policy, proxy))
+	return "http://" + address
+}
+
+type answer struct {
+	status int
+	body   string
+	debug  string
+	header http.Header
+}
+
+func ask(t *testing.T, method, url, version string, body io.Reader) answer {
+	t.Helper()
+	req, err := http.NewRequest(method, url, body)
+	require.NoError(t, err)
+	req.Header.Set("X-V", version)
+	res, err := http.DefaultClient.Do(req)
+	require.NoError(t, err)
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	require.NoError(t, err)
+	return answer{res.StatusCode, string(text), res.Header.Get("X-Gray-Decision"), res.Header}
+}
+
+func get(t *testing.T, url, version string) answer {
+	t.Helper()
+	return ask(t, http.MethodGet, url, version, nil)
+}
+
+func TestProxyFollowsTheDecision(t *testing.T) {
+	url := gateway(t, "version v1 "+says(t, "one")+"\nversion v2 "+says(t, "two"), "")
+	require.Equal(t, "one told v1", get(t, url, "").body)
+	got := get(t, url, "v2")
+	require.Equal(t, "two told v2", got.body)
+	require.Equal(t, `"testproxyfollowsthedecision"; version=v2; rule="wanted"`, got.debug)
+}
+
+func TestFallback(t *testing.T) {
+	dead := freeAddress(t)
+	url := gateway(t, "version v1 "+says(t, "one")+"\nversion v2 "+dead+" "+freeAddress(t), "")
+	for range 20 {
+		got := get(t, url, "v2")
+		require.Equal(t, "one told v1", got.body, "stable is told that it serves as stable")
+		require.Contains(t, got.debug, "version=v2")
+		require.Contains(t, got.debug, "; fallback")
+		got = ask(t, http.MethodPost, url, "v2", strings.NewReader("whole"))
+		require.Equal(t, http.StatusOK, got.status, "nothing had been sent")
+	}
+	require.Equal(t, "40", metric(t, "caddy_gray_fallbacks_total", "service=testfallback", "version=v2"))
+	// Two dead upstreams cost two attempts, not two for each of 40 requests.
+	require.Equal(t, "2", metric(t, "caddy_gray_upstream_failures_total", "service=testfallback", "version=v2", "kind=unreachable"))
+}
+
+func TestFallbackOfVersionWithoutUpstreams(t *testing.T) {
+	url := gateway(t, "version v1 "+says(t, "one")+"\nversion v2", "")
+	require.Equal(t, "one told v1", get(t, url, "v2").body)
+}
+
+func TestBodyIsWholeAfterFailedAttempts(t *testing.T) {
+	echo := backend(t, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		_, _ = w.Write(body)
+	})
+	url := gateway(t, "version v1 "+echo+"\nversion v2 "+freeAddress(t)+" "+freeAddress(t), "")
+	whole := strings.Repeat("0123456789", 100_000)
+	for _, body := range []io.Reader{strings.NewReader(whole), io.MultiReader(strings.NewReader(whole))} { // with and without length
+		got := ask(t, http.MethodPost, url, "v2", body)
+		require.Equal(t, http.StatusOK, got.status)
+		require.Equal(t, len(whole), len(got.body))
+	}
+}
+
+// breaking is an upstream that reads a request and closes the connection without an answer.
+func breaking(t *testing.T, received *atomic.Int64) string {
+	return backend(t, func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		received.Add(1)
+		panic(http.ErrAbortHandler)
+	})
+}
+
+func TestSentPostIsNeverSentAgain(t *testing.T) {
+	var gray, stable atomic.Int64
+	count := backend(t, func(http.ResponseWriter, *http.Request) { stable.Add(1) })
+	url := gateway(t, "version v1 "+count+"\nversion v2 "+breaking(t, &gray), "")
+	got := ask(t, http.MethodPost, url, "v2", strings.NewReader("x"))
+	require.Equal(t, http.StatusBadGateway, got.status)
+	require.EqualValues(t, 1, gray.Load())
+	require.Zero(t, stable.Load())
+}
+
+func TestGetSurvivesBrokenUpstream(t *testing.T) {
+	var received atomic.Int64
+	url := gateway(t, "version v1 "+says(t, "one")+"\nversion v2 "+breaking(t, &received), "")
+	for range 10 {
+		require.Equal(t, "one told v1", get(t, url, "v2").body)
+	}
+	require.EqualValues(t, 3, received.Load(), "three failures in a row, and the upstream is left out")
+}
+
+func TestOneBadRequestLeavesNobodyOut(t *testing.T) {
+	picky := backend(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/poison" {
+			panic(http.ErrAbortHandler)
+		}
+		_, _ = w.Write([]byte("two"))
+	})
+	url := gateway(t, "version v1 "+says(t, "one")+"\nversion v2 "+picky, "")
+	for range 10 {
+		require.Equal(t, http.StatusOK, get(t, url+"/poison", "v2").status)
+		require.Equal(t, "two", get(t, url, "v2").body)
+	}
+}
+
+func TestRetryStaysInTheVersion(t *testing.T) {
+	url := gateway(t, "version v1 "+says(t, "one")+"\nversion v2 "+freeAddress(t)+" "+says(t, "two"), "")
+	for range 20 {
+		got := get(t, url, "v2")
+		require.Equal(t, "two told v2", got.body)
+		require.NotContains(t, got.debug, "fallback")
+	}
+}
+
+func TestRetriedResponsesStayInTheVersion(t *testing.T) {
+	var asked atomic.Int64
+	busy := backend(t, func(w http.ResponseWriter, _ *http.Request) {
+		asked.Add(1)
+		w.WriteHeader(http.StatusServiceUnavailable)
+	})
+	url := gateway(t, "version v1 "+says(t, "one")+"\nversion v2 "+busy, "lb_retries 2\nlb_retry_match {\nexpression `{rp.status_code} == 503`\n}")
+	require.Equal(t, http.StatusServiceUnavailable, get(t, url, "v2").status)
+	require.EqualValues(t, 3, asked.Load())
+}
+
+func TestStableOutOfServiceIsTriedAllTheSame(t *testing.T) {
+	address := freeAddress(t)
+	url := gateway(t, "version v1 "+address+"\nversion v2", "")
+	require.Equal(t, http.StatusBadGateway, get(t, url, "").status)
+	listener, err := net.Listen("tcp", address)
+	require.NoError(t, err)
+	server := &httptest.Server{Listener: listener, Config: &http.Server{Handler: http.NotFoundHandler()}}
+	server.Start()
+	defer server.Close()
+	require.Equal(t, http.StatusNotFound, get(t, url, "").status)
+	require.Equal(t, http.StatusNotFound, get(t, url, "v2").status)
+}
+
+func TestProxysOwnHealthChecksCount(t *testing.T) {
+	ill := backend(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) })
+	url := gateway(t, "version v1 "+says(t, "one")+"\nversion v2 "+ill, "fail_duration 1m\nunhealthy_status 5xx")
+	require.Equal(t, http.StatusInternalServerError, get(t, url, "v2").status)
+	got := get(t, url, "v2")
+	require.Equal(t, "one told v1", got.body)
+	require.Contains(t, got.debug, "fallback")
+}
+
+func TestBalancingStaysInTheVersion(t *testing.T) {
+	url := gateway(t, "version v1 "+says(t, "one")+"\nversion v2 "+says(t, "a")+" "+says(t, "b"), "lb_policy round_robin")
+	seen := map[string]int{}
+	for range 10 {
+		seen[get(t, url, "v2").body]++
+	}
+	require.Equal(t, map[string]int{"a told v2": 5, "b told v2": 5}, seen)
+}
+
+func TestHostHeader(t *testing.T) {
+	host := backend(t, func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write([]byte(r.Host)) })
+	url := gateway(t, "version v1 "+host+"\nversion v2 http://"+host+"/", "")
+	require.Equal(t, strings.TrimPrefix(url, "http://"), get(t, url, "").body)
+	require.Equal(t, strings.TrimPrefix(url, "http://"), get(t, url, "v2").body)
+}
+
+func TestHTTPSUpstreams(t *testing.T) {
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = fmt.Fprint(w, r.TLS != nil, " ", r.Host)
+	}))
+	defer server.Close()
+	plain := says(t, "one")
+	url := gateway(t, "version v1 "+plain+"\nversion v2 "+server.URL, "transport http {\ntls\ntls_insecure_skip_verify\n}")
+	require.Equal(t, "true "+strings.TrimPrefix(server.URL, "https://"), get(t, url, "v2").body)
+}
+
+func TestSchemesOfUpstreams(t *testing.T) {
+	protocol := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write([]byte(r.Proto)) })
+	h2c := httptest.NewUnstartedServer(protocol)
+	h2c.Config.Protocols = new(http.Protocols)
+	h2c.Config.Protocols.SetUnencryptedHTTP2(true)
+	h2c.Start()
+	defer h2c.Close()
+	http1 := httptest.NewServer(protocol)
+	defer http1.Close()
+	url := gateway(t, "version v1 "+http1.URL+"\nversion v2 h2c://"+h2c.Listener.Addr().String(), "")
+	require.Equal(t, "HTTP/1.1", get(t, url, "").body)
+	require.Equal(t, "HTTP/2.0", get(t, url, "v2").body)
+}
+
+func TestUnixSocketUpstream(t *testing.T) {
+	path := t.TempDir() + "/app.sock"
+	listener, err := net.Listen("unix", path)
+	require.NoError(t, err)
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("socket")) })}
+	go func() { _ = server.Serve(listener) }()
+	defer server.Shutdown(context.Background())
+	url := gateway(t, "version v1 "+says(t, "one")+"\nversion v2 unix/"+path, "")
+	require.Equal(t, "socket", get(t, url, "v2").body)
+}
+
+func TestProxyWithoutDecision(t *testing.T) {
+	address := freeAddress(t)
+	startCaddyfile(t, fmt.Sprintf("http://%s {\n\treverse_proxy {\n\t\tdynamic gray\n\t}\n}\n", address))
+	require.Equal(t, http.StatusServiceUnavailable, get(t, "http://"+address, "").status)
+}
+
+func TestStaticUpstreamsServeWhereNothingIsDecided(t *testing.T) {
+	address := freeAddress(t)
+	startCaddyfile(t, fmt.Sprintf("http://%s {\n\treverse_proxy %s {\n\t\tdynamic gray\n\t}\n}\n", address, says(t, "static")))
+	require.Equal(t, "static told ", get(t, "http://"+address, "").body)
+}
