@@ -59,6 +59,7 @@ func TestRefusedDocuments(t *testing.T) {
 
 // check pairs every expected error with a problem of its own and wants no problem left over.
 func (r refused) check(t *testing.T) {
+	t.Helper()
 	engine, err := core.Load(r.text())
 	require.Nil(t, engine)
 	var left core.Problems

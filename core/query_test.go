@@ -59,6 +59,7 @@ func FuzzQuery(f *testing.F) {
 
 // sameQuery holds the engine's reading against net/url's.
 func sameQuery(t *testing.T, key, query string) {
+	t.Helper()
 	if len(query) > maxQuery || key == "" {
 		return
 	}

@@ -314,6 +314,7 @@ func ecOf(w *webKey) (*key, error) {
 	if err != nil {
 		return nil, err
 	}
+	//nolint:staticcheck // Yaegi has no ecdsa.ParseUncompressedPublicKey; ecKey checks that the point is on the curve
 	public := &ecdsa.PublicKey{Curve: curve, X: new(big.Int).SetBytes(x), Y: new(big.Int).SetBytes(y)}
 	return ecKey(public, w.X+"."+w.Y)
 }

@@ -23,6 +23,7 @@ import (
 // Part tells which of a source's two documents an event is about.
 type Part int
 
+// The two documents of a source.
 const (
 	Policy Part = iota
 	Switch
