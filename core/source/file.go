@@ -47,8 +47,8 @@ func newFile(a *remote.Address) (watcher, error) {
 		return nil, errors.New("address: want file:///path")
 	}
 	return &file{interval: interval, parts: []*filePart{
-		{part: Policy, path: a.Path},
-		{part: Switch, path: a.Path + ".switch"},
+		&filePart{part: Policy, path: a.Path},
+		&filePart{part: Switch, path: a.Path + ".switch"},
 	}}, nil
 }
 
@@ -75,7 +75,9 @@ func (p *filePart) poll(emit func(Event)) error {
 	info, err := os.Stat(p.path)
 	if errors.Is(err, os.ErrNotExist) {
 		if !p.known || !p.missing {
-			p.known, p.missing, p.info, p.data = true, true, nil, nil
+			p.known, p.missing = true, true
+			p.info = nil
+			p.data = nil
 			emit(Event{Part: p.part, Missing: true})
 		}
 		return nil

@@ -59,8 +59,10 @@ func NewClient(a *Address) (*Client, error) {
 	}
 	dialer := &net.Dialer{Timeout: timeout, KeepAlive: 10 * time.Second}
 	c.transport = &http.Transport{
-		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            dialer.DialContext,
+		Proxy: http.ProxyFromEnvironment,
+		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			return dialer.DialContext(ctx, network, address)
+		},
 		TLSClientConfig:        config,
 		TLSHandshakeTimeout:    timeout,
 		MaxConnsPerHost:        1,

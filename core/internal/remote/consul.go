@@ -8,8 +8,9 @@ import (
 	"time"
 )
 
-// consulWait is how long Consul holds a blocking query; it adds up to a sixteenth of it as jitter.
-const consulWait = 5 * time.Minute
+// consulWait is how long Consul holds a blocking query; it adds up to a sixteenth of it as jitter. A connection that died without a word is
+// noticed after that time.
+const consulWait = time.Minute
 
 // Consul speaks to Consul's HTTP interface.
 type Consul struct{ *Client }
@@ -31,11 +32,11 @@ func NewConsul(a *Address) (*Consul, error) {
 	return &Consul{Client: c}, nil
 }
 
-// Get asks for a path. With an index over 0 it waits until the answer differs from the one that had that index, or 5 minutes.
+// Get asks for a path. With an index over 0 it waits until the answer differs from the one that had that index, or a minute.
 func (c *Consul) Get(ctx context.Context, path string, index int64, limit int64) (*Response, int64, error) {
 	q := Request{Path: path, Limit: limit}
 	if index > 0 {
-		q.Path += "&index=" + strconv.FormatInt(index, 10) + "&wait=" + consulWait.String()
+		q.Path += "&index=" + strconv.FormatInt(index, 10) + "&wait=" + strconv.Itoa(int(consulWait/time.Second)) + "s"
 		q.Wait = consulWait + consulWait/8
 	}
 	resp, err := c.Do(ctx, q)

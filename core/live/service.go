@@ -1,0 +1,608 @@
+package live
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/grayrelease/gray/core/discover"
+	"github.com/grayrelease/gray/core/source"
+)
+
+// keepPause is the least time between two writes of a document or of instances to disk, so that a burst of changes does not wait for the disk. A switch
+// is always written at once.
+const keepPause = 500 * time.Millisecond
+
+// member is a user as a service knows it. Types that refer to each other in a circle are beyond Yaegi, so it does not know the service, nor a feed those that
+// listen to it.
+type member struct{ config Config }
+
+// service is one source with what is in force.
+type service struct {
+	key    string
+	source *source.Source
+	ready  chan struct{}
+
+	// Owned by the goroutine that applies documents: that of the watch, or Use before the watch starts.
+	applying sync.Mutex
+
+	mu     sync.Mutex // guards all below; never held while a document is compiled or a file written
+	users  []*member
+	cancel context.CancelFunc // ends the watch; nil without users
+	disk   disk
+	timer  *time.Timer
+	wrote  time.Time // when flush last ran
+
+	document []byte // in force or, without users, remembered
+	dirty    bool   // document is not on disk yet
+	view     *View
+	feeds    map[string]*feed               // by version
+	listener int64                          // by which feeds know this service
+	kept     map[string][]discover.Instance // last lists by discovery name
+	switched Switch                         // newest seen; epoch 0 is none
+	pending  []byte                         // a switch to a version that the document does not have (yet)
+
+	forceNote string // what is wrong with the switch in force
+	now       State  // the fields that events change; the others are filled in by state
+}
+
+func newService(src *source.Source, key string) *service {
+	return &service{
+		key: key, source: src, ready: make(chan struct{}), view: &View{}, listener: nextListener(), feeds: map[string]*feed{},
+		now: State{Source: src.Name, Origin: "none"},
+	}
+}
+
+// join adds a user. The first one brings back what is remembered, or what the disk holds, and starts the watch.
+func (s *service) join(m *member) {
+	s.mu.Lock()
+	first := len(s.users) == 0
+	s.users = append(s.users, m)
+	if !first {
+		s.notify(m)
+		s.mu.Unlock()
+		return
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	s.cancel = cancel
+	s.mu.Unlock()
+
+	s.applying.Lock()
+	s.restore(ctx, m)
+	s.applying.Unlock()
+	s.mu.Lock()
+	s.notify(m)
+	s.mu.Unlock()
+	go s.run(ctx)
+}
+
+// leave takes a user out, and tells whether that was the last one, who ends everything that runs.
+func (s *service) leave(m *member) bool {
+	s.mu.Lock()
+	var users []*member
+	for _, other := range s.users {
+		if other != m {
+			users = append(users, other)
+		}
+	}
+	left := len(s.users) > len(users)
+	s.users = users
+	if !left || len(users) > 0 {
+		s.mu.Unlock()
+		return false
+	}
+	s.cancel()
+	s.mu.Unlock()
+	s.flush()
+
+	s.mu.Lock()
+	policy, feeds := s.view.Policy, s.feeds
+	s.rememberLists()
+	s.view, s.feeds = &View{}, map[string]*feed{}
+	s.now.Connected, s.now.Error = false, ""
+	s.now.Rejected = nil
+	s.mu.Unlock()
+	for _, f := range feeds {
+		unfollow(f, s.listener)
+	}
+	closePolicy(policy)
+	return true
+}
+
+func (s *service) run(ctx context.Context) {
+	forever(ctx, func() {
+		s.source.Watch(ctx, func(e source.Event) { s.take(ctx, e) })
+	})
+}
+
+// restore puts in force what is remembered from users before, else what the disk holds.
+func (s *service) restore(ctx context.Context, m *member) {
+	s.mu.Lock()
+	s.disk = newDisk(m.config.CacheDir, s.source.Name)
+	document, since := s.document, s.now.Since
+	s.mu.Unlock()
+	if kept, err := s.disk.readSwitch(); err != nil {
+		s.log(slog.LevelError, "kept switch cannot be read", "error", err.Error())
+	} else if kept != nil {
+		s.mu.Lock()
+		if kept.Epoch > s.switched.Epoch {
+			s.switched = *kept
+		}
+		s.mu.Unlock()
+	}
+	lists, err := s.disk.readUpstreams()
+	if err != nil {
+		s.log(slog.LevelError, "kept upstreams cannot be read", "error", err.Error())
+	}
+	s.mu.Lock()
+	if s.kept == nil {
+		s.kept = lists
+	}
+	s.mu.Unlock()
+	if document == nil {
+		if document, since, err = s.disk.read("policy"); err != nil {
+			s.log(slog.LevelError, "kept policy cannot be read", "error", err.Error())
+		}
+	}
+	if document == nil {
+		return
+	}
+	if err := s.install(ctx, document, "kept", s.now.Revision, since); err != nil {
+		s.log(slog.LevelError, "kept policy is refused", "error", err.Error())
+	}
+}
+
+// take handles an event of the watch that belongs to ctx.
+func (s *service) take(ctx context.Context, e source.Event) {
+	s.applying.Lock()
+	defer s.applying.Unlock()
+	if ctx.Err() != nil {
+		return // a watch that was let go of
+	}
+	switch {
+	case e.Err != nil:
+		s.failed(e.Err)
+		return
+	case e.Contact:
+	case e.Part == source.Switch:
+		if e.Missing {
+			s.switchDeleted()
+		} else {
+			s.takeSwitch(e.Data, e.Revision)
+		}
+	case e.Missing:
+		s.deleted()
+	default:
+		s.takeDocument(ctx, e.Data, e.Revision)
+	}
+	s.contact()
+}
+
+func (s *service) contact() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.now.Contact = time.Now()
+	if s.now.Error != "" {
+		s.now.Error = ""
+		s.logLocked(slog.LevelInfo, "policy source answers again")
+	}
+	s.now.Connected = true
+}
+
+// failed notes that the source cannot be read, and logs it when it is news.
+func (s *service) failed(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.now.Failures++
+	s.now.Connected = false
+	text := err.Error()
+	if s.now.Error == "" {
+		s.logLocked(slog.LevelWarn, "policy source cannot be read; the policy in force stays", "error", text)
+	}
+	s.now.Error = text
+}
+
+func (s *service) deleted() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.now.Deleted {
+		return
+	}
+	s.now.Deleted = true
+	if s.view.Policy == nil {
+		s.logLocked(slog.LevelWarn, "policy source has no such document")
+	} else {
+		s.logLocked(slog.LevelWarn, "policy was deleted from its source; the last good one stays in force")
+	}
+}
+
+// takeDocument puts a document in force unless it is the one that is, or is refused.
+func (s *service) takeDocument(ctx context.Context, data []byte, revision string) {
+	s.mu.Lock()
+	s.now.Deleted = false
+	if s.view.Policy != nil && bytes.Equal(data, s.document) {
+		s.now.Revision, s.now.Origin = revision, "source"
+		s.now.Rejected = nil
+		s.mu.Unlock()
+		return
+	}
+	known := s.now.Rejected != nil && s.now.Rejected.Revision == revision
+	s.mu.Unlock()
+	if known {
+		return
+	}
+	if err := s.install(ctx, data, "source", revision, time.Now()); err != nil {
+		s.refuse(revision, err)
+		return
+	}
+	s.mu.Lock()
+	s.logLocked(slog.LevelInfo, "policy in force", "revision", revision)
+	pending := s.pending
+	s.pending = nil
+	s.mu.Unlock()
+	s.keep()
+	if pending != nil {
+		s.takeSwitch(pending, "")
+	}
+}
+
+func (s *service) refuse(revision string, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.now.Rejections++
+	s.now.Rejected = &Rejected{Revision: revision, Error: err.Error(), At: time.Now()}
+	s.logLocked(slog.LevelError, "policy refused; the last good one stays in force", "revision", revision, "error", err.Error())
+}
+
+// install compiles a document, follows its discovery entries and puts it in force.
+func (s *service) install(ctx context.Context, data []byte, origin, revision string, since time.Time) error {
+	policy, err := s.compile(data)
+	if err != nil {
+		return err
+	}
+	wanted := map[string]*discover.Discovery{}
+	for version, rawURL := range policy.Discover {
+		d, err := discover.Open(rawURL, nil)
+		if err != nil {
+			closePolicy(policy)
+			return fmt.Errorf("versions.%s.discover: %w", version, err)
+		}
+		wanted[version] = d
+	}
+	feeds := map[string]*feed{}
+	for version, d := range wanted {
+		feeds[version] = follow(d, s.listener, s.upstreamsChanged)
+	}
+	s.mu.Lock()
+	if ctx.Err() != nil { // the last user has gone meanwhile
+		s.mu.Unlock()
+		for _, f := range feeds {
+			unfollow(f, s.listener)
+		}
+		closePolicy(policy)
+		return ctx.Err()
+	}
+	old, oldFeeds := s.view.Policy, s.feeds
+	s.rememberLists()
+	s.document, s.dirty, s.feeds = data, origin != "kept", feeds
+	s.now.Service, s.now.Origin, s.now.Revision, s.now.Since = policy.Service, origin, revision, since
+	s.now.Rejected = nil
+	s.now.Updates++
+	s.show(policy)
+	select {
+	case <-s.ready:
+	default:
+		close(s.ready)
+	}
+	s.mu.Unlock()
+	for _, f := range oldFeeds {
+		unfollow(f, s.listener)
+	}
+	closePolicy(old)
+	return nil
+}
+
+// compile has the newest user compile a document: the older ones may belong to a configuration that is being closed.
+func (s *service) compile(data []byte) (policy *Policy, err error) {
+	s.mu.Lock()
+	var compile func([]byte) (*Policy, error)
+	if len(s.users) > 0 {
+		compile = s.users[len(s.users)-1].config.Compile
+	}
+	s.mu.Unlock()
+	if compile == nil {
+		return nil, errors.New("nobody uses the policy any more")
+	}
+	policy, err = guarded(compile, data)
+	if err == nil && policy == nil {
+		err = errors.New("no policy came of the document")
+	}
+	return policy, err
+}
+
+// guarded makes an error of a panic.
+func guarded(compile func([]byte) (*Policy, error), data []byte) (policy *Policy, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = errors.New(fmt.Sprint("internal error: ", p))
+		}
+	}()
+	return compile(data)
+}
+
+// notify hands the view to a user. Called with mu held, so a panic must not get through.
+func (s *service) notify(m *member) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.logLocked(slog.LevelError, "internal error", "error", fmt.Sprint(p))
+		}
+	}()
+	m.config.Notify(s.view)
+}
+
+// show builds the view of a policy and hands it to the users. Called with mu held.
+func (s *service) show(policy *Policy) {
+	v := &View{Policy: policy}
+	s.forceNote = ""
+	if policy != nil && s.switched.To != "" {
+		v.Force = policy.Stable
+		for _, name := range policy.Versions {
+			if name == s.switched.To {
+				v.Force = name
+			}
+		}
+		if v.Force != s.switched.To {
+			s.forceNote = fmt.Sprintf("the policy has no version %q: everything goes to %s", s.switched.To, v.Force)
+		}
+	}
+	if len(s.feeds) > 0 {
+		v.Upstreams = map[string][]discover.Instance{}
+		for version, f := range s.feeds {
+			if list, known := s.instances(f); known {
+				v.Upstreams[version] = list
+			}
+		}
+	}
+	s.view = v
+	for _, m := range s.users {
+		s.notify(m)
+	}
+}
+
+// instances are what the registry lists or, until it has answered, what it listed last.
+func (s *service) instances(f *feed) (list []discover.Instance, known bool) {
+	list, known, _, _ = f.read()
+	if !known {
+		list, known = s.kept[f.discovery.Name]
+	}
+	return list, known
+}
+
+// rememberLists keeps the lists for when the same entries are followed again, of the entries that are followed now.
+func (s *service) rememberLists() {
+	if len(s.feeds) == 0 {
+		return
+	}
+	lists := map[string][]discover.Instance{}
+	for _, f := range s.feeds {
+		if list, known := s.instances(f); known {
+			lists[f.discovery.Name] = list
+		}
+	}
+	s.kept = lists
+}
+
+// upstreamsChanged is called by a feed that has news.
+func (s *service) upstreamsChanged(identity string) {
+	s.tellUpstreams(identity)
+	s.keep()
+}
+
+func (s *service) tellUpstreams(identity string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.users) == 0 || s.view.Policy == nil {
+		return
+	}
+	before := s.view.Upstreams
+	s.show(s.view.Policy)
+	for version, f := range s.feeds {
+		list, _, _, failure := f.read()
+		switch {
+		case f.discovery.Identity != identity:
+		case failure != "":
+			s.logLocked(slog.LevelWarn, "discovery cannot be read; the last list stays", "version", version, "discover", f.discovery.Name, "error", failure)
+		case !sameInstances(before[version], list):
+			s.logLocked(slog.LevelInfo, "upstreams changed", "version", version, "instances", len(list))
+		}
+	}
+}
+
+// takeSwitch puts a switch in force if it is newer than every one seen before.
+func (s *service) takeSwitch(data []byte, revision string) {
+	next, err := ParseSwitch(data)
+	s.mu.Lock()
+	if err == nil {
+		err = s.judge(next)
+	}
+	if err != nil {
+		s.refuseSwitch(revision, data, err)
+		s.mu.Unlock()
+		return
+	}
+	if next.Epoch == s.switched.Epoch {
+		s.now.SwitchNote = ""
+		s.mu.Unlock()
+		return
+	}
+	s.switched, s.now.SwitchNote = next, ""
+	s.pending = nil
+	s.show(s.view.Policy)
+	s.logLocked(slog.LevelWarn, "kill switch", "epoch", next.Epoch, "to", next.To, "reason", next.Reason, "by", next.By, "at", next.At)
+	d := s.disk
+	s.mu.Unlock()
+	if err := d.writeSwitch(next); err != nil {
+		s.log(slog.LevelError, "switch cannot be kept on disk: a restart may forget it", "error", err.Error())
+	}
+}
+
+// switchDeleted forgets a switch that was refused. One that is in force stays: it ends by a newer one whose "to" is empty.
+func (s *service) switchDeleted() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.pending = nil
+	s.now.SwitchNote = ""
+}
+
+// judge says why a switch is not to be put in force.
+func (s *service) judge(next Switch) error {
+	switch {
+	case next.Epoch < s.switched.Epoch:
+		return fmt.Errorf("switch: epoch %d is older than %d, which was seen: use %d or more", next.Epoch, s.switched.Epoch, s.switched.Epoch+1)
+	case next.Epoch == s.switched.Epoch && next.To != s.switched.To:
+		return fmt.Errorf("switch: epoch %d was seen with another version: use %d or more", next.Epoch, s.switched.Epoch+1)
+	}
+	if s.view.Policy == nil || next.To == "" {
+		return nil
+	}
+	for _, name := range s.view.Policy.Versions {
+		if name == next.To {
+			return nil
+		}
+	}
+	if next.Epoch == s.switched.Epoch {
+		return nil // in force already; show has said what is wrong
+	}
+	return fmt.Errorf("switch: the policy has no version %q, only %s", next.To, strings.Join(s.view.Policy.Versions, ", "))
+}
+
+// refuseSwitch notes a switch that is not put in force. It is looked at again when the document changes, as it may name a version that comes
+// with the next one. Called with mu held.
+func (s *service) refuseSwitch(revision string, data []byte, err error) {
+	s.pending = data
+	if s.now.SwitchNote == err.Error() {
+		return
+	}
+	s.now.SwitchNote = err.Error()
+	s.now.Rejections++
+	s.logLocked(slog.LevelError, "kill switch refused; the last one stays", "revision", revision, "error", err.Error())
+}
+
+// keep has what is in force written to disk: at once, or after a pause when that was done just now.
+func (s *service) keep() {
+	s.mu.Lock()
+	pause := keepPause - time.Since(s.wrote)
+	if s.disk.folder == "" || len(s.users) == 0 {
+		s.mu.Unlock()
+		return
+	}
+	if pause > 0 {
+		if s.timer == nil {
+			s.timer = time.AfterFunc(pause, func() {
+				defer func() { _ = recover() }()
+				s.flush()
+			})
+		}
+		s.mu.Unlock()
+		return
+	}
+	s.mu.Unlock()
+	s.flush()
+}
+
+// flush writes what is in force to disk.
+func (s *service) flush() {
+	s.mu.Lock()
+	d, document, dirty := s.disk, s.document, s.dirty
+	s.dirty, s.wrote = false, time.Now()
+	if s.timer != nil {
+		s.timer.Stop()
+		s.timer = nil
+	}
+	s.rememberLists()
+	lists := s.kept
+	s.mu.Unlock()
+	if d.folder == "" {
+		return
+	}
+	if dirty && document != nil {
+		if err := d.write("policy", document); err != nil {
+			s.log(slog.LevelError, "policy cannot be kept on disk", "error", err.Error())
+		}
+	}
+	if len(lists) == 0 {
+		return
+	}
+	data, err := json.Marshal(lists)
+	if err == nil {
+		err = d.write("upstreams", data)
+	}
+	if err != nil {
+		s.log(slog.LevelError, "upstreams cannot be kept on disk", "error", err.Error())
+	}
+}
+
+func (s *service) log(level slog.Level, text string, args ...any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.logLocked(level, text, args...)
+}
+
+// logLocked writes to the newest user's log: the older ones may belong to a configuration that is being closed.
+func (s *service) logLocked(level slog.Level, text string, args ...any) {
+	if len(s.users) == 0 {
+		return
+	}
+	logger := s.users[len(s.users)-1].config.Logger
+	if logger == nil {
+		return
+	}
+	args = append([]any{"service", s.now.Service, "source", s.source.Name}, args...)
+	logger.Log(context.Background(), level, text, args...)
+}
+
+// state fills in what the events do not keep.
+func (s *service) state() State {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := s.now
+	st.Users = len(s.users)
+	st.Forced = s.view.Force
+	if st.SwitchNote == "" {
+		st.SwitchNote = s.forceNote
+	}
+	if s.view.Policy != nil && !st.Since.IsZero() {
+		st.AgeSeconds = time.Since(st.Since).Seconds()
+	}
+	if s.now.Rejected != nil {
+		rejected := *s.now.Rejected
+		st.Rejected = &rejected
+	}
+	if s.switched.Epoch > 0 {
+		switched := s.switched
+		st.Switch = &switched
+	}
+	if len(s.feeds) > 0 {
+		st.Upstreams = map[string]Upstreams{}
+	}
+	for version, f := range s.feeds {
+		_, known, contact, failure := f.read()
+		list, _ := s.instances(f)
+		st.Upstreams[version] = Upstreams{Discover: f.discovery.Name, Instances: list, Kept: !known, Contact: contact, Error: failure}
+	}
+	return st
+}
+
+func closePolicy(p *Policy) {
+	if p == nil || p.Close == nil {
+		return
+	}
+	defer func() { _ = recover() }()
+	p.Close()
+}

@@ -1,0 +1,51 @@
+package live
+
+import (
+	"time"
+
+	"github.com/grayrelease/gray/core/discover"
+)
+
+// State tells people how a policy stands.
+type State struct {
+	Service string `json:"service,omitempty"` // from the document
+	Source  string `json:"source"`            // without credentials
+	Users   int    `json:"users"`
+
+	// Origin is where the document in force comes from: "source"; "kept" when it is the last good one and the source has not confirmed it yet; "none"
+	// when there is no document, so that everything goes to stable.
+	Origin     string    `json:"origin"`
+	Revision   string    `json:"revision,omitempty"`
+	Since      time.Time `json:"since,omitzero"`        // when the document in force came into force
+	AgeSeconds float64   `json:"age_seconds"`           // since then
+	Contact    time.Time `json:"contact,omitzero"`      // when the source last answered
+	Connected  bool      `json:"connected"`             // the last thing heard of the source was no failure
+	Deleted    bool      `json:"deleted,omitempty"`     // the source has no such document (any more); the last good one stays
+	Error      string    `json:"error,omitempty"`       // why the source cannot be read
+	Rejected   *Rejected `json:"rejected,omitempty"`    // the source's newest document, when that was refused
+	Forced     string    `json:"forced,omitempty"`      // the version that every request goes to
+	Switch     *Switch   `json:"switch,omitempty"`      // the newest switch seen, in force when its "to" is not empty
+	SwitchNote string    `json:"switch_note,omitempty"` // what is wrong with the switch
+
+	Upstreams map[string]Upstreams `json:"upstreams,omitempty"` // of each version that has a discovery URL
+
+	Updates    uint64 `json:"updates"`    // documents that came into force
+	Rejections uint64 `json:"rejections"` // documents and switches that were refused
+	Failures   uint64 `json:"failures"`   // times that the source could not be read
+}
+
+// Rejected is a document that was refused.
+type Rejected struct {
+	Revision string    `json:"revision"`
+	Error    string    `json:"error"`
+	At       time.Time `json:"at"`
+}
+
+// Upstreams are the instances of a version.
+type Upstreams struct {
+	Discover  string              `json:"discover"` // without credentials
+	Instances []discover.Instance `json:"instances"`
+	Kept      bool                `json:"kept,omitempty"`   // from before; the registry has not answered yet
+	Contact   time.Time           `json:"contact,omitzero"` // when the registry last answered
+	Error     string              `json:"error,omitempty"`  // why the registry cannot be read
+}

@@ -1,0 +1,55 @@
+package live
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// Switch is the kill switch's document: {"epoch": 7, "to": "v1", "reason": "errors on v2", "by": "ann", "at": "2025-05-01T10:00:00Z"}.
+type Switch struct {
+	// Epoch counts the uses of the switch. Each use must have a higher one than those before. Required.
+	Epoch int64 `json:"epoch"`
+	// To is the version that every request goes to; "" ends the switch. Required.
+	To string `json:"to"`
+	// Reason, By and At are for people. Optional, at most 1,024 bytes each.
+	Reason string `json:"reason,omitempty"`
+	By     string `json:"by,omitempty"`
+	At     string `json:"at,omitempty"`
+}
+
+// switchDocument tells absent from empty.
+type switchDocument struct {
+	Epoch  *int64  `json:"epoch"`
+	To     *string `json:"to"`
+	Reason string  `json:"reason"`
+	By     string  `json:"by"`
+	At     string  `json:"at"`
+}
+
+// ParseSwitch reads a switch document. Unknown fields are refused: a typo in a kill switch must not go unseen.
+func ParseSwitch(data []byte) (Switch, error) {
+	var d switchDocument
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&d); err != nil {
+		return Switch{}, fmt.Errorf("switch: want {\"epoch\": 1, \"to\": \"v1\"}: %w", err)
+	}
+	if _, err := decoder.Token(); err != io.EOF {
+		return Switch{}, errors.New("switch: there is more after the document")
+	}
+	if d.Epoch == nil || *d.Epoch < 1 {
+		return Switch{}, errors.New("switch: epoch: want a number of 1 or more, higher than the last one")
+	}
+	if d.To == nil {
+		return Switch{}, errors.New("switch: to: want the version that every request goes to, or \"\" to end the switch")
+	}
+	for _, text := range []string{*d.To, d.Reason, d.By, d.At} {
+		if len(text) > 1024 {
+			return Switch{}, errors.New("switch: a text is longer than 1024 bytes")
+		}
+	}
+	return Switch{Epoch: *d.Epoch, To: *d.To, Reason: d.Reason, By: d.By, At: d.At}, nil
+}
