@@ -4,6 +4,8 @@ import (
 	"crypto/tls"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"regexp"
 	"testing"
 	"time"
@@ -58,6 +60,23 @@ func TestPassedValuesBelongToTheRequest(t *testing.T) {
 	for range 2 {
 		h.ServeHTTP(httptest.NewRecorder(), request("/"))
 	}
+}
+
+// A client that names the decision's headers in Connection asks proxies to drop them; they reach the service all the same.
+func TestClientsCannotHaveTheDecisionDropped(t *testing.T) {
+	var reached http.Header
+	service := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { reached = r.Header }))
+	defer service.Close()
+	target, err := url.Parse(service.URL)
+	require.NoError(t, err)
+	proxy := &httputil.ReverseProxy{Rewrite: func(p *httputil.ProxyRequest) { p.SetURL(target) }}
+	r := request("/", "Connection: keep-alive, X-Own, x-gray-version", "Connection: BAGGAGE", "X-Own: 1", "X-Other: 2")
+	Handler(engineFor(t, ""), nil, proxy).ServeHTTP(httptest.NewRecorder(), r)
+	assert.Equal(t, "v1", reached.Get("X-Gray-Version"))
+	assert.Equal(t, "gray=v1", reached.Get("Baggage"))
+	assert.Empty(t, reached.Get("X-Own"))
+	assert.Equal(t, "2", reached.Get("X-Other"))
+	assert.Equal(t, []string{"keep-alive, X-Own", ""}, r.Header["Connection"])
 }
 
 // Only trusted peers may bring a decision along: a gateway further in believes the one further out, and nobody else.

@@ -1,6 +1,9 @@
 package core
 
-import "net/http"
+import (
+	"net/http"
+	"strings"
+)
 
 // Pass tells everybody who comes after about a decision. The request's header says the version, whatever the client sent under
 // its name; its W3C baggage says so to services further in, the client's other members kept as they are. The response gains the
@@ -14,7 +17,27 @@ func Pass(e *Engine, c *Caller, response http.Header, d *Decision) {
 	} else {
 		addBaggage(h, d.baggage[0])
 	}
+	if options := h["Connection"]; options != nil && !(len(options) == 1 && strings.EqualFold(options[0], "keep-alive")) {
+		keepEndToEnd(h, e.header)
+	}
 	if c.isNew {
 		setCookie(e, c, response)
 	}
+}
+
+// keepEndToEnd takes the decision's headers out of the request's Connection header. Proxies drop what is named there
+// (RFC 9110, section 7.6.1), so a client that names them would hide the decision from the service.
+func keepEndToEnd(h http.Header, name string) {
+	lines := make([]string, 0, len(h["Connection"]))
+	for _, line := range h["Connection"] {
+		var kept []string
+		for _, option := range strings.Split(line, ",") {
+			option = strings.Trim(option, " \t")
+			if !strings.EqualFold(option, name) && !strings.EqualFold(option, "Baggage") {
+				kept = append(kept, option)
+			}
+		}
+		lines = append(lines, strings.Join(kept, ", "))
+	}
+	h["Connection"] = lines
 }
