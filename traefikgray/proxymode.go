@@ -3,7 +3,6 @@ package traefikgray
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log"
 	"net/http"
 	"sort"
@@ -30,21 +29,16 @@ func proxyHandler(s *setup, next http.Handler) (http.Handler, error) {
 	if err != nil {
 		return nil, refusal(s.name, err)
 	}
-	engine, clientIP := s.engine, s.clientIP
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		c := &core.Caller{Request: r}
-		if clientIP != nil {
-			c.Client = clientIP(r)
-		}
-		d := core.Decide(engine, c)
-		core.Pass(engine, c, w.Header(), d)
-		t := targets[d.Version]
+	header := s.engine.Header()
+	forward := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		t := targets[r.Header[header][0]]
 		if t == nil {
 			next.ServeHTTP(w, r)
 			return
 		}
 		proxy.Forward(t.pool, w, r, t.fallback)
-	}), nil
+	})
+	return core.Handler(s.engine, s.clientIP, forward), nil
 }
 
 // newTargets makes a pool for each version but the stable one.
@@ -100,7 +94,7 @@ func toStable(s *setup, version string, next http.Handler) proxy.Fallback {
 		n := atomic.AddInt64(count, 1)
 		now, due := time.Now().UnixNano(), atomic.LoadInt64(nextLine)
 		if now >= due && atomic.CompareAndSwapInt64(nextLine, due, now+logEvery) {
-			log.Print(fmt.Sprintf("gray: middleware %s: version %s cannot be reached, stable serves instead (%d requests so far): %v", s.name, version, n, err))
+			log.Printf("gray: middleware %s: version %s cannot be reached, stable serves instead (%d requests so far): %v", s.name, version, n, err)
 		}
 		core.PassStable(engine, r)
 		next.ServeHTTP(w, r)

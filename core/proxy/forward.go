@@ -2,13 +2,14 @@ package proxy
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/http/httputil"
-	"sync/atomic"
+	"strings"
 )
 
 // statusClientClosedRequest is what gateways log where the client did not wait for the response.
@@ -27,7 +28,7 @@ func Forward(p *Pool, w http.ResponseWriter, r *http.Request, fallback Fallback)
 		if u == nil {
 			break
 		}
-		a := &attempt{upstream: u}
+		a := &attempt{upstream: u, request: r}
 		send(a, w, r)
 		if !a.unsent {
 			return
@@ -39,38 +40,40 @@ func Forward(p *Pool, w http.ResponseWriter, r *http.Request, fallback Fallback)
 
 // attempt is how sending a request to one upstream goes.
 type attempt struct {
-	upstream *upstream
-	progress int
-	unsent   bool  // it failed before anything was sent
-	err      error // why
+	upstream  *upstream
+	request   *http.Request // as the gateway got it
+	connected bool          // by what a trace of the connection says; see send
+	unsent    bool          // it failed before anything was sent
+	err       error         // why it failed
 }
-
-// The steps of an attempt's progress.
-const (
-	notStarted = iota
-	connecting
-	connected
-)
 
 type contextKey struct{ name string }
 
 // attemptKey is a pointer because the interpreter takes any two empty structs for the same key.
 var attemptKey = &contextKey{"attempt"}
 
-// send makes one attempt. The interpreter wants parameters named even where they are not used.
 func send(a *attempt, w http.ResponseWriter, r *http.Request) {
-	u := a.upstream
-	ctx := httptrace.WithClientTrace(context.WithValue(r.Context(), attemptKey, a), &httptrace.ClientTrace{
-		GetConn: func(hostPort string) { a.progress = connecting },
-		GotConn: func(info httptrace.GotConnInfo) { a.progress = connected },
-	})
+	ctx := context.WithValue(r.Context(), attemptKey, a)
+	if a.upstream.secure {
+		ctx = traced(ctx, a)
+	}
 	out := r.WithContext(ctx)
-	if r.Body != nil && r.Body != http.NoBody {
+	if r.ContentLength != 0 {
 		out.Body = io.NopCloser(r.Body) // a failed attempt must leave it open for the next one
 	}
-	atomic.AddInt64(&u.inflight, 1)
-	defer atomic.AddInt64(&u.inflight, -1)
-	u.proxy.ServeHTTP(w, out)
+	a.upstream.proxy.ServeHTTP(w, out)
+	if a.err == nil {
+		countSuccess(a.upstream)
+	}
+}
+
+// traced notes whether a connection was made. Only for TLS: its handshake fails in so many ways that the error does not tell. The
+// interpreter wants parameters named even where they are not used.
+func traced(ctx context.Context, a *attempt) context.Context {
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GetConn: func(hostPort string) { a.connected = false },
+		GotConn: func(info httptrace.GotConnInfo) { a.connected = true },
+	})
 }
 
 // handleError is called in place of a response. It judges whose fault the error is and answers, unless the request can be served
@@ -81,17 +84,38 @@ func handleError(w http.ResponseWriter, out *http.Request, err error) {
 	switch {
 	case out.Context().Err() != nil: // the client went away
 		w.WriteHeader(statusClientClosedRequest)
-	case a.progress == connecting:
+	case isUnsent(a, err):
 		a.unsent = true
 		leaveOut(a.upstream)
-	case a.progress == notStarted: // the transport does not send what this client asks for
-		w.WriteHeader(http.StatusBadRequest)
 	default:
-		if out.Body == nil { // otherwise it may be the client's body that broke off
+		if out.Body == nil && isBroken(err) { // otherwise it may be the client's body that broke off
 			countFailure(a.upstream)
 		}
 		w.WriteHeader(gatewayStatus(err))
 	}
+}
+
+// isUnsent reports whether no connection was made. What net/http refuses to send, because a client asked for something odd, is no
+// error of the network and none of the upstream's.
+func isUnsent(a *attempt, err error) bool {
+	var op *net.OpError
+	if errors.As(err, &op) && (op.Op == "dial" || op.Op == "proxyconnect") {
+		return true
+	}
+	return a.upstream.secure && !a.connected && isHandshake(err)
+}
+
+// isBroken reports whether a connection broke.
+func isBroken(err error) bool {
+	var netErr net.Error
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &netErr)
+}
+
+// isHandshake reports whether an error is what a failed TLS handshake gives.
+func isHandshake(err error) bool {
+	var certificate *tls.CertificateVerificationError
+	var record tls.RecordHeaderError
+	return isBroken(err) || errors.As(err, &certificate) || errors.As(err, &record) || strings.HasPrefix(err.Error(), "tls: ")
 }
 
 func gatewayStatus(err error) int {
@@ -102,36 +126,34 @@ func gatewayStatus(err error) int {
 	return http.StatusBadGateway
 }
 
-// rewriteTo makes the function that directs requests to an upstream.
-func rewriteTo(scheme, host string, keepForwarded bool) func(*httputil.ProxyRequest) {
+// directTo makes the function that directs requests to an upstream where the gateway looks after the forwarding headers: net/http
+// itself adds the peer to X-Forwarded-For.
+func directTo(scheme, host string) func(*http.Request) {
+	return func(out *http.Request) {
+		to := out.URL
+		to.Scheme = scheme
+		to.Host = host
+		if out.Trailer != nil {
+			shareTrailer(out)
+		}
+	}
+}
+
+// shareTrailer undoes a copy: the values of trailers arrive after the body.
+func shareTrailer(out *http.Request) {
+	out.Trailer = out.Context().Value(attemptKey).(*attempt).request.Trailer
+}
+
+// rewriteTo makes the function that directs requests to an upstream, with forwarding headers of our own alone.
+func rewriteTo(scheme, host string) func(*httputil.ProxyRequest) {
 	return func(pr *httputil.ProxyRequest) {
 		to := pr.Out.URL
 		to.Scheme = scheme
 		to.Host = host
 		to.RawQuery = pr.In.URL.RawQuery // byte for byte, also where it cannot be parsed
-		pr.Out.Trailer = pr.In.Trailer   // shared: its values arrive after the body
-		if keepForwarded {
-			keepForwardedHeaders(pr)
-			return
+		if pr.Out.Trailer != nil {
+			shareTrailer(pr.Out)
 		}
 		pr.SetXForwarded()
-	}
-}
-
-// keepForwardedHeaders passes on what the gateway left of the forwarding headers, and completes them.
-func keepForwardedHeaders(pr *httputil.ProxyRequest) {
-	in, out := pr.In.Header, pr.Out.Header
-	if v, ok := in["X-Forwarded-For"]; ok {
-		out["X-Forwarded-For"] = v
-	}
-	pr.SetXForwarded()
-	if v, ok := in["X-Forwarded-Host"]; ok {
-		out["X-Forwarded-Host"] = v
-	}
-	if v, ok := in["X-Forwarded-Proto"]; ok {
-		out["X-Forwarded-Proto"] = v
-	}
-	if v, ok := in["Forwarded"]; ok {
-		out["Forwarded"] = v
 	}
 }

@@ -18,6 +18,10 @@ var ErrNoUpstream = errors.New("no usable upstream")
 // defaultCooldown is how long a failed upstream is left out unless Options say otherwise.
 const defaultCooldown = 10 * time.Second
 
+// flushInterval bounds how long a part of a response waits for more. Where the length is not known beforehand, as with events and
+// other streams, nothing waits: the reverse proxy of net/http sends each part at once.
+const flushInterval = 100 * time.Millisecond
+
 // failuresInARow is how many requests in a row have to fail on an upstream that accepts connections before it is left out. A
 // failed connection is enough by itself, while a single failed exchange may be the doing of that one request.
 const failuresInARow = 3
@@ -46,8 +50,8 @@ type Pool struct {
 type upstream struct {
 	text     string
 	proxy    *httputil.ReverseProxy
+	secure   bool // TLS
 	cooldown time.Duration
-	inflight int64
 	failures int64 // in a row, on connections that were made
 	retryAt  int64 // 0 while it is up; else the Unix time in nanoseconds when a request may try it again
 }
@@ -111,15 +115,19 @@ func newUpstream(p *Pool, text string) (*upstream, error) {
 			return nil, errors.New("h2c needs a gateway that is built with Go 1.24 or later")
 		}
 	}
-	u := &upstream{text: text, cooldown: p.options.Cooldown}
-	u.proxy = &httputil.ReverseProxy{
-		Transport:      transport,
-		Rewrite:        rewriteTo(scheme, target.Host, p.options.KeepForwarded),
-		ModifyResponse: func(response *http.Response) error { countSuccess(u); return nil },
-		FlushInterval:  -1, // every write at once
-		ErrorHandler:   handleError,
+	var buffers httputil.BufferPool = &copyBuffers{} // the interpreter wants this said in a line of its own
+	reverse := &httputil.ReverseProxy{
+		Transport:     transport,
+		FlushInterval: flushInterval,
+		BufferPool:    buffers,
+		ErrorHandler:  handleError,
 	}
-	return u, nil
+	if p.options.KeepForwarded {
+		reverse.Director = directTo(scheme, target.Host)
+	} else {
+		reverse.Rewrite = rewriteTo(scheme, target.Host)
+	}
+	return &upstream{text: text, proxy: reverse, secure: scheme == "https", cooldown: p.options.Cooldown}, nil
 }
 
 // Check reports what is wrong with an upstream's URL, nil if nothing is.
@@ -151,31 +159,18 @@ func load(p *Pool) []*upstream {
 	return p.current.Load().([]*upstream)
 }
 
-// pick chooses the upstream for the next request: in turns, but of two neighbours the one with fewer requests under way, so
-// that a slow one gets fewer. It returns nil when all are left out.
+// pick chooses the upstream for the next request, in turns. It returns nil when all are left out.
 func pick(p *Pool) *upstream {
 	all := load(p)
 	n := uint32(len(all))
 	turn := atomic.AddUint32(&p.sequence, 1)
-	var first *upstream
 	for i := uint32(0); i < n; i++ {
 		u := all[(turn+i)%n]
-		if atomic.LoadInt64(&u.retryAt) != 0 {
-			if tryAgain(u) {
-				return u
-			}
-			continue
-		}
-		if first == nil {
-			first = u
-			continue
-		}
-		if atomic.LoadInt64(&u.inflight) < atomic.LoadInt64(&first.inflight) {
+		if atomic.LoadInt64(&u.retryAt) == 0 || tryAgain(u) {
 			return u
 		}
-		return first
 	}
-	return first
+	return nil
 }
 
 // tryAgain reports whether the caller is the one to try an upstream that is left out. Others wait for another cooldown.

@@ -1,6 +1,9 @@
 package yaegi_test
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
@@ -23,7 +26,7 @@ func TestAgree(t *testing.T) {
 	plugin := yaegi.Load(t, root)
 	decided := map[string]int{}
 	for n := range policies {
-		g := &generator{rand.New(rand.NewPCG(1, uint64(n)))}
+		g := &generator{rand.New(rand.NewPCG(1, uint64(n))), n%3 == 0}
 		document, err := json.Marshal(g.policy())
 		require.NoError(t, err)
 		engine, err := core.Load(document)
@@ -55,7 +58,22 @@ func keep(into *http.Header) http.Handler {
 }
 
 // generator makes policies and requests from few words, so that they often meet, and now and then from bytes that fit nothing.
-type generator struct{ *rand.Rand }
+type generator struct {
+	*rand.Rand
+	claims bool
+}
+
+const secret = "0123456789abcdef0123456789abcdef"
+
+// token is one of a few that come again, or that never did before; now and then a broken one.
+func (g *generator) token() string {
+	claims := fmt.Sprintf(`{"sub":%q,"groups":%s,"org":{"plan":%s},"n":%d}`, pick(g, "u-1", "u-2", "", fmt.Sprint("u-", g.IntN(1000))),
+		pick(g, `["a","b"]`, `["c"]`, `"a"`, `[]`, "null"), pick(g, `"pro"`, "1.50", "true"), g.IntN(3)*5)
+	text := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"HS256"}`)) + "." + base64.RawURLEncoding.EncodeToString([]byte(claims))
+	mac := hmac.New(sha256.New, []byte(secret))
+	mac.Write([]byte(text))
+	return pick(g, "Bearer ", "Bearer ", "bearer ", "Basic ") + text + "." + base64.RawURLEncoding.EncodeToString(mac.Sum(nil)) + pick(g, "", "", "", "", "x")
+}
 
 func pick[T any](g *generator, from ...T) T { return from[g.IntN(len(from))] }
 
@@ -91,11 +109,18 @@ func (g *generator) policy() map[string]any {
 	if g.IntN(4) == 0 {
 		p["trust"] = []any{"10.0.0.0/8"}
 	}
+	if g.claims {
+		p["jwt"] = map[string]any{"secret": secret}
+		p["identity"] = pick(g, p["identity"].([]any), []any{"claim sub"}, []any{"claim sub", "cookie uid"})
+	}
 	return p
 }
 
 func (g *generator) condition() string {
 	not := pick(g, "", "", "", "not ")
+	if g.claims && g.IntN(3) == 0 {
+		return not + "claim " + pick(g, "groups in a, b", "groups = a", "sub = u-1", "org.plan in pro, 1.5", "groups.1 = b", "/org/plan exists", "sub prefix u-", "n >= 5")
+	}
 	if g.IntN(6) == 0 {
 		return not + "ip " + pick(g, "in 10.0.0.0/9", "= 192.0.2.1", "in @nets", "in 172.16.0.0/12, 192.0.2.128/25", "!= 10.0.0.1", "in ::/0", "prefix 10.")
 	}
@@ -147,6 +172,9 @@ func (g *generator) request() *http.Request {
 			value = pick(g, "k", "gray", "other") + pick(g, "=", " = ", "") + value + pick(g, "", ",k=a;p=1", ",,gray=v1", ","+strings.Repeat("m=1,", 70))
 		}
 		r.Header[name] = append(r.Header[name], value)
+	}
+	for range pick(g, 0, 1, 1, 1, 1, 2) {
+		r.Header["Authorization"] = append(r.Header["Authorization"], g.token())
 	}
 	return r
 }
