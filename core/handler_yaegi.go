@@ -17,6 +17,8 @@ import (
 func Handler(e *Engine, client func(*http.Request) string, next http.Handler) http.Handler {
 	p := newPlan(e, client)
 	switch {
+	case len(p.claims) > 0 || p.claim != "":
+		return claimHandler(p, next)
 	case p.last.decision == nil:
 		return bucketHandler(p, next)
 	case len(p.middle) > 0:
@@ -74,8 +76,8 @@ func screenHandler(p *plan, next http.Handler) http.Handler {
 	lead, middle := p.lead, p.middle
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := r.Header
-		if s := firstHit(lead, middle, r); s != nil {
-			serveFrom(p, s, next, w, r)
+		if hits(lead, middle, r) {
+			serveFrom(p, p.engine.start, next, w, r)
 			return
 		}
 		if h["Baggage"] == nil {
@@ -91,10 +93,7 @@ func screenHandler(p *plan, next http.Handler) http.Handler {
 // bucketHandler serves any other policy: on the quick way when it ends in a bucket of callers whom a cookie identifies.
 func bucketHandler(p *plan, next http.Handler) http.Handler {
 	name, cookie, prefix, limit, in, out := p.engine.header, p.cookie, p.prefix, p.limit, p.in, p.out
-	key, exits := "", map[string]*step{}
-	if p.lead != nil {
-		key, exits = p.lead.key, p.lead.exits
-	}
+	key, exits := leadOf(p)
 	middle, screened := p.middle, len(p.middle) > 0
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := r.Header
@@ -105,8 +104,8 @@ func bucketHandler(p *plan, next http.Handler) http.Handler {
 			}
 		}
 		if screened {
-			if s := firstHit(nil, middle, r); s != nil {
-				serveFrom(p, s, next, w, r)
+			if hits(nil, middle, r) {
+				serveFrom(p, p.begin, next, w, r)
 				return
 			}
 		}
@@ -130,30 +129,97 @@ func bucketHandler(p *plan, next http.Handler) http.Handler {
 	})
 }
 
-// firstHit is the first step whose condition may hold, nil when none can.
-func firstHit(lead *step, middle []*screen, r *http.Request) *step {
+// claimHandler serves a policy that asks for claims: on the quick way when their token is remembered.
+func claimHandler(p *plan, next http.Handler) http.Handler {
+	name, claims, claim, cookie, prefix, limit, in, out := p.engine.header, p.claims, p.claim, p.cookie, p.prefix, p.limit, p.in, p.out
+	key, exits := leadOf(p)
+	middle, screened := p.middle, len(p.middle) > 0
+	token, lock, seen, until := p.memory.Header, p.memory.Lock, p.memory.Seen, p.memory.Until
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := r.Header
+		for _, v := range h[key] {
+			if exits[v] != nil {
+				serveFrom(p, p.lead, next, w, r)
+				return
+			}
+		}
+		lines := h[token]
+		if len(lines) != 1 || screened && hits(nil, middle, r) {
+			serveTokenless(p, lines == nil, next, w, r)
+			return
+		}
+		lock.RLock()
+		set := seen[lines[0]]
+		lock.RUnlock()
+		if set == nil || until(set.Expires) <= 0 {
+			serveFrom(p, p.begin, next, w, r)
+			return
+		}
+		for _, c := range claims {
+			for _, v := range set.ByPath[c.path] {
+				if c.values[v] {
+					serveFrom(p, p.begin, next, w, r)
+					return
+				}
+			}
+		}
+		d := out
+		if d == nil {
+			serveFrom(p, p.last, next, w, r)
+			return
+		}
+		if limit != "" {
+			id := ""
+			for _, v := range set.ByPath[claim] {
+				id = v
+				break
+			}
+			if cookie != "" {
+				id = cookieOf(r, cookie)
+			}
+			if id == "" || len(id) > maxValue {
+				serveFrom(p, p.last, next, w, r)
+				return
+			}
+			sum := sha256.Sum256([]byte(prefix + id))
+			if string(sum[:8]) < limit {
+				d = in
+			}
+		}
+		h[name] = d.header
+		if h["Baggage"] == nil {
+			h["Baggage"] = d.baggage
+		} else {
+			addBaggage(h, d.baggage[0])
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// hits reports whether any step may have another answer than no.
+func hits(lead *step, middle []*screen, r *http.Request) bool {
 	h := r.Header
 	if lead != nil {
 		for _, v := range h[lead.key] {
 			if lead.exits[v] != nil {
-				return lead
+				return true
 			}
 		}
 	}
 	for _, s := range middle {
 		if s.peer {
 			if s.pattern.MatchString(r.RemoteAddr) {
-				return s.step
+				return true
 			}
 			continue
 		}
 		for _, v := range h[s.key] {
 			if s.pattern.MatchString(v) {
-				return s.step
+				return true
 			}
 		}
 	}
-	return nil
+	return false
 }
 
 // serveFrom goes the rest of the way from a step of the plan.
@@ -164,4 +230,29 @@ func serveFrom(p *plan, s *step, next http.Handler, w http.ResponseWriter, r *ht
 	}
 	Pass(p.engine, c, w.Header(), decideFrom(p.engine, c, s))
 	next.ServeHTTP(w, r)
+}
+
+// serveTokenless serves a request that may match before the claims, or has no claims.
+func serveTokenless(p *plan, absent bool, next http.Handler, w http.ResponseWriter, r *http.Request) {
+	if absent && !hits(nil, p.middle, r) {
+		serveFrom(p, p.last, next, w, r)
+		return
+	}
+	serveFrom(p, p.begin, next, w, r)
+}
+
+// leadOf is the header that a plan begins with and its exits; there is no header without a name.
+func leadOf(p *plan) (string, map[string]*step) {
+	if p.lead == nil {
+		return "", map[string]*step{}
+	}
+	return p.lead.key, p.lead.exits
+}
+
+func cookieOf(r *http.Request, name string) string {
+	c, _ := r.Cookie(name)
+	if c == nil {
+		return ""
+	}
+	return c.Value
 }

@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/grayrelease/gray/core/jwt"
 )
 
 // maxAlternatives bounds a screen: a longer list of values is better looked up than searched for.
@@ -21,11 +23,17 @@ type plan struct {
 	client func(*http.Request) string
 	lead   *step
 	middle []*screen
+	claims []*claimScreen // asked after middle, though they stand among its steps
+	begin  *step          // the first step of middle and claims
 	last   *step
 
-	// When last is a bucket between two decisions, and a cookie of this name the caller's identity.
-	cookie, prefix, limit string
-	in, out               *Decision
+	memory jwt.Memory // of tokens, when claims are asked for
+
+	// When last is a bucket between two decisions, and the caller's identity a cookie or a claim: one of both.
+	cookie        string
+	claim         jwt.Path
+	prefix, limit string
+	in, out       *Decision
 }
 
 // screen is a regular expression that matches whenever the step's condition can hold: one look at the raw text, in compiled
@@ -37,26 +45,59 @@ type screen struct {
 	pattern *regexp.Regexp
 }
 
+// claimScreen has the values of a claim for which the step's condition holds.
+type claimScreen struct {
+	path   jwt.Path
+	values map[string]bool
+}
+
 func newPlan(e *Engine, client func(*http.Request) string) *plan {
 	p := &plan{engine: e, client: client, last: e.start}
 	if p.last.kind == stepHeader {
 		p.lead = p.last
 		p.last = p.last.no
 	}
-	for {
-		s := newScreen(p.last, client == nil)
-		if s == nil {
-			break
-		}
-		p.middle = append(p.middle, s)
+	p.begin = p.last
+	if e.verifier != nil {
+		p.memory = jwt.MemoryOf(e.verifier)
+	}
+	for addScreen(p, p.last) {
 		p.last = p.last.no
 	}
+	identity := e.identity[0]
 	s := p.last
-	if s.kind == stepBucket && s.yes.decision != nil && s.no.decision != nil && e.identity[0].kind == fromCookie {
-		p.cookie, p.prefix, p.limit = e.identity[0].key, s.bucket.prefix, s.bucket.limit
-		p.in, p.out = s.yes.decision, s.no.decision
+	p.out = s.decision
+	if s.kind != stepBucket || s.yes.decision == nil || s.no.decision == nil {
+		return p
+	}
+	p.prefix, p.limit, p.in, p.out = s.bucket.prefix, s.bucket.limit, s.yes.decision, s.no.decision
+	if identity.kind == fromCookie {
+		p.cookie = identity.key
+	} else if identity.kind == fromClaim && p.memory.Header != "" && !jwt.IsElement(identity.claim) {
+		p.claim = identity.claim
 	}
 	return p
+}
+
+// addScreen puts a step on the plan if it has a screen.
+func addScreen(p *plan, s *step) bool {
+	if isExactClaim(s) && p.memory.Header != "" {
+		p.claims = append(p.claims, &claimScreen{path: s.cond.source.claim, values: s.cond.set})
+		return true
+	}
+	screen := newScreen(s, p.client == nil)
+	if screen == nil {
+		return false
+	}
+	p.middle = append(p.middle, screen)
+	return true
+}
+
+func isExactClaim(s *step) bool {
+	if s.kind != stepCondition || s.cond.negated || s.cond.source.kind != fromClaim {
+		return false
+	}
+	return s.cond.set != nil && !jwt.IsElement(s.cond.source.claim)
 }
 
 // newScreen is the screen of a step, nil where it has none.

@@ -34,7 +34,7 @@ func judge(v *Verifier, payload []byte) (*Set, Reason) {
 	if set == nil || !isUnique(payload, countNames(claims, 1)) {
 		return nil, Malformed
 	}
-	set.expires = expires
+	set.Expires = expires
 	return set, Verified
 }
 

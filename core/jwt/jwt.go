@@ -18,6 +18,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -162,12 +163,36 @@ func (v *Verifier) IsVerifying() bool { return !v.unverified }
 type Set struct {
 	Reason Reason // why there are no claims, or Verified or Unverified
 
-	values  map[Path][]string // of scalars and of arrays
-	lists   []array           // the arrays among them
-	texts   []string          // what values of one element are slices of, to allocate once
-	expires time.Time
-	text    string // the token, as the request writes it
-	key     *key   // that signed it
+	// ByPath has the claims that are scalars, and the arrays of scalars; Expires is when they end. Both are for those who look into
+	// a Memory themselves.
+	ByPath  map[Path][]string
+	Expires time.Time
+
+	lists []array  // the arrays among the claims
+	texts []string // what values of one element are slices of, to allocate once
+	text  string   // the token, as the request writes it
+	key   *key     // that signed it
+}
+
+// Memory is where Claims looks first, for a caller in an interpreter, where calling Claims would cost more than what it does: the
+// set in Seen of the request's only line of Header, read under Lock, as long as Until(set.Expires) is positive. For all else there
+// is Claims.
+type Memory struct {
+	Header string // canonical name; "" when tokens are not in a header
+	Lock   *sync.RWMutex
+	Seen   map[string]*Set
+	Until  func(time.Time) time.Duration
+}
+
+// MemoryOf is the memory of a verifier, made and kept by it.
+func MemoryOf(v *Verifier) Memory {
+	return Memory{Header: v.header, Lock: v.lock, Seen: v.seen, Until: v.until}
+}
+
+// IsElement reports whether a path may lead to one element of an array, which ByPath does not have.
+func IsElement(p Path) bool {
+	_, err := strconv.Atoi(string(p)[strings.LastIndexByte(string(p), '/')+1:])
+	return err == nil
 }
 
 // Claims returns the claims of the token that r carries; if there are none, the Reason of the set says why. It
@@ -177,7 +202,7 @@ func Claims(v *Verifier, r *http.Request) *Set {
 		v.lock.RLock()
 		set := v.seen[lines[0]]
 		v.lock.RUnlock()
-		if set != nil && v.until(set.expires) > 0 {
+		if set != nil && v.until(set.Expires) > 0 {
 			return set
 		}
 	}
@@ -192,7 +217,7 @@ func ClaimsOf(v *Verifier, token string) *Set {
 	if set == nil {
 		return firstSight(v, token)
 	}
-	if v.until(set.expires) <= 0 {
+	if v.until(set.Expires) <= 0 {
 		return failures[Expired]
 	}
 	return set

@@ -40,7 +40,7 @@ func remember(v *Verifier, set *Set, first string, h *header) {
 // request pays for a sweep.
 func forgetExpired(v *Verifier) {
 	m := v.memory
-	for i := 0; i < 2 && m.count > 0 && v.until(m.ring[m.head].expires) <= 0; i++ {
+	for i := 0; i < 2 && m.count > 0 && v.until(m.ring[m.head].Expires) <= 0; i++ {
 		forgetOldest(v)
 	}
 }

@@ -48,7 +48,7 @@ func parsePointer(text string) (Path, error) {
 // 1000) or a boolean (true, false), one for each of these in an array. It is empty if the claim is absent,
 // an object or null. Do not change it.
 func Values(set *Set, p Path) []string {
-	if values := set.values[p]; values != nil || len(set.lists) == 0 {
+	if values := set.ByPath[p]; values != nil || len(set.lists) == 0 {
 		return values
 	}
 	return element(set, string(p))

@@ -29,7 +29,7 @@ func SetOf(claims map[string]any) *Set {
 // flatten writes every value under its whole path, so that a request that asks for one pays a single look-up
 // and converts nothing. It returns nil if the claims are nested too deep.
 func flatten(claims map[string]any) *Set {
-	set := &Set{Reason: Unverified, values: make(map[Path][]string, len(claims)), texts: make([]string, 0, len(claims))}
+	set := &Set{Reason: Unverified, ByPath: make(map[Path][]string, len(claims)), texts: make([]string, 0, len(claims))}
 	if !flattenObject(set, claims, "", 1) {
 		return nil
 	}
@@ -58,7 +58,7 @@ func flattenValue(set *Set, value any, path string, depth int) bool {
 	if text, ok := scalar(value); ok {
 		n := len(set.texts)
 		set.texts = append(set.texts, text)
-		set.values[Path(path)] = set.texts[n : n+1 : n+1]
+		set.ByPath[Path(path)] = set.texts[n : n+1 : n+1]
 	}
 	return true
 }
@@ -76,7 +76,7 @@ func flattenList(set *Set, items []any, path string, depth int) bool {
 			return false
 		}
 	}
-	set.values[Path(path)] = values
+	set.ByPath[Path(path)] = values
 	set.lists = append(set.lists, array{path, items})
 	return true
 }
