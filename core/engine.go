@@ -22,6 +22,7 @@ type Engine struct {
 	rules    []*rule
 
 	start  *step     // of the compiled rules
+	force  string    // the version that a switch sends everybody to
 	stable *Decision // what nobody's rule gives
 
 	identity       []*source
@@ -192,7 +193,7 @@ func (b *builder) basics() {
 	if e.header == "Baggage" || e.header == "Host" || e.header == "Cookie" {
 		b.note("header", e.header+" has a meaning of its own; choose another name")
 	}
-	e.stable = b.decision(p.Stable, "")
+	e.stable = newDecision(p.Stable, "")
 }
 
 // version checks that a version is one of the policy's.
@@ -207,7 +208,7 @@ func (b *builder) version(path, name string) {
 	}
 }
 
-func (b *builder) decision(version, rule string) *Decision {
+func newDecision(version, rule string) *Decision {
 	return &Decision{Version: version, Rule: rule, header: []string{version}, baggage: []string{baggageKey + "=" + version}}
 }
 
@@ -340,7 +341,7 @@ func (b *builder) rules() {
 }
 
 func (b *builder) rule(r *Rule, path, name string, lists map[string]*list) *rule {
-	built := &rule{name: name, percent: 100, decision: b.decision(r.Version, name)}
+	built := &rule{name: name, percent: 100, decision: newDecision(r.Version, name)}
 	for i, line := range r.When {
 		at := index(path+".when", i)
 		c, err := parseCondition(line, lists)

@@ -55,6 +55,11 @@ func Explain(e *Engine, c *Caller) *Explanation {
 		claims(e, c)
 		x.Claims = string(c.claims.Reason)
 	}
+	if e.force != "" {
+		x.Version = e.force
+		x.Reason = "the switch sends everybody to " + quote(e.force)
+		return x
+	}
 	if !e.enabled {
 		x.Reason = "the policy is not enabled: everybody gets the stable version"
 		return x

@@ -1,0 +1,88 @@
+package core
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/grayrelease/gray/core/discover"
+	"github.com/grayrelease/gray/core/live"
+)
+
+// Source is where a policy document is kept that changes while gateways serve: a file, a web server, etcd, Consul or Nacos.
+type Source struct {
+	// URL of the document, as package source has them: `file:///etc/gray/user.json`, `https://host/user.json`,
+	// `etcd://host:2379/key`, `consul://host:8500/key`, `nacos://host:8848/dataId?group=G&namespace=N`. Required.
+	URL string `json:"url"`
+	// Options outrank those in the URL: user, password, token, TLS and so on. Default: none.
+	Options map[string]string `json:"options,omitempty"`
+	// Cache is a folder for the last good document, the switch and the instances, with which a gateway starts while the source is
+	// down. Default: nothing is kept.
+	Cache string `json:"cache,omitempty"`
+}
+
+// Current is what is in force at one moment. It is never changed, but replaced whole.
+type Current struct {
+	// Engine decides. It is nil while there is no policy at all: no good document yet, and nothing to fall back to.
+	Engine *Engine
+	// Upstreams are the instances of each version that the document has a discovery URL for.
+	Upstreams map[string][]discover.Instance
+}
+
+// Follow keeps the policy at a source in force until the user that it returns is released: notify has what is in force once before
+// Follow returns and then after each change, one call at a time.
+//
+// Before the first good document everything goes to the stable version of base, which may be nil. Many may follow the same source;
+// it is watched once. The error is about the configuration: a source that is down is none.
+func Follow(s *Source, base *Engine, logger *slog.Logger, notify func(*Current)) (*live.User, error) {
+	if base != nil {
+		base = base.forced(base.Stable())
+	}
+	return live.Use(live.Config{
+		URL: s.URL, Options: s.Options, CacheDir: s.Cache, Logger: logger,
+		Compile: compileDocument,
+		Notify:  func(v *live.View) { notify(current(v, base)) },
+	})
+}
+
+// compileDocument is what a followed document becomes.
+func compileDocument(document []byte) (*live.Policy, error) {
+	e, err := Load(document)
+	if err != nil {
+		return nil, err
+	}
+	e.Start(context.Background())
+	p := &live.Policy{Value: e, Service: e.service, Stable: e.Stable(), Versions: sortedVersions(e.versions), Discover: map[string]string{}, Close: e.Close}
+	for name, v := range e.versions {
+		if v.Discover != "" {
+			p.Discover[name] = v.Discover
+		}
+	}
+	return p, nil
+}
+
+func current(v *live.View, base *Engine) *Current {
+	if v.Policy == nil {
+		return &Current{Engine: base}
+	}
+	e, ok := v.Policy.Value.(*Engine)
+	if !ok {
+		return &Current{Engine: base}
+	}
+	if v.Force != "" {
+		e = e.forced(v.Force)
+	}
+	return &Current{Engine: e, Upstreams: v.Upstreams}
+}
+
+// forced is the engine with everybody sent to one version, whatever the rules say. It shares all else, so the original is the one
+// to close.
+func (e *Engine) forced(version string) *Engine {
+	f := &Engine{}
+	*f = *e
+	f.force = version
+	f.start = &step{decision: newDecision(version, "")}
+	return f
+}
+
+// Forced is the version that a switch sends everybody to, "" without one.
+func (e *Engine) Forced() string { return e.force }
