@@ -18,9 +18,10 @@ import (
 	"testing"
 	"time"
 
-	gray "github.com/grayrelease/gray/core/jwt"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+
+	gray "github.com/grayrelease/gray/core/jwt"
 )
 
 // issuer is a key server that can be made to fail in every way, and that signs.

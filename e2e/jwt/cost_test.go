@@ -16,9 +16,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
+
 	gray "github.com/grayrelease/gray/core/jwt"
 	"github.com/grayrelease/gray/e2e/yaegi"
-	"github.com/stretchr/testify/require"
 )
 
 func remembered(t testing.TB) func() {

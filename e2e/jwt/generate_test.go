@@ -440,13 +440,11 @@ func datesGroup(t testing.TB) group {
 
 func leewayGroup(t testing.TB) group {
 	g := group{Name: "leeway", JWT: map[string]any{"secret": secret, "leeway": "30s"}}
-	for _, c := range []tokenCase{
+	g.Cases = []tokenCase{
 		{Name: "exp 29 s ago", Token: hs(t, `{"sub":"u-1","exp":1000}`), Time: 1029, Claims: believed},
 		{Name: "exp 30 s ago", Token: hs(t, `{"sub":"u-1","exp":1000}`), Time: 1030, Reason: "expired"},
 		{Name: "nbf 30 s ahead", Token: hs(t, `{"sub":"u-1","nbf":1000}`), Time: 970, Claims: believed},
 		{Name: "nbf 31 s ahead", Token: hs(t, `{"sub":"u-1","nbf":1000}`), Time: 969, Reason: "early"},
-	} {
-		g.Cases = append(g.Cases, c)
 	}
 	return g
 }

@@ -7,8 +7,9 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
-	gray "github.com/grayrelease/gray/core/jwt"
 	"github.com/stretchr/testify/require"
+
+	gray "github.com/grayrelease/gray/core/jwt"
 
 	"crypto/ecdsa"
 	"crypto/ed25519"

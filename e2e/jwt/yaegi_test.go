@@ -11,10 +11,11 @@ import (
 	"testing"
 	"time"
 
-	gray "github.com/grayrelease/gray/core/jwt"
-	"github.com/grayrelease/gray/e2e/yaegi"
 	"github.com/stretchr/testify/require"
 	yaegiinterp "github.com/traefik/yaegi/interp"
+
+	gray "github.com/grayrelease/gray/core/jwt"
+	"github.com/grayrelease/gray/e2e/yaegi"
 )
 
 var compare = flag.Bool("compare", false, "print the figures of comparisons")
