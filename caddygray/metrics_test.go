@@ -1,7 +1,6 @@
 package caddygray_test
 
 import (
-	"strconv"
 	"strings"
 	"testing"
 
@@ -10,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// metric is the value of one of the running configuration's metrics, "" if there is none with these labels. Of a histogram it is the count.
-func metric(t *testing.T, name string, labels ...string) string {
+// metric is the value of one of the running configuration's metrics, 0 if there is none with these labels. Of a histogram it is the count.
+func metric(t *testing.T, name string, labels ...string) float64 {
 	t.Helper()
 	ctx := caddy.ActiveContext()
 	families, err := ctx.GetMetricsRegistry().Gather()
@@ -22,12 +21,11 @@ func metric(t *testing.T, name string, labels ...string) string {
 		}
 		for _, m := range f.GetMetric() {
 			if hasLabels(m, labels) {
-				value := m.GetCounter().GetValue() + m.GetGauge().GetValue() + float64(m.GetHistogram().GetSampleCount())
-				return strconv.FormatFloat(value, 'f', -1, 64)
+				return m.GetCounter().GetValue() + m.GetGauge().GetValue() + float64(m.GetHistogram().GetSampleCount())
 			}
 		}
 	}
-	return ""
+	return 0
 }
 
 func hasLabels(m *dto.Metric, labels []string) bool {
@@ -42,4 +40,11 @@ func hasLabels(m *dto.Metric, labels []string) bool {
 		}
 	}
 	return true
+}
+
+// growth tells how much a metric, which may have grown in tests before, has grown from now on.
+func growth(t *testing.T, name string, labels ...string) func() float64 {
+	t.Helper()
+	before := metric(t, name, labels...)
+	return func() float64 { return metric(t, name, labels...) - before }
 }

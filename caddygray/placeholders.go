@@ -1,6 +1,7 @@
 package caddygray
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -9,7 +10,10 @@ import (
 
 const placeholderPrefix = "http.gray."
 
-// placeholder is the value of one of the placeholders that Handler documents, computed when asked for.
+var nouns = []string{"version", "rule", "service", "fallback", "identity", "bucket", "reason"}
+
+// placeholder is the value of one of the placeholders that Handler documents, computed when asked for; empty for a service that
+// nothing has been decided on.
 func (s *request) placeholder(key string) (any, bool) {
 	noun, ok := strings.CutPrefix(key, placeholderPrefix)
 	if !ok {
@@ -20,7 +24,7 @@ func (s *request) placeholder(key string) (any, bool) {
 		d, noun = s.of(noun[:dot]), noun[dot+1:]
 	}
 	if d == nil {
-		return nil, false
+		return "", slices.Contains(nouns, noun)
 	}
 	switch noun {
 	case "version":
