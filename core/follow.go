@@ -2,6 +2,7 @@ package core
 
 import (
 	"context"
+	"encoding/json"
 	"log/slog"
 
 	"github.com/grayrelease/gray/core/discover"
@@ -37,11 +38,37 @@ func Follow(s *Source, base *Engine, logger *slog.Logger, notify func(*Current))
 	if base != nil {
 		base = base.forced(base.Stable())
 	}
-	return live.Use(live.Config{
-		URL: s.URL, Options: s.Options, CacheDir: s.Cache, Logger: logger,
-		Compile: compileDocument,
-		Notify:  func(v *live.View) { notify(current(v, base)) },
-	})
+	return use(live.Config{URL: s.URL, Options: s.Options, CacheDir: s.Cache, Logger: logger}, base, notify)
+}
+
+// FollowInstances is Follow for a policy that stays as it is, whose versions have discovery URLs. It keeps the instances in cache,
+// a folder, or nowhere if that is "".
+func FollowInstances(p *Policy, cache string, logger *slog.Logger, notify func(*Current)) (*live.User, error) {
+	document, err := json.Marshal(p)
+	if err != nil {
+		return nil, err
+	}
+	base, err := Load(document)
+	if err != nil {
+		return nil, err
+	}
+	return use(live.Config{Document: document, CacheDir: cache, Logger: logger}, base, notify)
+}
+
+func use(c live.Config, base *Engine, notify func(*Current)) (*live.User, error) {
+	c.Compile = compileDocument
+	c.Notify = func(v *live.View) { notify(current(v, base)) }
+	return live.Use(c)
+}
+
+// IsDiscovered reports whether any version's instances are in a registry.
+func IsDiscovered(p *Policy) bool {
+	for _, v := range p.Versions {
+		if v.Discover != "" {
+			return true
+		}
+	}
+	return false
 }
 
 // compileDocument is what a followed document becomes.

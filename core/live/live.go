@@ -29,8 +29,10 @@ import (
 
 // Config says where a policy comes from and who gets it.
 type Config struct {
-	// URL of the source; see package source. Required.
+	// URL of the source; see package source. Required without Document.
 	URL string
+	// Document is a policy that does not change, instead of URL, for its instances' sake.
+	Document []byte
 	// Options outrank those of the URL: user, password, token, ca_file ... Optional.
 	Options map[string]string
 	// Variant keeps users apart who would share otherwise, as their Compile differs. Users with equal URL, Options and Variant share
@@ -93,13 +95,20 @@ func Use(c Config) (*User, error) {
 	if c.Compile == nil || c.Notify == nil {
 		return nil, errors.New("live: Compile and Notify are required")
 	}
-	src, err := source.Open(c.URL, c.Options)
+	src, err := open(c)
 	if err != nil {
 		return nil, err
 	}
 	m := &member{config: c}
 	s := acquire(src, m)
 	return &User{Ready: s.ready, release: func() { release(s, m) }, state: s.state}, nil
+}
+
+func open(c Config) (*source.Source, error) {
+	if c.URL == "" && c.Document != nil {
+		return source.Fixed(c.Document), nil
+	}
+	return source.Open(c.URL, c.Options)
 }
 
 // Release ends the use. The last one ends the watch and closes its connection. It may be called more than once.
