@@ -44,10 +44,11 @@ e2e: servers ## the long loads: real servers, real upstreams, thousands of chang
 	go test -count=1 -timeout 30m ./caddygray/...
 	cd e2e && go test -count=1 -p 1 -timeout 90m ./...
 
+# What compares, alternating within one run, is a test that the flag -compare asks for, in the packages that have it.
 .PHONY: bench
-bench: servers ## every benchmark; the README's figures come from here
+bench: servers ## benchmarks and comparisons: where the README's figures come from
 	go test -run '^$$' -bench . -benchmem -timeout 30m ./...
-	cd e2e && go test -p 1 -run '^$$' -bench . -benchmem -timeout 60m ./...
+	cd e2e && go test -count=1 -p 1 -v -timeout 60m -run Compare $$(grep -l 'flag.Bool("compare"' */*_test.go | sed 's,/[^/]*$$,,; s,^,./,' | sort -u) -compare
 
 .PHONY: fuzz
 fuzz: ## each fuzz target for FUZZTIME (60s)

@@ -1,6 +1,7 @@
 package peers
 
 import (
+	"flag"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -13,6 +14,8 @@ import (
 
 	"github.com/grayrelease/gray/e2e/yaegi"
 )
+
+var compare = flag.Bool("compare", false, "print the figures of comparisons")
 
 type deciders struct {
 	gray *Gray
@@ -100,12 +103,12 @@ func TestSameDecisions(t *testing.T) {
 	}
 }
 
-// TestPeers prints how long each engine takes, from the request to the version, and for the peers also from a user made
+// TestComparePeers prints how long each engine takes, from the request to the version, and for the peers also from a user made
 // beforehand to the version, which leaves out what they need to get there. The figures are medians of turns that alternate;
 // x is the factor over Gray.
-func TestPeers(t *testing.T) {
-	if testing.Short() {
-		t.Skip("measures")
+func TestComparePeers(t *testing.T) {
+	if !*compare {
+		t.Skip("figures only: -compare prints them")
 	}
 	d := newDeciders(t)
 	var table strings.Builder
