@@ -254,10 +254,13 @@ func (d *decoder) skip() error {
 		if err != nil {
 			return err
 		}
-		switch token {
-		case json.Delim('{'), json.Delim('['):
+		delim, nested := token.(json.Delim)
+		if !nested {
+			continue
+		}
+		if delim == '{' || delim == '[' {
 			depth++
-		case json.Delim('}'), json.Delim(']'):
+		} else {
 			depth--
 		}
 	}
