@@ -2,7 +2,6 @@ package core
 
 import (
 	"sort"
-	"strconv"
 )
 
 // step is one question to a request, and where each answer leads; the one without a question is where the rules end, in a
@@ -92,32 +91,21 @@ func exactOn(r *rule, key string) *condition {
 
 // indexed makes the step of a run of rules on one header.
 func indexed(rules []*rule, key string, next *step) *step {
-	byValue := map[string][]int{}
-	for i, r := range rules {
-		for v := range exactOn(r, key).set {
-			byValue[v] = append(byValue[v], i)
-		}
-	}
-	s := &step{kind: stepHeader, key: key, exits: make(map[string]*step, len(byValue)), no: next}
-	// Values that the same rules want share their steps.
-	shared := map[string]*step{}
-	for v, wanted := range byValue {
-		name := ""
-		for _, i := range wanted {
-			name += strconv.Itoa(i) + " "
-		}
-		exit := shared[name]
-		if exit == nil {
-			exit = next
-			for n := len(wanted) - 1; n >= 0; n-- {
-				r := rules[wanted[n]]
-				exit = steps(r, exactOn(r, key), exit)
+	s := &step{kind: stepHeader, key: key, exits: map[string]*step{}, no: next, many: oneByOne(rules, next)}
+	for i := len(rules) - 1; i >= 0; i-- {
+		known := exactOn(rules[i], key)
+		shared := map[*step]*step{} // values after which the same steps follow share this rule's too
+		for v := range known.set {
+			after := s.exits[v]
+			if after == nil {
+				after = next
 			}
-			shared[name] = exit
+			if shared[after] == nil {
+				shared[after] = steps(rules[i], known, after)
+			}
+			s.exits[v] = shared[after]
 		}
-		s.exits[v] = exit
 	}
-	s.many = oneByOne(rules, next)
 	return s
 }
 
