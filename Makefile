@@ -48,7 +48,7 @@ e2e: servers ## the long loads: real servers, real upstreams, thousands of chang
 .PHONY: bench
 bench: servers ## benchmarks and comparisons: where the README's figures come from
 	go test -run '^$$' -bench . -benchmem -timeout 30m ./...
-	cd e2e && go test -count=1 -p 1 -v -timeout 60m -run Compare $$(grep -l 'flag.Bool("compare"' */*_test.go | sed 's,/[^/]*$$,,; s,^,./,' | sort -u) -compare
+	cd e2e && go test -count=1 -p 1 -v -timeout 60m -run Compare -bench . -benchmem $$(grep -l 'flag.Bool("compare"' */*_test.go | sed 's,/[^/]*$$,,; s,^,./,' | sort -u) -compare
 
 .PHONY: fuzz
 fuzz: ## each fuzz target for FUZZTIME (60s)
