@@ -31,6 +31,7 @@ type service struct {
 
 	// Owned by the goroutine that applies documents: that of the watch, or Use before the watch starts.
 	applying sync.Mutex
+	flushing sync.Mutex
 
 	mu     sync.Mutex // guards all below; never held while a document is compiled or a file written
 	users  []*member
@@ -518,6 +519,8 @@ func (s *service) keep() {
 
 // flush writes what is in force to disk.
 func (s *service) flush() {
+	s.flushing.Lock() // so that it is all on disk when this returns, whoever writes it
+	defer s.flushing.Unlock()
 	s.mu.Lock()
 	d, document, dirty := s.disk, s.document, s.dirty
 	s.dirty, s.wrote = false, time.Now()

@@ -91,6 +91,9 @@ func (p *filePart) poll(emit func(Event)) error {
 	if p.unchanged(info) {
 		return nil
 	}
+	if info.Size() == 0 && time.Since(info.ModTime()) < time.Second {
+		return nil // a writer that writes in place begins so
+	}
 	data, err := readFile(p.path)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil

@@ -99,3 +99,13 @@ func writeFile(t testing.TB, path, text string) {
 		t.Fatal(err)
 	}
 }
+
+// ConsulDNS is where a Consul server answers DNS.
+func ConsulDNS(p *Process) string {
+	for i, arg := range p.args {
+		if port, ok := strings.CutPrefix(arg, "-dns-port="); ok && i > 0 {
+			return "127.0.0.1:" + port
+		}
+	}
+	return ""
+}

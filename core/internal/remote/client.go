@@ -46,16 +46,16 @@ func NewClient(a *Address) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	config, err := tlsConfig(a)
-	if err != nil {
-		return nil, err
-	}
 	c := &Client{Header: http.Header{}, Timeout: timeout, scheme: "http", hosts: a.Hosts, secrets: a.Secrets()}
 	if secure || a.Scheme == "https" {
 		c.scheme = "https"
 	}
 	if c.scheme == "http" && (a.Options["ca_file"] != "" || a.Options["cert_file"] != "") {
 		return nil, fmt.Errorf("address: TLS files are given but TLS is off: add tls=true")
+	}
+	config, err := tlsConfig(a)
+	if err != nil {
+		return nil, err
 	}
 	dialer := &net.Dialer{Timeout: timeout, KeepAlive: 10 * time.Second}
 	c.transport = &http.Transport{

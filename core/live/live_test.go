@@ -1,0 +1,326 @@
+package live
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// compileText takes documents such as "v1 v2": the versions, stable first; "bad" is refused.
+func compileText(document []byte) (*Policy, error) {
+	text := string(document)
+	if text == "bad" {
+		return nil, errors.New("bad document")
+	}
+	if text == "panic" {
+		panic("compile")
+	}
+	names := strings.Fields(text)
+	return &Policy{Value: text, Service: "s", Stable: names[0], Versions: names}, nil
+}
+
+type recorder struct {
+	mu    sync.Mutex
+	views []*View
+	log   bytes.Buffer
+}
+
+func (r *recorder) Write(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.log.Write(p)
+}
+
+func (r *recorder) last() *View {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.views[len(r.views)-1]
+}
+
+func use(t *testing.T, c Config) (*User, *recorder) {
+	t.Helper()
+	r := &recorder{}
+	c.Compile = compileText
+	c.Notify = func(v *View) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.views = append(r.views, v)
+	}
+	c.Logger = slog.New(slog.NewTextHandler(r, nil))
+	u, err := Use(c)
+	require.NoError(t, err)
+	t.Cleanup(u.Release)
+	return u, r
+}
+
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	require.Eventually(t, ok, 10*time.Second, time.Millisecond, what)
+}
+
+func put(t *testing.T, path, text string) {
+	t.Helper()
+	require.NoError(t, os.WriteFile(path+".new", []byte(text), 0o600))
+	require.NoError(t, os.Rename(path+".new", path))
+}
+
+func text(v *View) string {
+	if v.Policy == nil {
+		return ""
+	}
+	return v.Policy.Value.(string)
+}
+
+func TestUseErrors(t *testing.T) {
+	_, err := Use(Config{URL: "file:///x"})
+	require.ErrorContains(t, err, "Compile and Notify are required")
+	_, err = Use(Config{URL: "ftp://x", Compile: compileText, Notify: func(*View) {}})
+	require.ErrorContains(t, err, `unknown scheme "ftp"`)
+}
+
+func TestBadDocumentsNeverReplaceGoodOnes(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "p")
+	put(t, path, "v1 v2")
+	u, r := use(t, Config{URL: "file://" + path + "?interval=10ms"})
+	<-u.Ready
+	require.Equal(t, "v1 v2", text(r.last()))
+	for _, bad := range []string{"bad", "panic"} {
+		put(t, path, bad)
+		eventually(t, bad, func() bool {
+			s := u.State()
+			return s.Rejected != nil && strings.Contains(s.Rejected.Error, map[string]string{"bad": "bad document", "panic": "internal error: compile"}[bad])
+		})
+		require.Equal(t, "v1 v2", text(r.last()))
+	}
+	require.NoError(t, os.Remove(path))
+	eventually(t, "deleted", func() bool { return u.State().Deleted })
+	require.Equal(t, "v1 v2", text(r.last()))
+	put(t, path, "v1 v2")
+	eventually(t, "back", func() bool { s := u.State(); return !s.Deleted && s.Rejected == nil })
+	require.EqualValues(t, 1, u.State().Updates, "the same document is not put in force twice")
+	require.EqualValues(t, 2, u.State().Rejections)
+}
+
+func TestSwitch(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "p")
+	cache := filepath.Join(t.TempDir(), "cache")
+	put(t, path, "v1 v2")
+	config := Config{URL: "file://" + path + "?interval=10ms", CacheDir: cache}
+	u, r := use(t, config)
+	<-u.Ready
+	note := func(part string) {
+		t.Helper()
+		eventually(t, part, func() bool { return strings.Contains(u.State().SwitchNote, part) })
+	}
+	force := func(version string) {
+		t.Helper()
+		eventually(t, "force "+version, func() bool { return r.last().Force == version })
+	}
+	put(t, path+".switch", `{"epoch": 3, "to": "v2"}`)
+	force("v2")
+	put(t, path+".switch", `{"epoch": 3, "to": "v1"}`)
+	note("epoch 3 was seen with another version: use 4 or more")
+	put(t, path+".switch", `{"epoch": 2, "to": ""}`)
+	note("epoch 2 is older than 3")
+	put(t, path+".switch", `{"epoch": 4, "too": "v1"}`)
+	note(`unknown field "too"`)
+	require.NoError(t, os.Remove(path+".switch"))
+	eventually(t, "note gone", func() bool { return u.State().SwitchNote == "" })
+	require.Equal(t, "v2", r.last().Force, "a switch ends by a newer one, not by deleting it")
+
+	// A version that comes with a later document.
+	put(t, path+".switch", `{"epoch": 5, "to": "v3"}`)
+	note(`no version "v3", only v1, v2`)
+	put(t, path, "v1 v2 v3")
+	force("v3")
+	// A version that goes: stable.
+	put(t, path, "v1 v2")
+	force("v1")
+	note(`no version "v3": everything goes to v1`)
+
+	// After a restart with the switch gone from the source, epochs still only grow.
+	require.NoError(t, os.Remove(path+".switch"))
+	u.Release()
+	config.Variant = "another process"
+	u, r = use(t, config)
+	require.Equal(t, "v1", r.last().Force)
+	require.EqualValues(t, 5, u.State().Switch.Epoch)
+	put(t, path+".switch", `{"epoch": 4, "to": ""}`)
+	note("epoch 4 is older than 5")
+	put(t, path+".switch", `{"epoch": 6, "to": ""}`)
+	force("")
+	require.Zero(t, strings.Count(r.log.String(), "internal error"))
+}
+
+func TestParseSwitch(t *testing.T) {
+	s, err := ParseSwitch([]byte(` {"epoch": 7, "to": "v1", "reason": "r", "by": "b", "at": "a"} `))
+	require.NoError(t, err)
+	require.Equal(t, Switch{Epoch: 7, To: "v1", Reason: "r", By: "b", At: "a"}, s)
+	for document, want := range map[string]string{
+		``:                               "want {",
+		`[]`:                             "want {",
+		`{"epoch": 7}`:                   "to: want the version",
+		`{"to": "v1"}`:                   "epoch: want a number",
+		`{"epoch": 0, "to": ""}`:         "epoch: want a number",
+		`{"epoch": 1.5, "to": ""}`:       "want {",
+		`{"epoch": "7", "to": ""}`:       "want {",
+		`{"epoch": 1, "to": ""} {}`:      "there is more",
+		`{"epoch": 1, "to": "", "x": 1}`: "unknown field",
+		`{"epoch": 1, "to": "` + strings.Repeat("x", 1025) + `"}`: "longer than 1024",
+	} {
+		_, err := ParseSwitch([]byte(document))
+		require.ErrorContains(t, err, want, document)
+	}
+}
+
+func FuzzParseSwitch(f *testing.F) {
+	f.Add([]byte(`{"epoch": 7, "to": "v1"}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if s, err := ParseSwitch(data); err == nil && s.Epoch < 1 {
+			t.Fatal(s)
+		}
+	})
+}
+
+func TestKeptOnDisk(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "p")
+	cache := filepath.Join(t.TempDir(), "cache")
+	put(t, path, "v1 v2")
+	config := Config{URL: "file://" + path + "?interval=10ms", CacheDir: cache}
+	u, _ := use(t, config)
+	<-u.Ready
+	u.Release()
+	files, err := filepath.Glob(cache + "/*")
+	require.NoError(t, err)
+	require.Len(t, files, 1, "nothing but the document: %v", files)
+	info, err := os.Stat(files[0])
+	require.NoError(t, err)
+	require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
+
+	require.NoError(t, os.Remove(path))
+	config.Variant = "another process"
+	u, r := use(t, config)
+	require.Equal(t, "v1 v2", text(r.views[0]), "at once, from Use")
+	require.Equal(t, "kept", u.State().Origin)
+	u.Release()
+
+	// A kept file that was damaged is no worse than none.
+	require.NoError(t, os.WriteFile(files[0], []byte("bad"), 0o600))
+	require.NoError(t, os.WriteFile(strings.Replace(files[0], ".policy.", ".switch.", 1), []byte("bad"), 0o600))
+	require.NoError(t, os.WriteFile(strings.Replace(files[0], ".policy.", ".upstreams.", 1), []byte("bad"), 0o600))
+	config.Variant = "a third"
+	u, r = use(t, config)
+	require.Empty(t, text(r.last()))
+	require.Equal(t, "none", u.State().Origin)
+}
+
+func TestUnwritableCacheIsNoReasonToFail(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "p")
+	put(t, path, "v1 v2")
+	u, r := use(t, Config{URL: "file://" + path + "?interval=10ms", CacheDir: filepath.Join(path, "in a file")})
+	<-u.Ready
+	require.Equal(t, "v1 v2", text(r.last()))
+	eventually(t, "log", func() bool {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return strings.Contains(r.log.String(), "cannot be kept on disk")
+	})
+}
+
+// However many users there are, a source is watched once; 500 reloads leave nothing behind.
+func TestUsersShareOneWatch(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "p")
+	put(t, path, "v1 v2")
+	config := Config{URL: "file://" + path + "?interval=10ms"}
+	u, _ := use(t, config)
+	<-u.Ready
+	before := runtime.NumGoroutine()
+	var users []*User
+	for range 100 {
+		more, r := use(t, config)
+		require.Equal(t, "v1 v2", text(r.last()))
+		users = append(users, more)
+	}
+	require.LessOrEqual(t, runtime.NumGoroutine(), before)
+	require.Equal(t, 101, u.State().Users)
+	for _, more := range users {
+		more.Release()
+		more.Release()
+	}
+	require.Equal(t, 1, u.State().Users)
+	for range 500 { // the new configuration first, as Caddy does
+		more, _ := use(t, config)
+		u.Release()
+		u = more
+	}
+	require.LessOrEqual(t, runtime.NumGoroutine(), before)
+	for range 500 { // the old one first, as Traefik does: what was in force is still there
+		u.Release()
+		var r *recorder
+		u, r = use(t, config)
+		require.Equal(t, "v1 v2", text(r.views[0]))
+	}
+	require.Len(t, States(), 1)
+	u.Release()
+	require.Empty(t, States())
+	goleak.VerifyNone(t)
+}
+
+func TestIdleServicesAreBounded(t *testing.T) {
+	for i := range 3 * maxIdle {
+		u, _ := use(t, Config{URL: "file:///none", Variant: fmt.Sprint(i)})
+		u.Release()
+	}
+	registryLock.Lock()
+	defer registryLock.Unlock()
+	require.LessOrEqual(t, len(services), maxIdle)
+	require.LessOrEqual(t, len(idle), maxIdle)
+}
+
+func TestReplacedPoliciesAreClosed(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "p")
+	put(t, path, "one")
+	var mu sync.Mutex
+	open := map[string]bool{}
+	u, err := Use(Config{URL: "file://" + path + "?interval=10ms", Notify: func(*View) {}, Compile: func(d []byte) (*Policy, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		name := string(d)
+		open[name] = true
+		return &Policy{Versions: []string{"v1"}, Stable: "v1", Close: func() {
+			mu.Lock()
+			defer mu.Unlock()
+			delete(open, name)
+		}, Discover: map[string]string{"v1": map[bool]string{true: "consul://127.0.0.1:1/web", false: "bad"}[name != "three"]}}, nil
+	}})
+	require.NoError(t, err)
+	defer u.Release()
+	<-u.Ready
+	for _, name := range []string{"two", "three"} { // three is refused for its discovery URL
+		put(t, path, name)
+		eventually(t, name, func() bool {
+			mu.Lock()
+			defer mu.Unlock()
+			return len(open) == 1 && open["two"]
+		})
+	}
+	eventually(t, "refused", func() bool {
+		s := u.State()
+		return s.Rejected != nil && strings.Contains(s.Rejected.Error, "versions.v1.discover: discover: address: want a URL")
+	})
+	u.Release()
+	require.Empty(t, open)
+}

@@ -1,0 +1,155 @@
+package source
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/grayrelease/gray/core/internal/remote"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestOpenErrors(t *testing.T) {
+	for _, c := range []struct{ url, want string }{
+		{"redis://h/k", `source: unknown scheme "redis": want one of [consul etcd file http https nacos]`},
+		{"etcd://h", "source: address: the key is missing"},
+		{"consul://h/", "the key is missing"},
+		{"nacos://h", "the dataId is missing"},
+		{"nacos://h/d?api=v9", "option api: want auto, v1 or v3"},
+		{"https://h", "the path is missing"},
+		{"file://relative", "a file URL has no host"},
+		{"etcd://h/k?tokn=s3cret", `etcd has no option "tokn"`},
+		{"file:///f?interval=1ms", "option interval: want a duration of at least 10ms"},
+	} {
+		_, err := Open(c.url, nil)
+		require.ErrorContains(t, err, c.want, c.url)
+		require.NotContains(t, err.Error(), "s3cret")
+	}
+}
+
+// watch gives the events of a source until the test ends.
+func watch(t *testing.T, url string) <-chan Event {
+	s, err := Open(url, nil)
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	events := make(chan Event, 100)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.Watch(ctx, func(e Event) {
+			if !e.Contact {
+				events <- e
+			}
+		})
+	}()
+	t.Cleanup(func() { cancel(); <-done })
+	return events
+}
+
+func next(t *testing.T, events <-chan Event) Event {
+	t.Helper()
+	select {
+	case e := <-events:
+		return e
+	case <-time.After(10 * time.Second):
+		t.Fatal("no event")
+		return Event{}
+	}
+}
+
+func TestFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "p.json")
+	write := func(text string) { require.NoError(t, os.WriteFile(path, []byte(text), 0o600)) }
+	write("one")
+	events := watch(t, "file://"+path+"?interval=10ms")
+	e := next(t, events)
+	require.Equal(t, "one", string(e.Data))
+	require.True(t, next(t, events).Missing, "the switch")
+
+	// In place, same length, within the granularity of times.
+	for _, text := range []string{"two", "six", "ten"} {
+		write(text)
+		require.Equal(t, text, string(next(t, events).Data))
+	}
+	require.NoError(t, os.WriteFile(path+".switch", []byte("sw"), 0o600))
+	e = next(t, events)
+	require.Equal(t, Switch, e.Part)
+	require.Equal(t, "sw", string(e.Data))
+
+	require.NoError(t, os.Remove(path))
+	require.True(t, next(t, events).Missing)
+	require.NoError(t, os.Mkdir(path, 0o700))
+	require.ErrorContains(t, next(t, events).Err, "no regular file")
+	require.NoError(t, os.Remove(path))
+	write(strings.Repeat("x", remote.MaxDocument+1))
+	for {
+		if e := next(t, events); e.Err != nil && strings.Contains(e.Err.Error(), "larger than") {
+			return
+		}
+	}
+}
+
+// Kubernetes replaces a mounted ConfigMap by pointing the link ..data elsewhere.
+func TestFileBehindLinks(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"a", "b"} {
+		require.NoError(t, os.Mkdir(filepath.Join(dir, name), 0o700))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name, "p.json"), []byte("in "+name), 0o600))
+	}
+	require.NoError(t, os.Symlink("a", filepath.Join(dir, "..data")))
+	require.NoError(t, os.Symlink("..data/p.json", filepath.Join(dir, "p.json")))
+	events := watch(t, "file://"+filepath.Join(dir, "p.json")+"?interval=10ms")
+	require.Equal(t, "in a", string(next(t, events).Data))
+	next(t, events)
+	require.NoError(t, os.Symlink("b", filepath.Join(dir, "..tmp")))
+	require.NoError(t, os.Rename(filepath.Join(dir, "..tmp"), filepath.Join(dir, "..data")))
+	require.Equal(t, "in b", string(next(t, events).Data))
+}
+
+func TestWebSendsCredentialsAndReadsOnlyChanges(t *testing.T) {
+	bodies := make(chan int, 1000)
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "Bearer t0p" || r.URL.RawQuery != "v=1" {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		w.Header().Set("ETag", `"same"`)
+		if r.Header.Get("If-None-Match") == `"same"` {
+			w.WriteHeader(http.StatusNotModified)
+			bodies <- 0
+			return
+		}
+		bodies <- 1
+		_, _ = w.Write([]byte("doc " + r.URL.Path))
+	}))
+	defer s.Close()
+	events := watch(t, s.URL+"/p.json?v=1#interval=50ms&token=t0p")
+	e := next(t, events)
+	require.Equal(t, Switch, e.Part, "the switch is read first, as it outranks the document")
+	require.Equal(t, "doc /p.json.switch", string(e.Data))
+	e = next(t, events)
+	require.Equal(t, "doc /p.json", string(e.Data))
+	require.Equal(t, `"same"`, e.Revision)
+	full := 0
+	for range 6 {
+		full += <-bodies
+	}
+	require.Equal(t, 2, full)
+}
+
+func TestWebErrors(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) }))
+	defer s.Close()
+	e := next(t, watch(t, "http://ann:s3cret@"+strings.TrimPrefix(s.URL, "http://")+"/p?k=s3cret"))
+	require.ErrorContains(t, e.Err, "answered 502")
+	require.NotContains(t, e.Err.Error(), "s3cret")
+}
