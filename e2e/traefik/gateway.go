@@ -29,10 +29,11 @@ const patience = 60 * time.Second
 
 // Options of a gateway.
 type Options struct {
-	Plugins map[string]string // alias -> root of the plugin's module
-	Static  map[string]any    // sections of the static configuration that replace the harness's own
-	Entry   map[string]any    // more options of the entry point "web"
-	Dynamic map[string]any    // the first dynamic configuration
+	Plugins   map[string]string // alias -> root of the plugin's module
+	Static    map[string]any    // sections of the static configuration that replace the harness's own
+	Providers map[string]any    // more providers than that of files
+	Entry     map[string]any    // more options of the entry point "web"
+	Dynamic   map[string]any    // the first dynamic configuration
 }
 
 // Gateway is a Traefik process.
@@ -63,6 +64,11 @@ func Start(t testing.TB, options Options) *Gateway {
 	g.URL, g.API = "http://"+web, "http://"+api
 	entry := map[string]any{"address": web, "forwardedHeaders": map[string]any{"insecure": true}}
 	maps.Copy(entry, options.Entry)
+	providers := map[string]any{
+		"providersThrottleDuration": "1ms",
+		"file":                      map[string]any{"filename": filepath.Join(g.Dir, "dynamic", "dynamic.yml")},
+	}
+	maps.Copy(providers, options.Providers)
 	static := map[string]any{
 		"global": map[string]any{"checkNewVersion": false, "sendAnonymousUsage": false},
 		"log":    map[string]any{"level": "DEBUG", "format": "json", "noColor": true},
@@ -71,10 +77,7 @@ func Start(t testing.TB, options Options) *Gateway {
 			"web":     entry,
 			"traefik": map[string]any{"address": api},
 		},
-		"providers": map[string]any{
-			"providersThrottleDuration": "1ms",
-			"file":                      map[string]any{"filename": filepath.Join(g.Dir, "dynamic", "dynamic.yml")},
-		},
+		"providers":    providers,
 		"experimental": map[string]any{"localPlugins": local},
 	}
 	maps.Copy(static, options.Static)

@@ -1,0 +1,104 @@
+package traefik_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/traefik/paerser/parser"
+	"gopkg.in/yaml.v3"
+
+	"github.com/grayrelease/gray/e2e/servers"
+	"github.com/grayrelease/gray/e2e/traefik"
+	"github.com/grayrelease/gray/e2e/yaegi"
+)
+
+const examples = root + "/examples/traefik/"
+
+// example reads a file of an example, with upstreams of the test in place of its own.
+func example(t *testing.T, name, v1, v2 string) []byte {
+	t.Helper()
+	text, err := os.ReadFile(examples + name)
+	require.NoError(t, err)
+	return []byte(strings.NewReplacer("http://127.0.0.1:9001", v1, "http://127.0.0.1:9002", v2, "http://shop-v2", v2).Replace(string(text)))
+}
+
+func TestFileExample(t *testing.T) {
+	var dynamic object
+	require.NoError(t, yaml.Unmarshal(example(t, "file/dynamic.yml", upstream(t, "v1"), upstream(t, "v2")), &dynamic))
+	g := traefik.Start(t, traefik.Options{Plugins: map[string]string{"gray": root}, Dynamic: dynamic})
+	assert.Equal(t, "v2", get(t, g, "shop.localhost", "X-App-Version", "beta").Header.Get("Served-By"))
+	assert.Equal(t, "v1", get(t, g, "shop.localhost", "Cookie", "uid=u-1").Header.Get("Served-By"))
+}
+
+func TestKVExample(t *testing.T) {
+	_, port := servers.Consul(t)
+	for _, line := range strings.Split(strings.TrimSpace(string(example(t, "kv/gray.kv", upstream(t, "v1"), upstream(t, "v2")))), "\n") {
+		key, value, _ := strings.Cut(line, " ")
+		request, err := http.NewRequest("PUT", servers.BaseURL(port)+"/v1/kv/"+key, strings.NewReader(value))
+		require.NoError(t, err)
+		response, err := http.DefaultClient.Do(request)
+		require.NoError(t, err)
+		response.Body.Close()
+		require.Equal(t, http.StatusOK, response.StatusCode)
+	}
+	g := traefik.Start(t, traefik.Options{
+		Plugins:   map[string]string{"gray": root},
+		Providers: object{"consul": object{"endpoints": []any{servers.Host(port)}}},
+	})
+	require.Eventually(t, func() bool { return g.Status("shop.localhost") == http.StatusOK }, time.Minute, 20*time.Millisecond)
+	assert.Equal(t, "v2", get(t, g, "shop.localhost", "X-App-Version", "canary").Header.Get("Served-By"))
+	assert.Equal(t, "v1", get(t, g, "shop.localhost", "Cookie", "uid=u-1").Header.Get("Served-By"))
+}
+
+// The labels, decoded with the library and target of Traefik's label providers.
+func TestDockerExample(t *testing.T) {
+	var compose struct {
+		Services map[string]struct{ Labels map[string]string }
+	}
+	require.NoError(t, yaml.Unmarshal(example(t, "docker/compose.yml", "", upstream(t, "v2")), &compose))
+	var configuration struct {
+		HTTP struct {
+			Middlewares map[string]*struct{ Plugin map[string]map[string]any }
+		}
+	}
+	require.NoError(t, parser.Decode(compose.Services["shop-v1"].Labels, &configuration, parser.DefaultRootName, "traefik.http.middlewares"))
+	decides(t, configuration.HTTP.Middlewares["shop-gray"].Plugin["gray"])
+}
+
+// The resource's plugin section, as the JSON that the API server keeps. Nothing here runs a cluster.
+func TestKubernetesExample(t *testing.T) {
+	var middleware struct {
+		Spec struct{ Plugin map[string]any }
+	}
+	require.NoError(t, yaml.NewDecoder(bytes.NewReader(example(t, "kubernetes/shop.yml", "", ""))).Decode(&middleware))
+	text, err := json.Marshal(middleware.Spec.Plugin["gray"])
+	require.NoError(t, err)
+	var config object
+	require.NoError(t, json.Unmarshal(text, &config))
+	decides(t, config)
+}
+
+// decides puts a tester to a plugin that was made of the configuration; whoever serves says which version it was told.
+func decides(t *testing.T, config object) {
+	t.Helper()
+	next := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.Header().Set("Got-Version", r.Header.Get("X-Gray-Version")) })
+	handler := yaegi.Load(t, root).Handler(t, next, config)
+	for sent, want := range map[string]string{"beta": "v2", "other": "v1"} {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Header.Set("X-App-Version", sent)
+		r.Header.Set("Cookie", "uid=u-1")
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, r)
+		_, _ = io.Copy(io.Discard, w.Result().Body)
+		assert.Equal(t, want, w.Header().Get("Got-Version"))
+	}
+}
