@@ -113,3 +113,34 @@ func (e *Engine) forced(version string) *Engine {
 
 // Forced is the version that a switch sends everybody to, "" without one.
 func (e *Engine) Forced() string { return e.force }
+
+// maxRepeats bounds how much more an instance can get than the one with the least weight.
+const maxRepeats = 100
+
+// Upstreams are the addresses of a version's instances as a balancer takes them that treats all alike: an instance with three times
+// the weight of another is there three times.
+func Upstreams(instances []discover.Instance) []string {
+	least := 0.0
+	for _, i := range instances {
+		if i.Weight > 0 && (least == 0 || i.Weight < least) {
+			least = i.Weight
+		}
+	}
+	upstreams := make([]string, 0, len(instances))
+	for _, i := range instances {
+		repeats := 1
+		if least > 0 {
+			repeats = int(i.Weight/least + 0.5)
+		}
+		if repeats < 1 {
+			repeats = 1
+		}
+		if repeats > maxRepeats {
+			repeats = maxRepeats
+		}
+		for ; repeats > 0; repeats-- {
+			upstreams = append(upstreams, i.URL)
+		}
+	}
+	return upstreams
+}

@@ -36,6 +36,15 @@ type Config struct {
 	Policy string `json:"policy,omitempty"`
 	// IPStrategy says which address is the client's, as in Traefik's own middlewares. Default: the connection's peer.
 	IPStrategy *core.IPStrategy `json:"ipStrategy,omitempty"`
+	// Source is where the policy document is kept that changes without Traefik's configuration. The policy in the fields from Service on
+	// then only says which version is stable until there is a first good document. Default: none.
+	Source *core.Source `json:"source,omitempty"`
+	// Cache is a folder for the last good document, the switch and the instances, with which Traefik starts while their servers are
+	// down. Default: none.
+	Cache string `json:"cache,omitempty"`
+	// StatePath is a path at which the middleware answers with how the policy stands, as JSON, when there is a source or discovery. It shows addresses
+	// and errors: put it behind a router with authentication. Default: none.
+	StatePath string `json:"statePath,omitempty"`
 
 	Service string `json:"service,omitempty"`
 	Enabled *bool  `json:"enabled,omitempty"`
@@ -56,64 +65,76 @@ type Config struct {
 type setup struct {
 	ctx      context.Context
 	name     string // of the middleware
-	engine   *core.Engine
+	mode     string
+	policy   *core.Policy
+	engine   *core.Engine               // nil: the policy is at the source only
 	clientIP func(*http.Request) string // nil: the connection's peer
 }
 
 // newSetup reads the configuration. The error has a line for each problem.
 func newSetup(ctx context.Context, config *Config, name string) (*setup, error) {
-	s := &setup{ctx: ctx, name: name}
+	s := &setup{ctx: ctx, name: name, mode: config.Mode}
 	var problems []string
-	if config.Mode != "" && config.Mode != modeHeader && config.Mode != modeProxy {
-		problems = append(problems, fmt.Sprintf("mode: unknown word %q (one of header, proxy)", config.Mode))
+	if s.mode != "" && s.mode != modeHeader && s.mode != modeProxy {
+		problems = append(problems, fmt.Sprintf("mode: unknown word %q (one of header, proxy)", s.mode))
 	}
 	clientIP, err := core.NewClientIP(config.IPStrategy)
 	if err != nil {
 		problems = append(problems, "ipStrategy."+strings.ReplaceAll(err.Error(), "\n", "\nipStrategy."))
 	}
 	s.clientIP = clientIP
-	engine, err := newEngine(config)
-	if err != nil {
+	if config.Source != nil && config.Source.URL == "" {
+		problems = append(problems, "source.url: missing: where is the policy document?")
+	}
+	if err := readPolicy(s, config); err != nil {
 		problems = append(problems, err.Error())
 	}
 	if len(problems) > 0 {
 		return nil, errors.New(strings.Join(problems, "\n"))
 	}
-	s.engine = engine
-	engine.Start(ctx)
 	return s, nil
 }
 
-func newEngine(config *Config) (*core.Engine, error) {
+// readPolicy finds the policy in the configuration or the file that it names, and makes its engine.
+func readPolicy(s *setup, config *Config) error {
 	versions, problems := readVersions(config.Versions)
-	policy := inlinePolicy(config, versions)
-	if config.Policy == "" {
-		return withProblems(problems, policy)
+	s.policy = inlinePolicy(config, versions)
+	given := !reflect.DeepEqual(s.policy, &core.Policy{})
+	if config.Policy != "" {
+		if given {
+			return fmt.Errorf("policy: the document is in %q, so none of its fields may be given beside it", config.Policy)
+		}
+		return readFile(s, config.Policy)
 	}
-	if !reflect.DeepEqual(policy, &core.Policy{}) {
-		return nil, fmt.Errorf("policy: the document is in %q, so none of its fields may be given beside it", config.Policy)
+	if !given && config.Source != nil {
+		return nil
 	}
-	document, err := os.ReadFile(config.Policy)
-	if err != nil {
-		return nil, fmt.Errorf("policy: %w", err)
-	}
-	engine, err := core.Load(document)
-	if err != nil {
-		return nil, errors.New("policy " + strings.ReplaceAll(err.Error(), "\n", "\npolicy "))
-	}
-	return engine, nil
-}
-
-// withProblems makes the engine unless there were problems already, and has all problems in its error.
-func withProblems(problems []string, policy *core.Policy) (*core.Engine, error) {
-	engine, err := core.New(policy)
-	if len(problems) == 0 {
-		return engine, err
-	}
+	engine, err := core.New(s.policy)
 	if err != nil {
 		problems = append(problems, err.Error())
 	}
-	return nil, errors.New(strings.Join(problems, "\n"))
+	if len(problems) > 0 {
+		return errors.New(strings.Join(problems, "\n"))
+	}
+	s.engine = engine
+	return nil
+}
+
+func readFile(s *setup, path string) error {
+	document, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("policy: %w", err)
+	}
+	engine, err := core.Load(document)
+	if err != nil {
+		return errors.New("policy " + strings.ReplaceAll(err.Error(), "\n", "\npolicy "))
+	}
+	policy, err := core.ParsePolicy(document)
+	if err != nil {
+		return err
+	}
+	s.engine, s.policy = engine, policy
+	return nil
 }
 
 func inlinePolicy(c *Config, versions map[string]core.Version) *core.Policy {

@@ -29,7 +29,12 @@ func proxyHandler(s *setup, next http.Handler) (http.Handler, error) {
 	if err != nil {
 		return nil, refusal(s.name, err)
 	}
-	header := s.engine.Header()
+	return forwarding(s.engine, s.clientIP, targets, next), nil
+}
+
+// forwarding sends requests to the target of their version; next is stable's.
+func forwarding(engine *core.Engine, clientIP func(*http.Request) string, targets map[string]*target, next http.Handler) http.Handler {
+	header := engine.Header()
 	forward := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		t := targets[r.Header[header][0]]
 		if t == nil {
@@ -38,7 +43,7 @@ func proxyHandler(s *setup, next http.Handler) (http.Handler, error) {
 		}
 		proxy.Forward(t.pool, w, r, t.fallback)
 	})
-	return core.Handler(s.engine, s.clientIP, forward), nil
+	return core.Handler(engine, clientIP, forward)
 }
 
 // newTargets makes a pool for each version but the stable one.
@@ -51,13 +56,13 @@ func newTargets(s *setup, next http.Handler) (map[string]*target, error) {
 			problems = append(problems, "versions."+version+".upstreams: missing: mode proxy forwards to them")
 			continue
 		}
-		pool := proxy.NewPool(proxy.Options{KeepForwarded: true}) // Traefik's entry point has removed what it does not trust
+		pool := newPool()
 		if err := pool.Set(upstreams); err != nil {
 			pool.Close()
 			problems = append(problems, "versions."+version+".upstreams"+err.Error())
 			continue
 		}
-		targets[version] = &target{pool, toStable(s, version, next)}
+		targets[version] = &target{pool, toStable(s.engine, s.name, version, next)}
 	}
 	if len(problems) > 0 {
 		closePools(targets)
@@ -66,6 +71,10 @@ func newTargets(s *setup, next http.Handler) (map[string]*target, error) {
 	// Requests that are still under way finish; what the pools share with their successors stays open.
 	context.AfterFunc(s.ctx, func() { closePools(targets) })
 	return targets, nil
+}
+
+func newPool() *proxy.Pool {
+	return proxy.NewPool(proxy.Options{KeepForwarded: true}) // Traefik's entry point has removed what it does not trust
 }
 
 func closePools(targets map[string]*target) {
@@ -87,14 +96,13 @@ func canaries(e *core.Engine) []string {
 }
 
 // toStable makes the function that serves a version's requests from stable while none of its upstreams can be reached.
-func toStable(s *setup, version string, next http.Handler) proxy.Fallback {
-	engine := s.engine
+func toStable(engine *core.Engine, name, version string, next http.Handler) proxy.Fallback {
 	count, nextLine := new(int64), new(int64)
 	return func(w http.ResponseWriter, r *http.Request, err error) {
 		n := atomic.AddInt64(count, 1)
 		now, due := time.Now().UnixNano(), atomic.LoadInt64(nextLine)
 		if now >= due && atomic.CompareAndSwapInt64(nextLine, due, now+logEvery) {
-			log.Printf("gray: middleware %s: version %s cannot be reached, stable serves instead (%d requests so far): %v", s.name, version, n, err)
+			log.Printf("gray: middleware %s: version %s cannot be reached, stable serves instead (%d requests so far): %v", name, version, n, err)
 		}
 		core.PassStable(engine, r)
 		next.ServeHTTP(w, r)

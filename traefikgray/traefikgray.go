@@ -39,7 +39,15 @@ func New(ctx context.Context, next http.Handler, config *Config, name string) (h
 	if err != nil {
 		return nil, refusal(name, err)
 	}
-	if config.Mode == modeProxy {
+	if config.Source != nil || core.IsDiscovered(s.policy) {
+		handler, err = liveHandler(s, config, next)
+		if err != nil {
+			return nil, refusal(name, err)
+		}
+		return handler, nil
+	}
+	s.engine.Start(ctx)
+	if s.mode == modeProxy {
 		return proxyHandler(s, next)
 	}
 	// The routers behind this one match the header.

@@ -1,0 +1,79 @@
+package yaegi_test
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/grayrelease/gray/e2e/yaegi"
+)
+
+// TestSource changes a followed file and its switch under a loaded plugin, in both modes.
+func TestSource(t *testing.T) {
+	canary := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("canary")) }))
+	defer canary.Close()
+	const head = `{"service": "shop", "stable": "v1", "versions": {"v1": {}, "v2": {"upstreams": ["`
+	everybody := head + canary.URL + `"]}}, "rules": [{"name": "all", "version": "v2"}]}`
+	plugin := yaegi.Load(t, root)
+	for _, mode := range []string{"header", "proxy"} {
+		t.Run(mode, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "shop.json")
+			write := func(path, text string) {
+				require.NoError(t, os.WriteFile(path+"~", []byte(text), 0o600))
+				require.NoError(t, os.Rename(path+"~", path))
+			}
+			stable := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if mode == "header" && r.Header.Get("X-Gray-Version") == "v2" {
+					_, _ = w.Write([]byte("canary"))
+					return
+				}
+				_, _ = w.Write([]byte("stable"))
+			})
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			handler, err := plugin.New(ctx, stable, map[string]any{
+				"mode": mode, "statePath": "/state", "source": map[string]any{"url": "file://" + file},
+			}, "gray@test")
+			require.NoError(t, err)
+			get := func(path string) string {
+				w := httptest.NewRecorder()
+				handler.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+				return w.Body.String()
+			}
+			serves := func(what string) {
+				t.Helper()
+				require.Eventually(t, func() bool { return get("/") == what }, 10*time.Second, 5*time.Millisecond)
+			}
+			require.Equal(t, "stable", get("/"))
+			write(file, everybody)
+			serves("canary")
+			write(file+".switch", `{"epoch": 1, "to": "v1", "reason": "errors"}`)
+			serves("stable")
+			var state struct {
+				Forced string
+				Switch struct{ Reason string }
+			}
+			require.NoError(t, json.Unmarshal([]byte(get("/state")), &state))
+			require.Equal(t, "v1", state.Forced)
+			require.Equal(t, "errors", state.Switch.Reason)
+			write(file+".switch", `{"epoch": 2, "to": ""}`)
+			serves("canary")
+		})
+	}
+	require.Empty(t, plugin.Stderr.String())
+}
+
+func TestSourceIsChecked(t *testing.T) {
+	plugin := yaegi.Load(t, root)
+	for source, problem := range map[string]string{"": "source.url: missing", "zookeeper://host/key": "unknown scheme"} {
+		_, err := plugin.New(t.Context(), http.NotFoundHandler(), map[string]any{"source": map[string]any{"url": source}}, "gray@test")
+		require.ErrorContains(t, err, problem)
+	}
+}

@@ -1,0 +1,107 @@
+package traefikgray
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"os"
+	"sync/atomic"
+
+	"github.com/grayrelease/gray/core"
+	"github.com/grayrelease/gray/core/live"
+	"github.com/grayrelease/gray/core/proxy"
+)
+
+// defaultHeader is what is removed from requests as long as no policy says which header carries its decisions.
+const defaultHeader = "X-Gray-Version"
+
+// served is what requests go through at the moment.
+type served struct{ handler http.Handler }
+
+// liveHandler serves a policy that comes from a source, or whose instances come from a registry. What the user configures wrong is an
+// error; a source that is down is none.
+func liveHandler(s *setup, config *Config, next http.Handler) (http.Handler, error) {
+	now := &atomic.Value{}
+	pools := map[string]*proxy.Pool{}
+	notify := func(c *core.Current) {
+		now.Store(&served{handlerOf(s, c, next, pools)})
+	}
+	user, err := follow(s, config, notify)
+	if err != nil {
+		return nil, err
+	}
+	context.AfterFunc(s.ctx, func() {
+		user.Release()
+		for _, pool := range pools { // after Release nobody notifies
+			pool.Close()
+		}
+	})
+	serve := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		now.Load().(*served).handler.ServeHTTP(w, r)
+	})
+	if config.StatePath == "" {
+		return serve, nil
+	}
+	return stateHandler(config.StatePath, user, serve), nil
+}
+
+func follow(s *setup, config *Config, notify func(*core.Current)) (*live.User, error) {
+	logger := slog.New(slog.NewTextHandler(os.Stdout, nil)).With("plugin", "gray", "middleware", s.name)
+	if config.Source == nil {
+		return core.FollowInstances(s.policy, config.Cache, logger, notify)
+	}
+	source := &core.Source{URL: config.Source.URL, Options: config.Source.Options, Cache: config.Source.Cache}
+	if source.Cache == "" {
+		source.Cache = config.Cache
+	}
+	return core.Follow(source, s.engine, logger, notify)
+}
+
+// handlerOf is how requests are served by what is in force. Pools are kept for versions that stay, with what they know of their upstreams.
+func handlerOf(s *setup, c *core.Current, next http.Handler, pools map[string]*proxy.Pool) http.Handler {
+	if c.Engine == nil {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			delete(r.Header, defaultHeader)
+			next.ServeHTTP(w, r)
+		})
+	}
+	if s.mode != modeProxy {
+		return core.Handler(c.Engine, s.clientIP, next)
+	}
+	targets := map[string]*target{}
+	for _, version := range canaries(c.Engine) {
+		upstreams := c.Engine.Versions()[version].Upstreams
+		if instances, discovered := c.Upstreams[version]; discovered {
+			upstreams = core.Upstreams(instances)
+		}
+		pool := pools[version]
+		if pool == nil {
+			pool = newPool()
+			pools[version] = pool
+		}
+		if err := pool.Set(upstreams); err != nil {
+			_ = pool.Set(nil) // an address that is none cannot be served from
+		}
+		targets[version] = &target{pool, toStable(c.Engine, s.name, version, next)}
+	}
+	return forwarding(c.Engine, s.clientIP, targets, next)
+}
+
+// stateHandler answers one path with how the policy stands. Whoever configures it sees to who may ask.
+func stateHandler(path string, user *live.User, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != path {
+			next.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Cache-Control", "no-store")
+		text, err := json.MarshalIndent(user.State(), "", "  ")
+		if err != nil {
+			http.Error(w, "the state cannot be told", http.StatusInternalServerError)
+			return
+		}
+		_, _ = w.Write(append(text, '\n'))
+	})
+}
