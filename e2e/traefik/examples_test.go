@@ -87,10 +87,33 @@ func TestKubernetesExample(t *testing.T) {
 	decides(t, config)
 }
 
+// The middlewares that the documentation shows, in each of the file provider's languages.
+func TestDocumentedMiddlewares(t *testing.T) {
+	text, err := os.ReadFile(root + "/docs/traefik.md")
+	require.NoError(t, err)
+	v1, v2 := upstream(t, "v1"), upstream(t, "v2")
+	routes := dynamic(
+		object{"shop": object{"rule": "Host(`shop.test`)", "middlewares": []any{"shop-gray"}, "service": "v1"}}, nil, object{"v1": server(v1)})
+	for language, start := range map[string]string{"yml": "http:\n  middlewares:", "toml": "[http.middlewares.shop-gray"} {
+		t.Run(language, func(t *testing.T) {
+			_, block, found := strings.Cut(string(text), "\n```"+strings.Replace(language, "yml", "yaml", 1)+"\n"+start)
+			require.True(t, found)
+			block, _, _ = strings.Cut(start+block, "\n```")
+			block = strings.NewReplacer(`"http://10.0.1.1:8080", "http://10.0.1.2:8080"`, `"`+v2+`"`).Replace(block)
+			g := traefik.Start(t, traefik.Options{Plugins: map[string]string{"gray": root}, Dynamic: routes, Files: map[string]string{"shop." + language: block}})
+			response := get(t, g, "shop.test", "X-App-Version", "beta")
+			assert.Equal(t, "v2", response.Header.Get("Got-Version"))
+			assert.Equal(t, map[string]string{"yml": "v2", "toml": "v1"}[language], response.Header.Get("Served-By")) // by the mode
+		})
+	}
+}
+
 // decides puts a tester to a plugin that was made of the configuration; whoever serves says which version it was told.
 func decides(t *testing.T, config object) {
 	t.Helper()
-	next := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.Header().Set("Got-Version", r.Header.Get("X-Gray-Version")) })
+	next := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Got-Version", r.Header.Get("X-Gray-Version"))
+	})
 	handler := yaegi.Load(t, root).Handler(t, next, config)
 	for sent, want := range map[string]string{"beta": "v2", "other": "v1"} {
 		r := httptest.NewRequest("GET", "/", nil)

@@ -33,6 +33,7 @@ type Options struct {
 	Static    map[string]any    // sections of the static configuration that replace the harness's own
 	Providers map[string]any    // more providers than that of files
 	Entry     map[string]any    // more options of the entry point "web"
+	Files     map[string]string // more files of dynamic configuration, by name
 	Dynamic   map[string]any    // the first dynamic configuration
 }
 
@@ -68,6 +69,9 @@ func Start(t testing.TB, options Options) *Gateway {
 		"providersThrottleDuration": "1ms",
 		"file":                      map[string]any{"filename": filepath.Join(g.Dir, "dynamic", "dynamic.yml")},
 	}
+	if len(options.Files) > 0 {
+		providers["file"] = map[string]any{"directory": filepath.Join(g.Dir, "dynamic")}
+	}
 	maps.Copy(providers, options.Providers)
 	static := map[string]any{
 		"global": map[string]any{"checkNewVersion": false, "sendAnonymousUsage": false},
@@ -82,6 +86,9 @@ func Start(t testing.TB, options Options) *Gateway {
 	}
 	maps.Copy(static, options.Static)
 	require.NoError(t, os.MkdirAll(filepath.Join(g.Dir, "dynamic"), 0o755))
+	for name, text := range options.Files {
+		require.NoError(t, os.WriteFile(filepath.Join(g.Dir, "dynamic", name), []byte(text), 0o644))
+	}
 	writeYAML(t, filepath.Join(g.Dir, "traefik.yml"), static)
 	g.write(t, options.Dynamic)
 	g.run(t)

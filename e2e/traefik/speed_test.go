@@ -98,23 +98,56 @@ func TestCompareSpeed(t *testing.T) {
 	if *profile != "" {
 		writeProfile(t, g, *profiled)
 	}
-	counts := map[string][]float64{}
+	counts, cpu := map[string][]float64{}, map[string]*work{}
 	for _, name := range variants {
 		throughput(t, g, name) // connections, caches
+		cpu[name] = &work{}
 	}
 	for round := range *rounds {
 		for i := range variants {
 			name := variants[(i+round)%len(variants)]
-			counts[name] = append(counts[name], throughput(t, g, name))
+			before := cpuTime(t, g)
+			perSecond := throughput(t, g, name)
+			counts[name] = append(counts[name], perSecond)
+			cpu[name].time += cpuTime(t, g) - before
+			cpu[name].requests += perSecond * turn.Seconds()
 		}
 	}
 	report := func(name, base string) {
-		t.Logf("%-8s %6.0f requests/s, %.3f of %s", name, median(counts[name]), ratio(counts[name], counts[base]), base)
+		t.Logf("%-8s %6.0f requests/s, %.3f of %s; Traefik's CPU time a request %v, %v more", name, median(counts[name]),
+			ratio(counts[name], counts[base]), base, cpu[name].each(), cpu[name].each()-cpu[base].each())
 	}
 	report("five", "empty")
 	report("bucket", "empty")
 	report("proxy", "plain")
 	report("empty", "plain")
+}
+
+// work is what Traefik did for a variant. Unlike throughput it hardly depends on what else the machine does.
+type work struct {
+	time     time.Duration
+	requests float64
+}
+
+func (w *work) each() time.Duration {
+	return time.Duration(float64(w.time) / w.requests).Round(100 * time.Nanosecond)
+}
+
+// cpuTime is the processor time that Traefik has used so far, in steps of a clock tick.
+func cpuTime(t *testing.T, g *traefik.Gateway) time.Duration {
+	t.Helper()
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", g.PID()))
+	if err != nil {
+		t.Skip("no /proc to read processor times from: ", err)
+	}
+	const tick = 10 * time.Millisecond // sysconf(_SC_CLK_TCK) is 100 on Linux
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	var user, system int
+	_, err = fmt.Sscan(fields[11], &user)
+	require.NoError(t, err)
+	_, err = fmt.Sscan(fields[12], &system)
+	require.NoError(t, err)
+	return time.Duration(user+system) * tick
 }
 
 // ratio is the median of the rounds' ratios.
