@@ -66,7 +66,7 @@ func proxyAll(upstream string) object {
 	return object{
 		"mode": "proxy", "service": "user-service", "stable": "v1",
 		"versions": object{"v1": object{}, "v2": object{"upstreams": []any{upstream}}},
-		"rules":    []any{object{"version": "v2", "when": []any{"header User-Agent exists"}}},
+		"rules":    []any{object{"version": "v2", "when": []any{"header Accept-Language = en"}}},
 	}
 }
 
