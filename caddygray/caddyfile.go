@@ -68,6 +68,10 @@ func parseDirective(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 //		}
 //
 //		policy <file>
+//		source <url> {
+//			<option> <value>
+//		}
+//		cache <folder>
 //
 //		debug_header [<name>]
 //		vary [<headers...>]
@@ -118,6 +122,8 @@ func (p *parser) directive() error {
 		"trust":        p.texts("trust", &policy.Trust),
 		"jwt":          p.jwt,
 		"policy":       p.text("", &p.handler.PolicyFile),
+		"source":       p.source,
+		"cache":        p.text("", &p.handler.Cache),
 		"debug_header": p.debugHeader,
 		"vary":         p.vary,
 	}, "version", "rule", "list")
@@ -190,6 +196,29 @@ func (p *parser) flag(path string, into **bool) func() error {
 		p.mark(path)
 		return nil
 	}
+}
+
+// source reads where the policy is kept, and options of the client that reads it.
+func (p *parser) source() error {
+	source := &core.Source{}
+	p.handler.Source = source
+	if err := p.text("", &source.URL)(); err != nil {
+		return err
+	}
+	for nesting := p.d.Nesting(); p.d.NextBlock(nesting); {
+		option, value := p.d.Val(), ""
+		if _, there := source.Options[option]; there {
+			return p.d.Errf("%s already specified", option)
+		}
+		if !p.d.AllArgs(&value) {
+			return p.d.ArgErr()
+		}
+		if source.Options == nil {
+			source.Options = map[string]string{}
+		}
+		source.Options[option] = value
+	}
+	return nil
 }
 
 func (p *parser) enabled() error {
@@ -528,7 +557,7 @@ func (p *parser) check() error {
 		return nil
 	}
 	policy := p.handler.Policy
-	if hasPlaceholders(&policy) {
+	if hasPlaceholders(&policy) || p.handler.Source != nil && firstField(&policy) == "" {
 		return nil
 	}
 	var problems core.Problems

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"sync"
+	"sync/atomic"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -13,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/grayrelease/gray/core"
+	"github.com/grayrelease/gray/core/live"
 )
 
 // Handler decides which version of a service a request gets, once, and tells everybody after it: the upstream (by a request header
@@ -53,7 +55,16 @@ type Handler struct {
 	// caches before Caddy keep the versions apart. Default: none.
 	Vary *Vary `json:"vary,omitempty"`
 
-	release  *release
+	// Source is where the policy document is kept that changes without a reload. The policy in the fields here then only says which
+	// version is stable, and where it runs, until there is a first good document. Default: none.
+	Source *core.Source `json:"source,omitempty"`
+
+	// Cache is a folder for the last good document, the switch and the instances of registries, with which Caddy starts while their
+	// servers are down. Default: the folder `gray` in Caddy's data directory.
+	Cache string `json:"cache,omitempty"`
+
+	current  *atomic.Pointer[release] // holds nil while there is no policy
+	user     *live.User               // of the source or registry
 	cancel   context.CancelFunc
 	checking *sync.WaitGroup
 	logger   *zap.Logger
@@ -73,68 +84,80 @@ func (Handler) CaddyModule() caddy.ModuleInfo {
 	}
 }
 
-// Provision reads the policy and starts the health checks.
+// Provision reads the policy and starts what runs beside requests: health checks, and the watch of a source or a registry.
 func (h *Handler) Provision(ctx caddy.Context) error {
 	h.logger = ctx.Logger()
 	h.checking = new(sync.WaitGroup)
-	policy, revision, err := h.document()
-	if err != nil {
-		return err
-	}
-	engine, err := core.New(policy)
-	if err != nil {
-		return fmt.Errorf("policy of %q:\n%w", policy.Service, err)
-	}
+	h.current = new(atomic.Pointer[release])
 	if err := registerMetrics(ctx.GetMetricsRegistry()); err != nil {
 		return fmt.Errorf("registering metrics: %w", err)
 	}
-	release, err := newRelease(policy, engine, revision, h.logger)
+	policy, err := h.document()
 	if err != nil {
-		return fmt.Errorf("policy of %q: %w", policy.Service, err)
-	}
-	h.release = release
-	if err := h.checkExtras(); err != nil {
 		return err
 	}
-	h.release.describe(h, policy)
+	engine, err := h.engine(policy)
+	if err != nil {
+		return err
+	}
+	if err := h.checkExtras(engine); err != nil {
+		return err
+	}
 	var background context.Context
 	background, h.cancel = context.WithCancel(ctx)
+	if h.Source != nil || core.IsDiscovered(policy) {
+		return h.follow(background, policy, engine)
+	}
+	release, err := newRelease(h, engine, nil)
+	if err != nil {
+		return fmt.Errorf("policy of %q: %w", engine.Service(), err)
+	}
 	engine.Start(background)
-	h.startHealthChecks(background)
-	policies.add(release)
-	h.warn(policy)
+	h.install(background, release)
 	return nil
 }
 
-// document is the policy of the module's own fields or of its file, and what identifies it.
-func (h *Handler) document() (*core.Policy, string, error) {
-	if err := replacePlaceholders(&h.Policy, &h.PolicyFile); err != nil {
-		return nil, "", err
+// engine is that of the configuration's own policy, nil where there is only a source.
+func (h *Handler) engine(policy *core.Policy) (*core.Engine, error) {
+	if h.Source != nil && h.PolicyFile == "" && firstField(policy) == "" {
+		return nil, nil
+	}
+	engine, err := core.New(policy)
+	if err != nil {
+		return nil, fmt.Errorf("policy of %q:\n%w", policy.Service, err)
+	}
+	return engine, nil
+}
+
+// document is the policy of the module's own fields or of its file.
+func (h *Handler) document() (*core.Policy, error) {
+	if err := replacePlaceholders(&h.Policy, &h.PolicyFile, &h.Source, &h.Cache); err != nil {
+		return nil, err
 	}
 	if h.PolicyFile == "" {
-		return &h.Policy, revisionOf(&h.Policy), nil
+		return &h.Policy, nil
 	}
 	if field := firstField(&h.Policy); field != "" {
-		return nil, "", fmt.Errorf("%s is given beside the policy file %s: keep one of the two", field, h.PolicyFile)
+		return nil, fmt.Errorf("%s is given beside the policy file %s: keep one of the two", field, h.PolicyFile)
 	}
 	document, err := os.ReadFile(h.PolicyFile)
 	if err != nil {
-		return nil, "", fmt.Errorf("reading the policy: %w", err)
+		return nil, fmt.Errorf("reading the policy: %w", err)
 	}
 	policy, err := core.ParsePolicy(document)
 	if err != nil {
-		return nil, "", fmt.Errorf("policy file %s:\n%w", h.PolicyFile, err)
+		return nil, fmt.Errorf("policy file %s:\n%w", h.PolicyFile, err)
 	}
 	if h.Service != "" && h.Service != policy.Service {
-		return nil, "", fmt.Errorf("policy file %s is about the service %q, not %q", h.PolicyFile, policy.Service, h.Service)
+		return nil, fmt.Errorf("policy file %s is about the service %q, not %q", h.PolicyFile, policy.Service, h.Service)
 	}
-	return policy, revisionOf(policy), nil
+	return policy, nil
 }
 
 // checkExtras checks what this module has beside the policy.
-func (h *Handler) checkExtras() error {
+func (h *Handler) checkExtras(engine *core.Engine) error {
 	for name, check := range h.HealthChecks {
-		if h.release.versions[name] == nil {
+		if engine != nil && h.Source == nil && !hasVersion(engine, name) {
 			return fmt.Errorf("health_checks.%s: no such version", name)
 		}
 		if err := check.provision(); err != nil {
@@ -144,27 +167,52 @@ func (h *Handler) checkExtras() error {
 	return nil
 }
 
-func (h *Handler) warn(policy *core.Policy) {
-	if !h.release.engine.Enabled() {
-		h.logger.Warn("the policy is not enabled: everybody gets the stable version",
-			zap.String("service", policy.Service), zap.String("version", policy.Stable))
+func hasVersion(engine *core.Engine, name string) bool {
+	_, ok := engine.Versions()[name]
+	return ok
+}
+
+// install puts a release in force in place of the one before, whose requests finish with what they have.
+func (h *Handler) install(ctx context.Context, r *release) {
+	h.startHealthChecks(ctx, r)
+	policies.add(r)
+	h.warn(r)
+	if before := h.current.Swap(r); before != nil {
+		policies.remove(before)
+		before.close()
 	}
-	if policy.JWT != nil && policy.JWT.Verify != nil && !*policy.JWT.Verify {
+}
+
+func (h *Handler) warn(r *release) {
+	if !r.engine.Enabled() {
+		h.logger.Warn("the policy is not enabled: everybody gets the stable version",
+			zap.String("service", r.service), zap.String("version", r.stable.name))
+	}
+	if !r.verified {
 		h.logger.Warn("tokens are believed as they stand: no signature is checked (jwt.verify is false)",
-			zap.String("service", policy.Service))
+			zap.String("service", r.service))
 	}
 }
 
 // Cleanup ends what Provision began, as far as it came.
 func (h *Handler) Cleanup() error {
+	if h.user != nil {
+		states.remove(h.user)
+		h.user.Release()
+	}
 	if h.cancel != nil {
 		h.cancel()
 		h.checking.Wait()
-		policies.remove(h.release)
-		h.release.engine.Close()
 	}
-	if h.release != nil {
-		h.release.close()
+	if h.current == nil {
+		return nil
+	}
+	if r := h.current.Load(); r != nil {
+		policies.remove(r)
+		r.close()
+		if h.user == nil { // what is followed may have other users
+			r.engine.Close()
+		}
 	}
 	return nil
 }
@@ -172,8 +220,14 @@ func (h *Handler) Cleanup() error {
 // ServeHTTP decides and calls next.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	vars := r.Context().Value(caddyhttp.VarsCtxKey).(map[string]any)
-	d := decide(h.release, r, vars)
-	core.Pass(h.release.engine, &d.caller, w.Header(), d.decision)
+	release := h.current.Load()
+	if release == nil {
+		// There is no policy yet. What it would have said must not come from the client.
+		r.Header.Del(defaultHeader)
+		return next.ServeHTTP(w, r)
+	}
+	d := decide(release, r, vars)
+	core.Pass(release.engine, &d.caller, w.Header(), d.decision)
 
 	recorder := newRecorder(w, d)
 	err := next.ServeHTTP(recorder, r)

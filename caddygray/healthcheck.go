@@ -57,10 +57,14 @@ func (c *HealthCheck) provision() error {
 	return nil
 }
 
-// startHealthChecks runs until ctx is done.
-func (h *Handler) startHealthChecks(ctx context.Context) {
+// startHealthChecks checks a release's upstreams until ctx is done or the release closed.
+func (h *Handler) startHealthChecks(ctx context.Context, r *release) {
+	ctx, r.stopChecks = context.WithCancel(ctx)
 	for name, check := range h.HealthChecks {
-		v := h.release.versions[name]
+		v := r.versions[name]
+		if v == nil {
+			continue // not in this document
+		}
 		v.checked = true
 		h.checking.Go(func() { check.run(ctx, v) })
 	}

@@ -16,11 +16,12 @@ import (
 // braces of a regular expression stay as they are.
 var globalPlaceholder = regexp.MustCompile(`\{(?:env|file|system)\.[^{}]+\}`)
 
-// replacePlaceholders replaces global placeholders in all strings of a policy, and in one more.
-func replacePlaceholders(policy *core.Policy, more *string) error {
+// replacePlaceholders replaces global placeholders in all strings of what the arguments point to.
+func replacePlaceholders(pointers ...any) error {
 	r := replacing{caddy.NewReplacer(), nil}
-	r.walk(reflect.ValueOf(policy).Elem())
-	r.walk(reflect.ValueOf(more).Elem())
+	for _, p := range pointers {
+		r.walk(reflect.ValueOf(p))
+	}
 	return r.err
 }
 

@@ -1,6 +1,7 @@
 package caddygray
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -12,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/grayrelease/gray/core"
+	"github.com/grayrelease/gray/core/discover"
 )
 
 // release is a policy in force, with all that requests need prepared.
@@ -26,6 +28,8 @@ type release struct {
 
 	debugHeader string
 	vary        string
+
+	stopChecks context.CancelFunc
 }
 
 // version is one version of the service.
@@ -49,10 +53,11 @@ type outcome struct {
 	debug     string // value of the debug header
 }
 
-func newRelease(policy *core.Policy, engine *core.Engine, revision string, logger *zap.Logger) (*release, error) {
+func newRelease(h *Handler, engine *core.Engine, instances map[string][]discover.Instance) (*release, error) {
+	policy := engine.Policy()
 	r := &release{
 		service:  engine.Service(),
-		revision: revision,
+		revision: revisionOf(policy),
 		engine:   engine,
 		verified: policy.JWT == nil || policy.JWT.Verify == nil || *policy.JWT.Verify,
 		versions: map[string]*version{},
@@ -61,10 +66,9 @@ func newRelease(policy *core.Policy, engine *core.Engine, revision string, logge
 	var err error
 	for name, v := range engine.Versions() {
 		if v.Discover != "" {
-			err = fmt.Errorf("versions.%s.discover: not available in Caddy yet", name)
-			break
+			v.Upstreams = core.Upstreams(instances[name])
 		}
-		made, problem := newVersion(r.service, name, v, logger)
+		made, problem := newVersion(r.service, name, v, h.logger)
 		if problem != nil {
 			err = fmt.Errorf("versions.%s.%w", name, problem)
 			break
@@ -77,9 +81,13 @@ func newRelease(policy *core.Policy, engine *core.Engine, revision string, logge
 	}
 	r.stable = r.versions[engine.Stable()]
 	r.outcomes[""] = r.outcome(r.stable.name, "")
+	if version := engine.Forced(); version != "" {
+		r.outcomes[""] = r.outcome(version, "")
+	}
 	for i, name := range engine.RuleNames() {
 		r.outcomes[name] = r.outcome(policy.Rules[i].Version, name)
 	}
+	r.describe(h, policy)
 	return r, nil
 }
 
@@ -128,6 +136,9 @@ func (r *release) describe(h *Handler, policy *core.Policy) {
 }
 
 func (r *release) close() {
+	if r.stopChecks != nil {
+		r.stopChecks()
+	}
 	for _, v := range r.versions {
 		v.close()
 	}

@@ -16,6 +16,7 @@ import (
 // Engine is a policy made ready to decide. It is immutable and safe for any number of requests at once; another policy is
 // another Engine.
 type Engine struct {
+	policy   *Policy
 	service  string
 	enabled  bool
 	versions map[string]Version
@@ -63,6 +64,7 @@ func New(p *Policy) (*Engine, error) {
 		return nil, b.problems
 	}
 	e := b.engine
+	e.policy = withoutLists(p)
 	e.start = compile(e)
 	return e, nil
 }
@@ -112,6 +114,17 @@ func seenAround(seen map[string]bool, path string) bool {
 	}
 	return false
 }
+
+// withoutLists is a copy of a policy for those who want to know what it says: lists may be large, and are sets by now.
+func withoutLists(p *Policy) *Policy {
+	slim := &Policy{}
+	*slim = *p
+	slim.Lists = nil
+	return slim
+}
+
+// Policy is the policy that the engine was made of, but for its lists. The caller must not change it.
+func (e *Engine) Policy() *Policy { return e.policy }
 
 // Service is the policy's service.
 func (e *Engine) Service() string { return e.service }

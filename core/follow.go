@@ -16,9 +16,6 @@ type Source struct {
 	URL string `json:"url"`
 	// Options outrank those in the URL: user, password, token, TLS and so on. Default: none.
 	Options map[string]string `json:"options,omitempty"`
-	// Cache is a folder for the last good document, the switch and the instances, with which a gateway starts while the source is
-	// down. Default: nothing is kept.
-	Cache string `json:"cache,omitempty"`
 }
 
 // Current is what is in force at one moment. It is never changed, but replaced whole.
@@ -33,12 +30,13 @@ type Current struct {
 // Follow returns and then after each change, one call at a time.
 //
 // Before the first good document everything goes to the stable version of base, which may be nil. Many may follow the same source;
-// it is watched once. The error is about the configuration: a source that is down is none.
-func Follow(s *Source, base *Engine, logger *slog.Logger, notify func(*Current)) (*live.User, error) {
+// it is watched once. Cache is a folder for the last good document, the switch and the instances, with which a gateway starts while
+// the source is down; "" keeps nothing. The error is about the configuration: a source that is down is none.
+func Follow(s *Source, base *Engine, cache string, logger *slog.Logger, notify func(*Current)) (*live.User, error) {
 	if base != nil {
 		base = base.forced(base.Stable())
 	}
-	return use(live.Config{URL: s.URL, Options: s.Options, CacheDir: s.Cache, Logger: logger}, base, notify)
+	return use(live.Config{URL: s.URL, Options: s.Options, CacheDir: cache, Logger: logger}, base, notify)
 }
 
 // FollowInstances is Follow for a policy that stays as it is, whose versions have discovery URLs. It keeps the instances in cache,

@@ -38,7 +38,7 @@ func TestFollow(t *testing.T) {
 	base, err := core.Load([]byte(followed))
 	require.NoError(t, err)
 	changes := make(chan *core.Current, 10)
-	user, err := core.Follow(&core.Source{URL: "file://" + file}, base, nil, func(c *core.Current) { changes <- c })
+	user, err := core.Follow(&core.Source{URL: "file://" + file}, base, "", nil, func(c *core.Current) { changes <- c })
 	require.NoError(t, err)
 	defer user.Release()
 
@@ -56,13 +56,13 @@ func TestFollow(t *testing.T) {
 
 func TestFollowWithNothingToFallBackTo(t *testing.T) {
 	changes := make(chan *core.Current, 10)
-	user, err := core.Follow(&core.Source{URL: "file:///nowhere/shop.json"}, nil, nil, func(c *core.Current) { changes <- c })
+	user, err := core.Follow(&core.Source{URL: "file:///nowhere/shop.json"}, nil, "", nil, func(c *core.Current) { changes <- c })
 	require.NoError(t, err)
 	defer user.Release()
 	require.Empty(t, versionOf(t, changes))
 }
 
 func TestFollowRefusesABadURL(t *testing.T) {
-	_, err := core.Follow(&core.Source{URL: "zookeeper://host/key"}, nil, nil, func(*core.Current) {})
+	_, err := core.Follow(&core.Source{URL: "zookeeper://host/key"}, nil, "", nil, func(*core.Current) {})
 	require.ErrorContains(t, err, `unknown scheme "zookeeper"`)
 }

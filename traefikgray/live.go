@@ -51,11 +51,7 @@ func follow(s *setup, config *Config, notify func(*core.Current)) (*live.User, e
 	if config.Source == nil {
 		return core.FollowInstances(s.policy, config.Cache, logger, notify)
 	}
-	source := &core.Source{URL: config.Source.URL, Options: config.Source.Options, Cache: config.Source.Cache}
-	if source.Cache == "" {
-		source.Cache = config.Cache
-	}
-	return core.Follow(source, s.engine, logger, notify)
+	return core.Follow(config.Source, s.engine, config.Cache, logger, notify)
 }
 
 // handlerOf is how requests are served by what is in force. Pools are kept for versions that stay, with what they know of their upstreams.
