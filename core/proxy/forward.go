@@ -22,20 +22,33 @@ type Fallback func(w http.ResponseWriter, r *http.Request, err error)
 // Forward sends the request to one of the pool's upstreams and its response to w, or calls fallback.
 // Method, Host, path and query stay as they are.
 func Forward(p *Pool, w http.ResponseWriter, r *http.Request, fallback Fallback) {
-	err := ErrNoUpstream
-	for tries := len(load(p)); tries > 0; tries-- {
-		u := pick(p)
-		if u == nil {
+	a := &attempt{upstream: pick(p), request: r}
+	if a.upstream != nil {
+		send(a, w)
+	}
+	if a.upstream == nil || a.unsent {
+		forwardElsewhere(p, a, w, fallback)
+	}
+}
+
+// forwardElsewhere tries the other upstreams once the first cannot be reached.
+func forwardElsewhere(p *Pool, a *attempt, w http.ResponseWriter, fallback Fallback) {
+	err := a.err
+	for tries := len(p.current.Load().([]*upstream)); tries > 1 && a.unsent; tries-- {
+		a = &attempt{upstream: pick(p), request: a.request}
+		if a.upstream == nil {
 			break
 		}
-		a := &attempt{upstream: u, request: r}
-		send(a, w, r)
+		send(a, w)
 		if !a.unsent {
 			return
 		}
 		err = a.err
 	}
-	fallback(w, r, err)
+	if err == nil {
+		err = ErrNoUpstream
+	}
+	fallback(w, a.request, err)
 }
 
 // attempt is how sending a request to one upstream goes.
@@ -52,19 +65,26 @@ type contextKey struct{ name string }
 // attemptKey is a pointer because the interpreter takes any two empty structs for the same key.
 var attemptKey = &contextKey{"attempt"}
 
-func send(a *attempt, w http.ResponseWriter, r *http.Request) {
-	ctx := context.WithValue(r.Context(), attemptKey, a)
-	if a.upstream.secure {
-		ctx = traced(ctx, a)
-	}
-	out := r.WithContext(ctx)
-	if r.ContentLength != 0 {
-		out.Body = io.NopCloser(r.Body) // a failed attempt must leave it open for the next one
+func send(a *attempt, w http.ResponseWriter) {
+	out := a.request.WithContext(context.WithValue(a.request.Context(), attemptKey, a))
+	if out.ContentLength != 0 || a.upstream.secure {
+		out = prepared(a, out)
 	}
 	a.upstream.proxy.ServeHTTP(w, out)
 	if a.err == nil {
 		countSuccess(a.upstream)
 	}
+}
+
+// prepared adds what not every request needs.
+func prepared(a *attempt, out *http.Request) *http.Request {
+	if out.ContentLength != 0 {
+		out.Body = io.NopCloser(out.Body) // a failed attempt must leave it open for the next one
+	}
+	if a.upstream.secure {
+		return out.WithContext(traced(out.Context(), a))
+	}
+	return out
 }
 
 // traced notes whether a connection was made. Only for TLS: its handshake fails in so many ways that the error does not tell. The

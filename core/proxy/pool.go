@@ -83,7 +83,7 @@ func (p *Pool) Set(upstreams []string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	known := map[string]*upstream{}
-	for _, u := range load(p) {
+	for _, u := range p.current.Load().([]*upstream) {
 		known[u.text] = u
 	}
 	next := make([]*upstream, 0, len(upstreams))
@@ -155,15 +155,24 @@ func parseUpstream(text string) (*url.URL, error) {
 	return target, nil
 }
 
-func load(p *Pool) []*upstream {
-	return p.current.Load().([]*upstream)
+// pick chooses the upstream for the next request, in turns. It returns nil when all are left out. What is rare is in functions of its
+// own, here and on the rest of a request's path: the interpreter allocates all of a function's variables, needed or not.
+func pick(p *Pool) *upstream {
+	all := p.current.Load().([]*upstream)
+	if len(all) == 0 {
+		return nil
+	}
+	turn := atomic.AddUint32(&p.sequence, 1)
+	u := all[turn%uint32(len(all))]
+	if atomic.LoadInt64(&u.retryAt) == 0 {
+		return u
+	}
+	return pickAround(all, turn)
 }
 
-// pick chooses the upstream for the next request, in turns. It returns nil when all are left out.
-func pick(p *Pool) *upstream {
-	all := load(p)
+// pickAround chooses where the upstream whose turn it is has failed.
+func pickAround(all []*upstream, turn uint32) *upstream {
 	n := uint32(len(all))
-	turn := atomic.AddUint32(&p.sequence, 1)
 	for i := uint32(0); i < n; i++ {
 		u := all[(turn+i)%n]
 		if atomic.LoadInt64(&u.retryAt) == 0 || tryAgain(u) {
@@ -193,10 +202,8 @@ func countFailure(u *upstream) {
 
 // countSuccess is called for each response, so it writes only where there is something to change.
 func countSuccess(u *upstream) {
-	if atomic.LoadInt64(&u.failures) != 0 {
+	if atomic.LoadInt64(&u.failures) != 0 || atomic.LoadInt64(&u.retryAt) != 0 {
 		atomic.StoreInt64(&u.failures, 0)
-	}
-	if atomic.LoadInt64(&u.retryAt) != 0 {
 		atomic.StoreInt64(&u.retryAt, 0)
 	}
 }
