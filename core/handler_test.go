@@ -47,33 +47,39 @@ func TestHandlerStripsTheClientsOwn(t *testing.T) {
 
 // Handlers further on may write into the values that they find, as Caddy's replacing of header values does. That must stay
 // in their request.
-func TestPassedValuesBelongToTheRequest(t *testing.T) {
-	e := engineFor(t, "")
-	h := Handler(e, nil, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		assert.Equal(t, []string{"v1"}, r.Header["X-Gray-Version"])
-		assert.Equal(t, []string{"gray=v1"}, r.Header["Baggage"])
+func TestPassedValuesBelongToTheRequest(t *testing.T) { testPassedValues(t, "v2", "X-App: beta") }
+
+func testPassedValues(t *testing.T, version string, lines ...string) {
+	t.Helper()
+	h := Handler(engineFor(t, betaRule), nil, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		assert.Equal(t, []string{version}, r.Header["X-Gray-Version"])
+		assert.Equal(t, []string{"gray=" + version}, r.Header["Baggage"])
 		r.Header["X-Gray-Version"][0] = "changed"
 		r.Header["Baggage"][0] = "changed"
 		_ = append(r.Header["X-Gray-Version"], "more")
 		assert.Equal(t, []string{"changed"}, r.Header["Baggage"])
 	}))
 	for range 2 {
-		h.ServeHTTP(httptest.NewRecorder(), request("/"))
+		h.ServeHTTP(httptest.NewRecorder(), request("/", lines...))
 	}
 }
 
 // A client that names the decision's headers in Connection asks proxies to drop them; they reach the service all the same.
-func TestClientsCannotHaveTheDecisionDropped(t *testing.T) {
+func TestClientsCannotHaveTheDecisionDropped(t *testing.T) { testDropping(t, "v2", "X-App: beta") }
+
+func testDropping(t *testing.T, version string, lines ...string) {
+	t.Helper()
 	var reached http.Header
 	service := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { reached = r.Header }))
 	defer service.Close()
 	target, err := url.Parse(service.URL)
 	require.NoError(t, err)
 	proxy := &httputil.ReverseProxy{Rewrite: func(p *httputil.ProxyRequest) { p.SetURL(target) }}
-	r := request("/", "Connection: keep-alive, X-Own, x-gray-version", "Connection: BAGGAGE", "X-Own: 1", "X-Other: 2")
-	Handler(engineFor(t, ""), nil, proxy).ServeHTTP(httptest.NewRecorder(), r)
-	assert.Equal(t, "v1", reached.Get("X-Gray-Version"))
-	assert.Equal(t, "gray=v1", reached.Get("Baggage"))
+	lines = append(lines, "Connection: keep-alive, X-Own, x-gray-version", "Connection: BAGGAGE", "X-Own: 1", "X-Other: 2")
+	r := request("/", lines...)
+	Handler(engineFor(t, betaRule), nil, proxy).ServeHTTP(httptest.NewRecorder(), r)
+	assert.Equal(t, version, reached.Get("X-Gray-Version"))
+	assert.Equal(t, "gray="+version, reached.Get("Baggage"))
 	assert.Empty(t, reached.Get("X-Own"))
 	assert.Equal(t, "2", reached.Get("X-Other"))
 	assert.Equal(t, []string{"keep-alive, X-Own", ""}, r.Header["Connection"])

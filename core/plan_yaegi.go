@@ -29,11 +29,12 @@ type plan struct {
 
 	memory jwt.Memory // of tokens, when claims are asked for
 
-	// When last is a bucket between two decisions, and the caller's identity a cookie or a claim: one of both.
+	// When last is a bucket, and the caller's identity a cookie or a claim, one of both says which.
 	cookie        string
 	claim         jwt.Path
 	prefix, limit string
-	in, out       *Decision
+	// out is the decision when last is one, or else for callers outside of the bucket; nil when there is more to ask.
+	out *Decision
 }
 
 // screen is a regular expression that matches whenever the step's condition can hold: one look at the raw text, in compiled
@@ -64,18 +65,21 @@ func newPlan(e *Engine, client func(*http.Request) string) *plan {
 	for addScreen(p, p.last) {
 		p.last = p.last.no
 	}
-	identity := e.identity[0]
 	s := p.last
 	p.out = s.decision
-	if s.kind != stepBucket || s.yes.decision == nil || s.no.decision == nil {
+	if s.kind != stepBucket {
 		return p
 	}
-	p.prefix, p.limit, p.in, p.out = s.bucket.prefix, s.bucket.limit, s.yes.decision, s.no.decision
+	identity := e.identity[0]
 	if identity.kind == fromCookie {
 		p.cookie = identity.key
 	} else if identity.kind == fromClaim && p.memory.Header != "" && !jwt.IsElement(identity.claim) {
 		p.claim = identity.claim
+	} else {
+		return p
 	}
+	p.prefix, p.limit = s.bucket.prefix, s.bucket.limit
+	p.out = s.no.decision
 	return p
 }
 
