@@ -39,7 +39,7 @@ func newFile(a *remote.Address) (watcher, error) {
 	if err := a.Only("interval"); err != nil {
 		return nil, err
 	}
-	interval, err := a.Duration("interval", 100*time.Millisecond, 10*time.Millisecond)
+	interval, err := a.Duration("interval", 50*time.Millisecond, 10*time.Millisecond)
 	if err != nil {
 		return nil, err
 	}

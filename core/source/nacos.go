@@ -29,7 +29,7 @@ func newNacos(a *remote.Address) (watcher, error) {
 	if a.Path == "" {
 		return nil, errors.New("address: the dataId is missing: want nacos://host:8848/dataId?group=G&namespace=N")
 	}
-	interval, err := a.Duration("interval", time.Second, 50*time.Millisecond)
+	interval, err := a.Duration("interval", 500*time.Millisecond, 50*time.Millisecond)
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,81 @@
+package sources
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/grayrelease/gray/core/live"
+	"github.com/grayrelease/gray/e2e/servers"
+)
+
+const nacosKey = "Z3JheS1lMmUtc2VjcmV0LWdyYXktZTJlLXNlY3JldC1ncmF5LWUyZS1zZWNyZXQ="
+
+// Users, passwords and namespaces on the real servers, from the URL's placeholders; a wrong password shows in the state, but never itself.
+func TestAccess(t *testing.T) {
+	t.Setenv("GRAY_E2E_PASSWORD", "pa:ss/w0rd?#%")
+	t.Setenv("GRAY_E2E_WRONG", "wr0ng-wr0ng")
+	for _, mode := range modes {
+		load := mode.load(t)
+		for name, access := range map[string]func(testing.TB) (right, wrong string){"etcd": etcdAccess, "nacos": nacosAccess} {
+			t.Run(mode.name+"/"+name, func(t *testing.T) {
+				right, wrong := access(t)
+				h := start(t, load, right, "", mode.name)
+				h.await("v2")
+				bad := start(t, load, wrong, "", mode.name)
+				bad.awaitState("refused", func(s live.State) bool { return s.Error != "" })
+				for _, text := range []string{bad.state().Error, bad.state().Source, bad.log.String(), h.state().Source} {
+					require.NotContains(t, text, "wr0ng")
+					require.NotContains(t, text, "pa:ss")
+				}
+				require.Contains(t, bad.state().Error, "sign-in failed")
+			})
+		}
+	}
+}
+
+func etcdAccess(t testing.TB) (right, wrong string) {
+	_, port := servers.Etcd(t)
+	base := servers.BaseURL(port)
+	etcdPut(t, base, "/root/gray/user", document("access", 100), 0)
+	post(t, base+"/v3/auth/role/add", map[string]any{"name": "root"})
+	post(t, base+"/v3/auth/role/add", map[string]any{"name": "reader"})
+	post(t, base+"/v3/auth/role/grant", map[string]any{"name": "reader", "perm": map[string]any{
+		"permType": "READ", "key": []byte("/root/gray/"), "range_end": []byte("/root/gray0")}})
+	for _, user := range []string{"root", "reader"} {
+		post(t, base+"/v3/auth/user/add", map[string]any{"name": user, "password": "pa:ss/w0rd?#%"})
+		post(t, base+"/v3/auth/user/grant", map[string]any{"user": user, "role": user})
+	}
+	post(t, base+"/v3/auth/enable", map[string]any{})
+	u := "etcd://reader:${%s}@" + servers.Host(port) + "/gray/user?namespace=%%2Froot%%2F"
+	return fmt.Sprintf(u, "GRAY_E2E_PASSWORD"), fmt.Sprintf(u, "GRAY_E2E_WRONG")
+}
+
+func nacosAccess(t testing.TB) (right, wrong string) {
+	_, port := servers.Nacos(t, "nacos.core.auth.enabled=true", "nacos.core.auth.caching.enabled=false", "nacos.core.auth.plugin.nacos.token.secret.key="+nacosKey,
+		"nacos.core.auth.server.identity.key=gray", "nacos.core.auth.server.identity.value=gray")
+	base := servers.BaseURL(port) + "/nacos"
+	const form = "application/x-www-form-urlencoded"
+	password := url.Values{"username": {"nacos"}, "password": {"pa:ss/w0rd?#%"}}.Encode()
+	call(t, "POST", base+"/v1/auth/users/admin", form, password)
+	login := call(t, "POST", base+"/v1/auth/login", form, password)
+	_, rest, _ := strings.Cut(login, `"accessToken":"`)
+	token, _, _ := strings.Cut(rest, `"`)
+	require.NotEmpty(t, token, login)
+	call(t, "POST", base+"/v1/cs/configs?accessToken="+token, form, url.Values{"dataId": {"user.json"}, "group": {"gray"}, "tenant": {"team"}, "content": {document("access", 100)}}.Encode())
+	u := "nacos://nacos:${%s}@" + servers.Host(port) + "/user.json?group=gray&namespace=team"
+	return fmt.Sprintf(u, "GRAY_E2E_PASSWORD"), fmt.Sprintf(u, "GRAY_E2E_WRONG")
+}
+
+// A Nacos 3 is found to be one by itself.
+func TestNacos3IsRecognised(t *testing.T) {
+	b := nacos3Backend(t)
+	b.put("auto", document("auto", 100))
+	h := start(t, modes[0].load(t), strings.Replace(b.url("auto"), "&api=v3", "", 1), "", "")
+	took := h.await("v2")
+	b.put("auto", document("auto", 0))
+	t.Log(took, h.await("v1"))
+}

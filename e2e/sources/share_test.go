@@ -1,0 +1,67 @@
+package sources
+
+import (
+	"net/http"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/grayrelease/gray/core/live"
+)
+
+// A hundred routes on one source: one connection, no goroutine more than one route has; none after the last one.
+func TestRoutesShareOneWatch(t *testing.T) {
+	b := etcdBackend(t)
+	b.put("shared", document("shared", 100))
+	http.DefaultClient.CloseIdleConnections()
+	for _, mode := range modes {
+		t.Run(mode.name, func(t *testing.T) {
+			load := mode.load(t)
+			ignore := goleak.IgnoreCurrent()
+			h := start(t, load, b.url("shared"), "", mode.name)
+			h.await("v2")
+			require.Eventually(t, func() bool { return watchers() == 1 }, patience, time.Millisecond)
+			b.relay.open()
+			var routes []*host
+			for range 100 {
+				routes = append(routes, start(t, load, b.url("shared"), "", mode.name))
+			}
+			for range 500 { // reloads
+				route := start(t, load, b.url("shared"), "", mode.name)
+				require.Equal(t, "v2", route.version())
+				route.close()
+			}
+			require.Equal(t, 601-500, h.state().Users)
+			require.Equal(t, 1, watchers())
+			now, most := b.relay.open()
+			require.Equal(t, 1, now)
+			require.Equal(t, 1, most)
+			for _, route := range routes {
+				route.close()
+			}
+			h.close()
+			goleak.VerifyNone(t, ignore)
+			h = start(t, load, b.url("shared"), "", mode.name)
+			require.Equal(t, "v2", h.version(), "what was in force is remembered")
+			h.awaitState("connected again", func(s live.State) bool { return s.Connected })
+			h.close()
+		})
+	}
+}
+
+// watchers counts the goroutines that follow a source, but for those of the HTTP connection.
+func watchers() int {
+	text := make([]byte, 4<<20)
+	text = text[:runtime.Stack(text, true)]
+	n := 0
+	for _, g := range strings.Split(string(text), "\n\n") {
+		if strings.Contains(g, "remote.(*Etcd).Watch") || strings.Contains(g, "bufio.(*Scanner).Scan") && strings.Contains(g, "yaegi") {
+			n++
+		}
+	}
+	return n
+}
