@@ -229,7 +229,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	d := decide(release, r, vars)
 	core.Pass(release.engine, &d.caller, w.Header(), d.decision)
 
-	recorder := newRecorder(w, d)
+	recorder := d.record(w)
 	err := next.ServeHTTP(recorder, r)
 	recorder.finish(err)
 	return err

@@ -13,15 +13,19 @@ import (
 // into play when the header is written and is out of the way for the body, streams included.
 type recorder struct {
 	*caddyhttp.ResponseWriterWrapper
-	wrapper  caddyhttp.ResponseWriterWrapper // what the pointer points to: one allocation for both
+	wrapper  caddyhttp.ResponseWriterWrapper // what the pointer points to
 	decided  *decided
 	started  time.Time
 	recorded bool
 }
 
-func newRecorder(w http.ResponseWriter, d *decided) *recorder {
-	r := &recorder{wrapper: caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, decided: d, started: time.Now()}
+// record makes the decision's recorder, which is part of it to spare an allocation.
+func (d *decided) record(w http.ResponseWriter) *recorder {
+	r := &d.recorder
+	r.wrapper.ResponseWriter = w
 	r.ResponseWriterWrapper = &r.wrapper
+	r.decided = d
+	r.started = time.Now()
 	return r
 }
 
@@ -63,7 +67,7 @@ func (r *recorder) complete(status int) {
 		return
 	}
 	r.recorded = true
-	r.record(status)
+	r.count(status)
 	d := r.decided
 	if d.release.debugHeader != "" {
 		r.Header().Add(d.release.debugHeader, d.debug())
@@ -73,8 +77,8 @@ func (r *recorder) complete(status int) {
 	}
 }
 
-// record counts the response.
-func (r *recorder) record(status int) {
+// count counts the response.
+func (r *recorder) count(status int) {
 	v := r.decided.serving
 	v.latency.Observe(time.Since(r.started).Seconds())
 	class := status / 100

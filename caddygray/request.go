@@ -28,6 +28,7 @@ type decided struct {
 	decision *core.Decision
 	outcome  *outcome
 	serving  *version // the decided version, or stable after a fallback
+	recorder recorder
 	before   *decided
 }
 

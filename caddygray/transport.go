@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"sync/atomic"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/headers"
@@ -20,6 +21,7 @@ type transport struct {
 	own      *reverseproxy.HTTPTransport // the default one, where the proxy has none of its own
 	tls      bool                        // the proxy's transport is meant for TLS and sees to the header Host by itself
 	keepHost bool                        // the proxy's configuration says what Host is
+	retired  atomic.Bool                 // the configuration has been replaced; requests that it still has are finishing
 }
 
 // watch puts a transport around the proxy's.
@@ -55,6 +57,14 @@ func watch(ctx caddy.Context, proxy *reverseproxy.Handler) (*transport, error) {
 
 // RoundTrip sends the request to the upstream that the proxy has selected.
 func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	res, err := t.roundTrip(req)
+	if t.retired.Load() {
+		t.closeIdle() // a request makes the transport keep connections again, that of this one too
+	}
+	return res, err
+}
+
+func (t *transport) roundTrip(req *http.Request) (*http.Response, error) {
 	di, _ := reverseproxy.GetDialInfo(req.Context())
 	state := stateOf(req)
 	if state == nil || di.Upstream == nil || state.attempt.decided == nil {
@@ -95,12 +105,11 @@ func (t *transport) send(u *upstream, req *http.Request) (*http.Response, error)
 
 // ended notes how an attempt ended.
 func (a *attempt) ended(u *upstream, req *http.Request, err error) {
+	a.last, a.answered = u, err == nil
 	if err == nil {
-		a.tried = append(a.tried, u)
 		u.succeeded()
 		return
 	}
-	a.failed = append(a.failed, u)
 	if req.Context().Err() != nil {
 		return // the client went away
 	}
@@ -118,6 +127,8 @@ func (a *attempt) ended(u *upstream, req *http.Request, err error) {
 }
 
 func (t *transport) cleanup() error {
+	t.retired.Store(true)
+	t.closeIdle()
 	var first, second error
 	if t.h2c != nil {
 		first = t.h2c.Cleanup()
@@ -126,6 +137,13 @@ func (t *transport) cleanup() error {
 		second = t.own.Cleanup()
 	}
 	return errors.Join(first, second)
+}
+
+func (t *transport) closeIdle() {
+	if inner, ok := t.RoundTripper.(*reverseproxy.HTTPTransport); ok {
+		inner.Transport.CloseIdleConnections()
+		t.h2c.Transport.CloseIdleConnections()
+	}
 }
 
 // RequestHeaderOps implements reverseproxy.RequestHeaderOpsTransport.

@@ -91,10 +91,12 @@ func (u *Upstreams) GetUpstreams(r *http.Request) ([]*reverseproxy.Upstream, err
 		return nil, errUndecided
 	}
 	a := &state.attempt
-	if !a.again {
+	if a.again {
+		a.again = false
+		a.settle()
+	} else {
 		*a = attempt{decided: d}
 	}
-	a.again = false
 	return toCaddy(a.choose()), nil
 }
 
@@ -116,12 +118,26 @@ func toCaddy(upstreams []*upstream) []*reverseproxy.Upstream {
 
 // attempt is how the proxying of a request goes.
 type attempt struct {
-	decided *decided
-	again   bool        // the next list is for another try
-	sent    int         // attempts on the version that serves
-	asked   int         // lists given for the version that serves
-	failed  []*upstream // no response
-	tried   []*upstream // a response, which the proxy did not like
+	decided  *decided
+	again    bool        // the next list is for another try
+	sent     int         // attempts on the version that serves
+	asked    int         // lists given for the version that serves
+	last     *upstream   // of the last attempt
+	answered bool        // it did
+	failed   []*upstream // no response
+	tried    []*upstream // a response, which the proxy did not like
+}
+
+// settle remembers the last attempt, now that it is known not to have been the end of it.
+func (a *attempt) settle() {
+	switch {
+	case a.last == nil:
+	case a.answered:
+		a.tried = append(a.tried, a.last)
+	default:
+		a.failed = append(a.failed, a.last)
+	}
+	a.last = nil
 }
 
 // choose is the upstreams for the next try: of the version that serves, or of stable when the former has none that helps.

@@ -49,6 +49,7 @@ func ask(t *testing.T, method, url, version string, body io.Reader) answer {
 	req, err := http.NewRequest(method, url, body)
 	require.NoError(t, err)
 	req.Header.Set("X-V", version)
+	req.Close = true // a reload without grace cuts idle connections
 	res, err := http.DefaultClient.Do(req)
 	require.NoError(t, err)
 	defer res.Body.Close()

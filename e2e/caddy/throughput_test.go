@@ -1,0 +1,136 @@
+package caddy
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/grayrelease/gray/e2e/bench"
+)
+
+// The same service three ways: without versions, with gray and five rules, and with what Caddy has by itself: named matchers and CEL.
+// The latter has no percentages, which leaves it four rules.
+const threeWays = `
+http://%[1]s {
+	reverse_proxy %[4]s
+}
+
+http://%[2]s {
+	gray shop {
+		stable v1
+		version v1 %[4]s
+		version v2 %[5]s
+		identity cookie uid, ip
+		rule testers v2 {
+			when header X-App-Version = beta
+		}
+		rule staff v2 {
+			when cookie role in staff, qa
+			when not header X-Device = kiosk
+		}
+		rule office v2 {
+			when ip in 10.0.0.0/8, 2001:db8::/32
+		}
+		rule new-app v2 {
+			when header X-App-Version semver >=2.3.0
+		}
+		rule ramp v2 {
+			percent 5
+		}
+	}
+	reverse_proxy {
+		dynamic gray
+	}
+}
+
+http://%[3]s {
+	@v2 expression <<CEL
+		{http.request.header.X-App-Version} == "beta" ||
+		({http.request.cookie.role} in ["staff", "qa"] && {http.request.header.X-Device} != "kiosk") ||
+		client_ip("10.0.0.0/8", "2001:db8::/32") ||
+		{http.request.header.X-App-Version}.matches("^(2\\.([3-9]|[1-9][0-9]+)|[3-9]|[1-9][0-9]+)\\.")
+		CEL
+	reverse_proxy @v2 %[5]s
+	reverse_proxy %[4]s
+}
+`
+
+// BenchmarkThroughput loads the three in turns, and reports each one's median and its ratio to the plain proxy. GRAY_BENCH_TURN is
+// how long a turn lasts, by default 2s.
+func BenchmarkThroughput(b *testing.B) {
+	const turns, connections = 9, 32
+	length := 2 * time.Second
+	if text := os.Getenv("GRAY_BENCH_TURN"); text != "" {
+		var err error
+		length, err = time.ParseDuration(text)
+		require.NoError(b, err)
+	}
+	v1, v2 := startUpstream(b, "v1"), startUpstream(b, "v2")
+	names := []string{"plain", "gray", "cel"}
+	address := map[string]string{}
+	for _, name := range names {
+		address[name] = freeAddress(b)
+	}
+	startGateway(b, address["plain"], fmt.Sprintf(threeWays, address["plain"], address["gray"], address["cel"], v1.address, v2.address))
+
+	// One of the stable version's users, who is asked about by all five rules: u-1 is not among the five percent.
+	request := "GET / HTTP/1.1\r\nHost: %s\r\nUser-Agent: bench\r\nAccept: */*\r\nX-App-Version: 2.2.9\r\nCookie: uid=u-1; theme=dark\r\n\r\n"
+	load := func(name string) float64 {
+		clients := make([]*bench.Connection, connections)
+		for i := range clients {
+			c, err := bench.Dial(address[name], fmt.Appendf(nil, request, address[name]))
+			require.NoError(b, err)
+			defer c.Close()
+			clients[i] = c
+		}
+		ctx, stop := context.WithTimeout(context.Background(), length)
+		defer stop()
+		var wrong atomic.Value
+		started := time.Now()
+		calls := bench.Closed(ctx, connections, func(worker int) {
+			if body, err := clients[worker].Exchange(); err != nil || !strings.HasPrefix(string(body), "v1") {
+				wrong.Store(fmt.Sprintf("%s: %q %v", name, body, err))
+			}
+		})
+		require.Nil(b, wrong.Load())
+		return float64(calls) / time.Since(started).Seconds()
+	}
+	for range b.N {
+		results := map[string][]float64{}
+		ratios := map[string][]float64{}
+		for turn := range turns + 1 {
+			order := slices.Clone(names)
+			rand.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
+			got := map[string]float64{}
+			for _, name := range order {
+				got[name] = load(name)
+			}
+			if turn == 0 {
+				continue // to warm up
+			}
+			for _, name := range names {
+				results[name] = append(results[name], got[name])
+				ratios[name] = append(ratios[name], got[name]/got["plain"])
+			}
+		}
+		for _, name := range names {
+			b.ReportMetric(median(results[name]), name+"/s")
+		}
+		b.ReportMetric(median(ratios["gray"]), "gray/plain")
+		b.ReportMetric(median(ratios["cel"]), "cel/plain")
+	}
+	b.ReportMetric(0, "ns/op")
+}
+
+func median(values []float64) float64 {
+	slices.Sort(values)
+	return values[len(values)/2]
+}
