@@ -1,0 +1,83 @@
+// Command sources is a gateway of one's own in a few lines of net/http: its policy comes from a source, and its answers say which version they are for.
+//
+//	go run ./examples/sources -source file://$PWD/examples/sources/file/policy.json
+//	curl -s localhost:8080/ ; curl -s localhost:8080/gray/
+package main
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"log"
+	"log/slog"
+	"net/http"
+	"sync/atomic"
+
+	"github.com/grayrelease/gray/core"
+	"github.com/grayrelease/gray/core/live"
+)
+
+func main() {
+	source := flag.String("source", "", "URL of the policy's source")
+	cache := flag.String("cache", "", "folder for the last good policy; none when empty")
+	listen := flag.String("listen", "127.0.0.1:8080", "address to serve on")
+	flag.Parse()
+	if err := serve(*source, *cache, *listen); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func serve(source, cache, listen string) error {
+	var current atomic.Pointer[live.View]
+	user, err := live.Use(live.Config{
+		URL:      source,
+		CacheDir: cache,
+		Compile:  compile,
+		Notify:   current.Store,
+		Logger:   slog.Default(),
+	})
+	if err != nil {
+		return err
+	}
+	defer user.Release()
+
+	http.HandleFunc("/gray/", func(w http.ResponseWriter, _ *http.Request) {
+		text, err := json.MarshalIndent(live.States(), "", "  ")
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		fmt.Fprintf(w, "%s\n", text)
+	})
+	http.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintln(w, version(current.Load(), r))
+	})
+	log.Print("listening on ", listen)
+	return http.ListenAndServe(listen, nil)
+}
+
+// version loads the view once, so that a request is decided by one document whatever happens meanwhile.
+func version(v *live.View, r *http.Request) string {
+	switch {
+	case v.Policy == nil:
+		return "no policy yet: stable"
+	case v.Force != "":
+		return v.Force
+	}
+	return core.Decide(v.Policy.Value.(*core.Engine), &core.Caller{Request: r}).Version
+}
+
+func compile(document []byte) (*live.Policy, error) {
+	e, err := core.Load(document)
+	if err != nil {
+		return nil, err
+	}
+	p := &live.Policy{Value: e, Service: e.Service(), Stable: e.Stable(), Discover: map[string]string{}, Close: e.Close}
+	for name, v := range e.Versions() {
+		p.Versions = append(p.Versions, name)
+		if v.Discover != "" {
+			p.Discover[name] = v.Discover
+		}
+	}
+	return p, nil
+}
