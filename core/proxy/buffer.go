@@ -5,15 +5,15 @@ import "sync"
 // copyBuffers lends the reverse proxies the buffers that they copy bodies through.
 type copyBuffers struct{}
 
-var bufferPool sync.Pool // of []byte
+var bufferPool sync.Pool // of *[]byte
 
 // Get implements httputil.BufferPool.
 func (c *copyBuffers) Get() []byte {
 	if b := bufferPool.Get(); b != nil {
-		return b.([]byte)
+		return *b.(*[]byte)
 	}
 	return make([]byte, 32<<10)
 }
 
 // Put implements httputil.BufferPool.
-func (c *copyBuffers) Put(b []byte) { bufferPool.Put(b) }
+func (c *copyBuffers) Put(b []byte) { bufferPool.Put(&b) }
