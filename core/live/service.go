@@ -129,7 +129,7 @@ func (s *service) restore(ctx context.Context, m *member) {
 	document, since := s.document, s.now.Since
 	s.mu.Unlock()
 	if kept, err := s.disk.readSwitch(); err != nil {
-		s.log(slog.LevelError, "kept switch cannot be read", "error", err.Error())
+		s.logError("kept switch cannot be read", err)
 	} else if kept != nil {
 		s.mu.Lock()
 		if kept.Epoch > s.switched.Epoch {
@@ -139,7 +139,7 @@ func (s *service) restore(ctx context.Context, m *member) {
 	}
 	lists, err := s.disk.readUpstreams()
 	if err != nil {
-		s.log(slog.LevelError, "kept upstreams cannot be read", "error", err.Error())
+		s.logError("kept upstreams cannot be read", err)
 	}
 	s.mu.Lock()
 	if s.kept == nil {
@@ -148,14 +148,14 @@ func (s *service) restore(ctx context.Context, m *member) {
 	s.mu.Unlock()
 	if document == nil {
 		if document, since, err = s.disk.read("policy"); err != nil {
-			s.log(slog.LevelError, "kept policy cannot be read", "error", err.Error())
+			s.logError("kept policy cannot be read", err)
 		}
 	}
 	if document == nil {
 		return
 	}
 	if err := s.install(ctx, document, "kept", s.now.Revision, since); err != nil {
-		s.log(slog.LevelError, "kept policy is refused", "error", err.Error())
+		s.logError("kept policy is refused", err)
 	}
 }
 
@@ -449,7 +449,7 @@ func (s *service) takeSwitch(data []byte, revision string) {
 	d := s.disk
 	s.mu.Unlock()
 	if err := d.writeSwitch(next); err != nil {
-		s.log(slog.LevelError, "switch cannot be kept on disk: a restart may forget it", "error", err.Error())
+		s.logError("switch cannot be kept on disk: a restart may forget it", err)
 	}
 }
 
@@ -536,7 +536,7 @@ func (s *service) flush() {
 	}
 	if dirty && document != nil {
 		if err := d.write("policy", document); err != nil {
-			s.log(slog.LevelError, "policy cannot be kept on disk", "error", err.Error())
+			s.logError("policy cannot be kept on disk", err)
 		}
 	}
 	if len(lists) == 0 {
@@ -547,14 +547,14 @@ func (s *service) flush() {
 		err = d.write("upstreams", data)
 	}
 	if err != nil {
-		s.log(slog.LevelError, "upstreams cannot be kept on disk", "error", err.Error())
+		s.logError("upstreams cannot be kept on disk", err)
 	}
 }
 
-func (s *service) log(level slog.Level, text string, args ...any) {
+func (s *service) logError(text string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.logLocked(level, text, args...)
+	s.logLocked(slog.LevelError, text, "error", err.Error())
 }
 
 // logLocked writes to the newest user's log: the older ones may belong to a configuration that is being closed.

@@ -32,7 +32,6 @@ type filePart struct {
 	data    []byte
 	missing bool
 	known   bool
-	reread  bool
 }
 
 func newFile(a *remote.Address) (watcher, error) {
@@ -47,8 +46,8 @@ func newFile(a *remote.Address) (watcher, error) {
 		return nil, errors.New("address: want file:///path")
 	}
 	return &file{interval: interval, parts: []*filePart{
-		&filePart{part: Policy, path: a.Path},
-		&filePart{part: Switch, path: a.Path + ".switch"},
+		{part: Policy, path: a.Path},
+		{part: Switch, path: a.Path + ".switch"},
 	}}, nil
 }
 

@@ -56,8 +56,8 @@ func newWeb(a *remote.Address) (watcher, error) {
 		query = "?" + a.RawQuery
 	}
 	return &web{address: a, interval: interval, parts: []*webPart{
-		&webPart{part: Policy, client: client, path: a.RawPath + query},
-		&webPart{part: Switch, client: client, path: a.RawPath + ".switch" + query},
+		{part: Policy, client: client, path: a.RawPath + query},
+		{part: Switch, client: client, path: a.RawPath + ".switch" + query},
 	}}, nil
 }
 

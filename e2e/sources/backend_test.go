@@ -213,13 +213,15 @@ type relay struct {
 	mu    sync.Mutex
 	conns map[net.Conn]bool
 	most  int
-	dead  bool // takes connections and passes nothing on
+	held  bool // connections are refused
+
+	target string
 }
 
 func newRelay(t testing.TB, target string) *relay {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	r := &relay{addr: l.Addr().String(), conns: map[net.Conn]bool{}}
+	r := &relay{addr: l.Addr().String(), target: target, conns: map[net.Conn]bool{}}
 	t.Cleanup(func() { l.Close(); r.cut() })
 	go func() {
 		for {
@@ -227,15 +229,21 @@ func newRelay(t testing.TB, target string) *relay {
 			if err != nil {
 				return
 			}
-			go r.pass(c, target)
+			go r.pass(c)
 		}
 	}()
 	return r
 }
 
-func (r *relay) pass(c net.Conn, target string) {
+func (r *relay) pass(c net.Conn) {
 	defer c.Close()
-	s, err := net.Dial("tcp", target)
+	r.mu.Lock()
+	held := r.held
+	r.mu.Unlock()
+	if held {
+		return
+	}
+	s, err := net.Dial("tcp", r.target)
 	if err != nil {
 		return
 	}
@@ -260,6 +268,13 @@ func (r *relay) cut() {
 	for c := range r.conns {
 		c.Close()
 	}
+}
+
+// hold closes new connections at once, or no longer.
+func (r *relay) hold(on bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.held = on
 }
 
 // open is how many connections there are, and how many there were at most at one time since the last call.

@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net/http"
 	"sync/atomic"
+	"time"
 
 	"github.com/grayrelease/gray/core"
 	"github.com/grayrelease/gray/core/live"
@@ -53,7 +54,8 @@ func serve(source, cache, listen string) error {
 		fmt.Fprintln(w, version(current.Load(), r))
 	})
 	log.Print("listening on ", listen)
-	return http.ListenAndServe(listen, nil)
+	server := &http.Server{Addr: listen, ReadHeaderTimeout: 10 * time.Second}
+	return server.ListenAndServe()
 }
 
 // version loads the view once, so that a request is decided by one document whatever happens meanwhile.

@@ -114,7 +114,7 @@ func ask(instances []discover.Instance, w http.ResponseWriter) bool {
 		}
 		w.Header().Set("X-Upstream", instance.URL)
 		w.Header().Set("X-Weight", strconv.FormatFloat(instance.Weight, 'g', -1, 64))
-		w.Write(body)
+		_, _ = w.Write(body)
 		return true
 	}
 	return false
