@@ -5,39 +5,100 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 )
 
-// TestQuickstart runs the example on other ports, and asks what the README asks.
-func TestQuickstart(t *testing.T) {
-	text, err := os.ReadFile("../../examples/quickstart/Caddyfile")
-	require.NoError(t, err)
-	port := func() string { return freeAddress(t)[len("127.0.0.1:"):] }
-	site, v1, v2 := port(), port(), port()
-	caddyfile := strings.NewReplacer("8080", site, "9001", v1, "9002", v2).Replace(string(text))
-	path := filepath.Join(t.TempDir(), "Caddyfile")
-	require.NoError(t, os.WriteFile(path, []byte("{\n\tadmin off\n}\n"+caddyfile), 0o600))
-	p := startProcess(t, nil, []string{"HOME=" + t.TempDir()}, Binary(t), "run", "--config", path)
-	p.await(t, "127.0.0.1:"+site)
+var (
+	curlLine  = regexp.MustCompile(`(?m)^\$ curl (.*)localhost:8080(\S*)\n(.*)$`)
+	curlInDoc = regexp.MustCompile(`(?m)^curl (.*)localhost:8080(\S*) +# (v\d serves)`)
+	option    = regexp.MustCompile(`(-H|--cookie) ('[^']*'|\S+)`)
+)
 
-	ask := func(header, value string) string {
-		req, err := http.NewRequest(http.MethodGet, "http://localhost:"+site, nil)
-		require.NoError(t, err)
-		if header != "" {
-			req.Header.Set(header, value)
+// curl does what a curl line in the documentation does.
+func curl(t *testing.T, options, url string) string {
+	t.Helper()
+	req, err := http.NewRequest(http.MethodGet, url, nil)
+	require.NoError(t, err)
+	for _, o := range option.FindAllStringSubmatch(options, -1) {
+		text := strings.Trim(o[2], "'")
+		if o[1] == "--cookie" {
+			text = "Cookie: " + text
 		}
-		res, err := http.DefaultClient.Do(req)
-		require.NoError(t, err)
-		defer res.Body.Close()
-		body, err := io.ReadAll(res.Body)
-		require.NoError(t, err)
-		return string(body)
+		name, value, _ := strings.Cut(text, ": ")
+		req.Header.Set(name, value)
 	}
-	require.Equal(t, "v1 serves\n", ask("", ""))
-	require.Equal(t, "v2 serves\n", ask("X-App-Version", "beta"))
-	require.Equal(t, "v1 serves\n", ask("Cookie", "uid=u-1"))
-	require.Equal(t, "v2 serves\n", ask("Cookie", "uid=u-14"), "one of the five percent")
+	res, err := http.DefaultClient.Do(req)
+	require.NoError(t, err)
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	require.NoError(t, err)
+	return strings.TrimSpace(string(body))
+}
+
+func port(address string) string { return strings.TrimPrefix(address, "127.0.0.1:") }
+
+// runExample runs an example's Caddyfile on other ports, and returns where it listens instead of 8080.
+func runExample(t *testing.T, path string, env []string, replace ...string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	site := freeAddress(t)
+	caddyfile := strings.NewReplacer(append(replace, "8080", port(site))...).Replace(string(text))
+	file := filepath.Join(t.TempDir(), "Caddyfile")
+	require.NoError(t, os.WriteFile(file, []byte(caddyfile), 0o600))
+	env = append(env, "HOME="+t.TempDir(), "CADDY_ADMIN="+freeAddress(t))
+	startProcess(t, nil, env, Binary(t), "run", "--config", file, "--adapter", "caddyfile").await(t, site)
+	return "http://localhost:" + port(site)
+}
+
+// TestQuickstart runs the example and the README's lines.
+func TestQuickstart(t *testing.T) {
+	url := runExample(t, "../../examples/quickstart/Caddyfile", nil, "9001", port(freeAddress(t)), "9002", port(freeAddress(t)))
+	readme, err := os.ReadFile("../../README.md")
+	require.NoError(t, err)
+	lines := curlLine.FindAllStringSubmatch(string(readme), -1)
+	require.NotEmpty(t, lines)
+	for _, line := range lines {
+		require.Equal(t, line[3], curl(t, line[1], url+line[2]), line[0])
+	}
+}
+
+// TestExamples runs the Caddy examples and the lines of their README.
+func TestExamples(t *testing.T) {
+	v1, v2 := freeAddress(t), freeAddress(t)
+	for address, answer := range map[string]string{v1: "v1 serves", v2: "v2 serves"} {
+		startProcess(t, nil, []string{"HOME=" + t.TempDir(), "CADDY_ADMIN=" + freeAddress(t)}, Binary(t), "respond", "--listen", address, answer).await(t, address)
+	}
+	readme, err := os.ReadFile("../../examples/caddy/README.md")
+	require.NoError(t, err)
+	lines := curlInDoc.FindAllStringSubmatch(string(readme), -1)
+	require.Len(t, lines, 4)
+
+	t.Run("Caddyfile", func(t *testing.T) {
+		url := runExample(t, "../../examples/caddy/Caddyfile", []string{"V1=" + v1, "V2=" + v2})
+		for _, line := range lines {
+			require.Equal(t, line[3], curl(t, line[1], url+line[2]), line[0])
+		}
+	})
+	t.Run("policy file", func(t *testing.T) {
+		policy, err := os.ReadFile("../../examples/caddy/policy.json")
+		require.NoError(t, err)
+		path := filepath.Join(t.TempDir(), "policy.json")
+		require.NoError(t, os.WriteFile(path, []byte(strings.NewReplacer("127.0.0.1:9001", v1, "127.0.0.1:9002", v2).Replace(string(policy))), 0o600))
+		url := runExample(t, "../../examples/caddy/policy.Caddyfile", []string{"POLICY=" + path})
+		require.Equal(t, "v2 serves", curl(t, "-H 'X-App-Version: beta' ", url))
+		require.Equal(t, "v1 serves", curl(t, "--cookie uid=u-1 ", url))
+	})
+	t.Run("kill switch", func(t *testing.T) {
+		url := runExample(t, "../../examples/caddy/Caddyfile", []string{"V1=" + v1, "V2=" + v2, "GRAY=false"})
+		require.Equal(t, "v1 serves", curl(t, "-H 'X-App-Version: beta' ", url))
+	})
+	t.Run("fallback", func(t *testing.T) {
+		url := runExample(t, "../../examples/caddy/Caddyfile", []string{"V1=" + v1, "V2=" + freeAddress(t)})
+		require.Equal(t, "v1 serves", curl(t, "-H 'X-App-Version: beta' ", url))
+	})
 }
