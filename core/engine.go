@@ -175,6 +175,9 @@ func (b *builder) note(path, message string) {
 	b.problems = append(b.problems, Problem{Path: path, Message: message})
 }
 
+// takenHeaders have a meaning to servers and proxies, or are read by conditions as something else.
+var takenHeaders = []string{"Baggage", "Connection", "Content-Length", "Cookie", "Expect", "Host", "Keep-Alive", "Te", "Trailer", "Transfer-Encoding", "Upgrade"}
+
 // basics checks the service, its versions and what carries the decision.
 func (b *builder) basics() {
 	p, e := b.policy, b.engine
@@ -203,7 +206,7 @@ func (b *builder) basics() {
 		b.note("header", quote(e.header)+" is no header name")
 	}
 	e.header = http.CanonicalHeaderKey(e.header)
-	if e.header == "Baggage" || e.header == "Host" || e.header == "Cookie" {
+	if indexOf(takenHeaders, e.header) >= 0 {
 		b.note("header", e.header+" has a meaning of its own; choose another name")
 	}
 	e.stable = newDecision(p.Stable, "")

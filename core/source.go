@@ -87,6 +87,10 @@ func parseSource(line string, at int) (source, int, *lineError) {
 		if strings.ContainsAny(s.key, ";=") || strings.Trim(s.key, " \t") != s.key {
 			return s, end, &lineError{k.at, quote(s.key) + " is no cookie name"}
 		}
+	case fromBaggage:
+		if !isToken(s.key) {
+			return s, end, &lineError{k.at, quote(s.key) + " is no key of a baggage member"}
+		}
 	case fromClaim:
 		path, problem := jwt.ParsePath(s.key)
 		if problem != nil {
