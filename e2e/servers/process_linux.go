@@ -2,5 +2,5 @@ package servers
 
 import "syscall"
 
-// dieWithParent has the kernel end the server when the test process dies without cleaning up.
-func dieWithParent() *syscall.SysProcAttr { return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} }
+// DieWithParent has the kernel end the server when the test process dies without cleaning up.
+func DieWithParent() *syscall.SysProcAttr { return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} }

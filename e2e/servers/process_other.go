@@ -4,4 +4,4 @@ package servers
 
 import "syscall"
 
-func dieWithParent() *syscall.SysProcAttr { return nil }
+func DieWithParent() *syscall.SysProcAttr { return nil }

@@ -101,6 +101,7 @@ func (g *Gateway) run(t testing.TB) {
 	command := exec.Command(servers.Path(t, "traefik"), "--configFile=traefik.yml")
 	command.Dir = g.Dir
 	command.Stdout, command.Stderr = g.log, g.log
+	command.SysProcAttr = servers.DieWithParent()
 	require.NoError(t, command.Start())
 	g.process = command.Process
 	go func() {
