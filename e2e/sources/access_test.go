@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/grayrelease/gray/core/live"
+	"github.com/grayrelease/gray/e2e/backends"
 	"github.com/grayrelease/gray/e2e/servers"
 )
 
@@ -40,17 +41,17 @@ func TestAccess(t *testing.T) {
 func etcdAccess(t testing.TB) (right, wrong string) {
 	_, port := servers.Etcd(t)
 	base := servers.BaseURL(port)
-	etcdPut(t, base, "/root/gray/user", document("access", 100), 0)
-	post(t, base+"/v3/auth/role/add", map[string]any{"name": "root"})
-	post(t, base+"/v3/auth/role/add", map[string]any{"name": "reader"})
-	post(t, base+"/v3/auth/role/grant", map[string]any{"name": "reader", "perm": map[string]any{
-		"permType": "READ", "key": []byte("/root/gray/"), "range_end": []byte("/root/gray0")}})
+	backends.EtcdPut(t, base, "/top/gray/user", document("access", 100), 0)
+	backends.Post(t, base+"/v3/auth/role/add", map[string]any{"name": "root"})
+	backends.Post(t, base+"/v3/auth/role/add", map[string]any{"name": "reader"})
+	backends.Post(t, base+"/v3/auth/role/grant", map[string]any{"name": "reader", "perm": map[string]any{
+		"permType": "READ", "key": []byte("/top/gray/"), "range_end": []byte("/top/gray0")}})
 	for _, user := range []string{"root", "reader"} {
-		post(t, base+"/v3/auth/user/add", map[string]any{"name": user, "password": "pa:ss/w0rd?#%"})
-		post(t, base+"/v3/auth/user/grant", map[string]any{"user": user, "role": user})
+		backends.Post(t, base+"/v3/auth/user/add", map[string]any{"name": user, "password": "pa:ss/w0rd?#%"})
+		backends.Post(t, base+"/v3/auth/user/grant", map[string]any{"user": user, "role": user})
 	}
-	post(t, base+"/v3/auth/enable", map[string]any{})
-	u := "etcd://reader:${%s}@" + servers.Host(port) + "/gray/user?namespace=%%2Froot%%2F"
+	backends.Post(t, base+"/v3/auth/enable", map[string]any{})
+	u := "etcd://reader:${%s}@" + servers.Host(port) + "/gray/user?namespace=%%2Ftop%%2F"
 	return fmt.Sprintf(u, "GRAY_E2E_PASSWORD"), fmt.Sprintf(u, "GRAY_E2E_WRONG")
 }
 
@@ -60,22 +61,22 @@ func nacosAccess(t testing.TB) (right, wrong string) {
 	base := servers.BaseURL(port) + "/nacos"
 	const form = "application/x-www-form-urlencoded"
 	password := url.Values{"username": {"nacos"}, "password": {"pa:ss/w0rd?#%"}}.Encode()
-	call(t, "POST", base+"/v1/auth/users/admin", form, password)
-	login := call(t, "POST", base+"/v1/auth/login", form, password)
+	backends.Call(t, "POST", base+"/v1/auth/users/admin", form, password)
+	login := backends.Call(t, "POST", base+"/v1/auth/login", form, password)
 	_, rest, _ := strings.Cut(login, `"accessToken":"`)
 	token, _, _ := strings.Cut(rest, `"`)
 	require.NotEmpty(t, token, login)
-	call(t, "POST", base+"/v1/cs/configs?accessToken="+token, form, url.Values{"dataId": {"user.json"}, "group": {"gray"}, "tenant": {"team"}, "content": {document("access", 100)}}.Encode())
+	backends.Call(t, "POST", base+"/v1/cs/configs?accessToken="+token, form, url.Values{"dataId": {"user.json"}, "group": {"gray"}, "tenant": {"team"}, "content": {document("access", 100)}}.Encode())
 	u := "nacos://nacos:${%s}@" + servers.Host(port) + "/user.json?group=gray&namespace=team"
 	return fmt.Sprintf(u, "GRAY_E2E_PASSWORD"), fmt.Sprintf(u, "GRAY_E2E_WRONG")
 }
 
 // A Nacos 3 is found to be one by itself.
 func TestNacos3IsRecognised(t *testing.T) {
-	b := nacos3Backend(t)
-	b.put("auto", document("auto", 100))
-	h := start(t, modes[0].load(t), strings.Replace(b.url("auto"), "&api=v3", "", 1), "", "")
+	b := backends.Nacos3(t)
+	b.Put("auto", document("auto", 100))
+	h := start(t, modes[0].load(t), strings.Replace(b.URL("auto"), "&api=v3", "", 1), "", "")
 	took := h.await("v2")
-	b.put("auto", document("auto", 0))
+	b.Put("auto", document("auto", 0))
 	t.Log(took, h.await("v1"))
 }
