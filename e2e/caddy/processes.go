@@ -122,8 +122,8 @@ func (i *instance) posts(t testing.TB) map[string]int {
 	return counts
 }
 
-// gateway is a Caddy process.
-type gateway struct {
+// Gateway is a Caddy process.
+type Gateway struct {
 	*process
 	t     testing.TB
 	admin string
@@ -173,11 +173,16 @@ func cacheFolder() (string, error) {
 	return folder, os.MkdirAll(folder, 0o755)
 }
 
+// Start runs Caddy with a Caddyfile until the test ends, and waits for the address.
+func Start(t testing.TB, address, caddyfile string) *Gateway {
+	return startGateway(t, address, caddyfile)
+}
+
 // startGateway runs Caddy with a Caddyfile, to which it adds the admin endpoint, and waits for the address. Files are handed on to it,
 // as fd/3 and so on.
-func startGateway(t testing.TB, address, caddyfile string, files ...*os.File) *gateway {
+func startGateway(t testing.TB, address, caddyfile string, files ...*os.File) *Gateway {
 	t.Helper()
-	g := &gateway{t: t, admin: freeAddress(t)}
+	g := &Gateway{t: t, admin: freeAddress(t)}
 	path := filepath.Join(t.TempDir(), "Caddyfile")
 	require.NoError(t, os.WriteFile(path, []byte(g.complete(caddyfile)), 0o600))
 	home := t.TempDir()
@@ -186,12 +191,24 @@ func startGateway(t testing.TB, address, caddyfile string, files ...*os.File) *g
 	return g
 }
 
-func (g *gateway) complete(caddyfile string) string {
+func (g *Gateway) complete(caddyfile string) string {
 	return "{\n\tadmin " + g.admin + "\n\tpersist_config off\n\tskip_install_trust\n\tservers {\n\t\tprotocols h1 h2 h2c\n\t}\n}\n" + caddyfile
 }
 
+// Kill ends Caddy at once.
+func (g *Gateway) Kill() { g.kill() }
+
+// Admin is the URL of the admin endpoint.
+func (g *Gateway) Admin() string { return "http://" + g.admin }
+
+// Log is what Caddy has written so far.
+func (g *Gateway) Log() string { return g.output.String() }
+
+// Reload gives Caddy another Caddyfile.
+func (g *Gateway) Reload(caddyfile string) error { return g.reload(caddyfile) }
+
 // reload gives Caddy another Caddyfile by its admin endpoint, which itself is away for a moment after each reload.
-func (g *gateway) reload(caddyfile string) error {
+func (g *Gateway) reload(caddyfile string) error {
 	res, err := http.Post("http://"+g.admin+"/load", "text/caddyfile", strings.NewReader(g.complete(caddyfile)))
 	for err != nil {
 		select {
@@ -209,7 +226,7 @@ func (g *gateway) reload(caddyfile string) error {
 }
 
 // metric is the sum of a counter's or gauge's values whose labels contain all of the given pairs, as in `version="v2"`.
-func (g *gateway) metric(name string, labels ...string) float64 {
+func (g *Gateway) metric(name string, labels ...string) float64 {
 	g.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/grayrelease/gray/core/source"
+	"github.com/grayrelease/gray/e2e/backends"
 	"github.com/grayrelease/gray/e2e/servers"
 )
 
@@ -31,14 +32,14 @@ func TestExamples(t *testing.T) {
 	build.Dir = "../.."
 	out, err := build.CombinedOutput()
 	require.NoError(t, err, "%s", out)
-	for _, each := range backends {
-		folder := filepath.Join("../../examples/sources", each.name)
+	for _, each := range backends.All {
+		folder := filepath.Join("../../examples/sources", each.Name)
 		readme, err := os.ReadFile(filepath.Join(folder, "README.md"))
 		if err != nil {
 			continue
 		}
-		t.Run(each.name, func(t *testing.T) {
-			b := each.start(t)
+		t.Run(each.Name, func(t *testing.T) {
+			b := each.Start(t)
 			policy, err := os.ReadFile(filepath.Join(folder, "policy.json"))
 			require.NoError(t, err)
 			url := readmeSource.FindSubmatch(readme)
@@ -48,10 +49,10 @@ func TestExamples(t *testing.T) {
 			switches := readmeSwitch.FindAllString(string(readme), -1)
 			require.Len(t, switches, 2)
 
-			b.put("example", string(policy))
+			b.Put("example", string(policy))
 			address := servers.Host(servers.FreePorts(t, 1)[0])
 			ctx, cancel := context.WithCancel(context.Background())
-			gateway := exec.CommandContext(ctx, program, "-source", b.url("example"), "-cache", t.TempDir(), "-listen", address)
+			gateway := exec.CommandContext(ctx, program, "-source", b.URL("example"), "-cache", t.TempDir(), "-listen", address)
 			require.NoError(t, gateway.Start())
 			t.Cleanup(func() { cancel(); _ = gateway.Wait() })
 
@@ -61,12 +62,12 @@ func TestExamples(t *testing.T) {
 			}
 			expect("beta", "v2")
 			expect("", "v1")
-			b.put(b.swtch("example"), switches[0])
+			b.Put(b.Switch("example"), switches[0])
 			expect("beta", "v1")
 			var states []map[string]any
 			require.NoError(t, json.Unmarshal([]byte(fetch("http://"+address+"/gray/", "")), &states))
 			require.Equal(t, "v1", states[0]["forced"])
-			b.put(b.swtch("example"), switches[1])
+			b.Put(b.Switch("example"), switches[1])
 			expect("beta", "v2")
 		})
 	}

@@ -11,33 +11,34 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/grayrelease/gray/core/live"
+	"github.com/grayrelease/gray/e2e/backends"
 )
 
 // A hundred routes on one source: one connection, no goroutine more than one route has; none after the last one.
 func TestRoutesShareOneWatch(t *testing.T) {
-	b := etcdBackend(t)
-	b.put("shared", document("shared", 100))
+	b := backends.Etcd(t)
+	b.Put("shared", document("shared", 100))
 	http.DefaultClient.CloseIdleConnections()
 	for _, mode := range modes {
 		t.Run(mode.name, func(t *testing.T) {
 			load := mode.load(t)
 			ignore := goleak.IgnoreCurrent()
-			h := start(t, load, b.url("shared"), "", mode.name)
+			h := start(t, load, b.URL("shared"), "", mode.name)
 			h.await("v2")
 			require.Eventually(t, func() bool { return watchers() == 1 }, patience, time.Millisecond)
-			b.relay.open()
+			b.Relay.Open()
 			var routes []*host
 			for range 100 {
-				routes = append(routes, start(t, load, b.url("shared"), "", mode.name))
+				routes = append(routes, start(t, load, b.URL("shared"), "", mode.name))
 			}
 			for range 500 { // reloads
-				route := start(t, load, b.url("shared"), "", mode.name)
+				route := start(t, load, b.URL("shared"), "", mode.name)
 				require.Equal(t, "v2", route.version())
 				route.close()
 			}
 			require.Equal(t, 601-500, h.state().Users)
 			require.Equal(t, 1, watchers())
-			now, most := b.relay.open()
+			now, most := b.Relay.Open()
 			require.Equal(t, 1, now)
 			require.Equal(t, 1, most)
 			for _, route := range routes {
@@ -45,7 +46,7 @@ func TestRoutesShareOneWatch(t *testing.T) {
 			}
 			h.close()
 			goleak.VerifyNone(t, ignore)
-			h = start(t, load, b.url("shared"), "", mode.name)
+			h = start(t, load, b.URL("shared"), "", mode.name)
 			require.Equal(t, "v2", h.version(), "what was in force is remembered")
 			h.awaitState("connected again", func(s live.State) bool { return s.Connected })
 			h.close()

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/grayrelease/gray/core/live"
+	"github.com/grayrelease/gray/e2e/backends"
 )
 
 // document is a policy that sends percent of the callers to v2. Both its service and its rule carry the mark, so that a mix of two would show.
@@ -25,95 +26,95 @@ func document(mark string, percent int) string {
 func TestSource(t *testing.T) {
 	for _, mode := range modes {
 		load := mode.load(t)
-		for _, each := range backends {
-			t.Run(mode.name+"/"+each.name, func(t *testing.T) {
-				b := each.start(t)
+		for _, each := range backends.All {
+			t.Run(mode.name+"/"+each.Name, func(t *testing.T) {
+				b := each.Start(t)
 				story(t, b, load)
 			})
 		}
 	}
 }
 
-func story(t *testing.T, b *backend, load newGateway) {
+func story(t *testing.T, b *backends.Backend, load newGateway) {
 	const key = "gray-user.json"
 	cache := t.TempDir()
-	h := start(t, load, b.url(key), cache, "")
+	h := start(t, load, b.URL(key), cache, "")
 	h.awaitState("the source has no document", func(s live.State) bool { return s.Deleted && s.Connected })
 	require.Equal(t, "none", h.state().Origin)
 	stop := requests(t, h)
 	defer stop()
 
-	b.put(key, document("first", 0))
+	b.Put(key, document("first", 0))
 	h.await("v1")
-	b.put(key, document("second", 100))
+	b.Put(key, document("second", 100))
 	h.await("v2")
 	require.Equal(t, "source", h.state().Origin)
 
 	// The switch outranks the rules, ends by "to": "", and does not go back.
-	b.put(b.swtch(key), `{"epoch": 7, "to": "v1", "reason": "errors", "by": "ann", "at": "2025-05-01T10:00:00Z"}`)
+	b.Put(b.Switch(key), `{"epoch": 7, "to": "v1", "reason": "errors", "by": "ann", "at": "2025-05-01T10:00:00Z"}`)
 	h.await("v1")
 	require.Equal(t, "v1", h.state().Forced)
-	b.put(b.swtch(key), `{"epoch": 6, "to": ""}`)
+	b.Put(b.Switch(key), `{"epoch": 6, "to": ""}`)
 	h.awaitState("an older epoch is refused", func(s live.State) bool { return strings.Contains(s.SwitchNote, "epoch 6 is older than 7") })
 	require.Equal(t, "v1", h.version())
-	b.put(b.swtch(key), `{"epoch": 8, "to": ""}`)
+	b.Put(b.Switch(key), `{"epoch": 8, "to": ""}`)
 	h.await("v2")
-	b.put(b.swtch(key), `{"epoch": 9, "to": "v9"}`)
+	b.Put(b.Switch(key), `{"epoch": 9, "to": "v9"}`)
 	h.awaitState("an unknown version is refused", func(s live.State) bool { return strings.Contains(s.SwitchNote, `no version "v9"`) })
 	require.Equal(t, "v2", h.version())
 
 	// The document's own switch.
-	b.put(key, strings.Replace(document("third", 100), "{", `{"enabled": false, `, 1))
+	b.Put(key, strings.Replace(document("third", 100), "{", `{"enabled": false, `, 1))
 	h.await("v1")
-	b.put(key, document("fourth", 100))
+	b.Put(key, document("fourth", 100))
 	h.await("v2")
 
 	// A bad document, also twice, is refused once.
-	b.put(key, `{"service": "bad"`)
+	b.Put(key, `{"service": "bad"`)
 	h.awaitState("refused", func(s live.State) bool { return s.Rejected != nil })
 	require.Equal(t, "v2", h.version())
-	b.put(key, strings.Replace(document("worse", 0), `"stable"`, `"stabel"`, 1))
+	b.Put(key, strings.Replace(document("worse", 0), `"stable"`, `"stabel"`, 1))
 	h.awaitState("refused again", func(s live.State) bool { return s.Rejected != nil && strings.Contains(s.Rejected.Error, "stabel") })
 	require.Equal(t, "v2", h.version())
 	require.Equal(t, 2, strings.Count(h.log.String(), "policy refused"), h.log)
 
-	b.put(key, document("fifth", 0))
+	b.Put(key, document("fifth", 0))
 	h.await("v1")
 	require.Nil(t, h.state().Rejected)
 
-	b.remove(key)
+	b.Remove(key)
 	h.awaitState("deleted", func(s live.State) bool { return s.Deleted })
 	require.Equal(t, "fifth", h.get().Header().Get("X-Service"))
-	b.put(key, document("sixth", 100))
+	b.Put(key, document("sixth", 100))
 	h.await("v2")
 	require.False(t, h.state().Deleted)
 
-	if b.relay != nil {
-		b.relay.cut()
-		b.put(key, document("seventh", 0))
+	if b.Relay != nil {
+		b.Relay.Cut()
+		b.Put(key, document("seventh", 0))
 		h.await("v1")
-		b.put(key, document("eighth", 100))
+		b.Put(key, document("eighth", 100))
 		h.await("v2")
 	}
-	if b.process != nil {
+	if b.Process != nil {
 		awaitKept(t, cache, "eighth")
-		b.process.Kill()
+		b.Process.Kill()
 		h.awaitState("not connected", func(s live.State) bool { return !s.Connected && s.Error != "" })
 		require.Equal(t, "v2", h.version())
 
 		// A gateway that starts now has the last good document and the switch.
-		restarted := start(t, load, b.url(key), cache, "restarted")
+		restarted := start(t, load, b.URL(key), cache, "restarted")
 		require.Equal(t, "v2", restarted.version())
 		require.Equal(t, "kept", restarted.state().Origin)
 		require.EqualValues(t, 8, restarted.state().Switch.Epoch)
 		// One without either has nothing, and says so.
-		bare := start(t, load, b.url(key), "", "bare")
+		bare := start(t, load, b.URL(key), "", "bare")
 		require.Equal(t, "none", bare.version())
 		bare.awaitState("nothing to go by", func(s live.State) bool { return s.Origin == "none" && s.Error != "" })
 
-		b.process.Start()
+		b.Process.Start()
 		h.awaitState("connected", func(s live.State) bool { return s.Connected })
-		b.put(key, document("ninth", 0))
+		b.Put(key, document("ninth", 0))
 		h.await("v1")
 		restarted.await("v1")
 		bare.await("v1")
@@ -122,17 +123,17 @@ func story(t *testing.T, b *backend, load newGateway) {
 	}
 
 	for i := range 1000 {
-		b.put(key, document(fmt.Sprintf("quick-%d", i), 100*(i%2)))
+		b.Put(key, document(fmt.Sprintf("quick-%d", i), 100*(i%2)))
 	}
-	b.put(key, document("last", 100))
+	b.Put(key, document("last", 100))
 	h.await("v2")
 	h.awaitState("last", func(s live.State) bool { return s.Service == "last" })
 	stop()
 
-	if b.relay != nil {
-		now, most := b.relay.open()
+	if b.Relay != nil {
+		now, most := b.Relay.Open()
 		t.Logf("connections: %d now, %d at most; updates in force: %d", now, most, h.state().Updates)
-		if b.single {
+		if b.Single {
 			require.Equal(t, 1, now)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/grayrelease/gray/e2e/backends"
 	"github.com/grayrelease/gray/e2e/sources/gateway"
 	"github.com/grayrelease/gray/e2e/yaegi"
 )
@@ -32,17 +33,17 @@ func TestCompareWriteToEffect(t *testing.T) {
 	comparing(t)
 	for _, mode := range modes {
 		load := mode.load(t)
-		for _, each := range backends {
-			t.Run(mode.name+"/"+each.name, func(t *testing.T) {
-				s := each.start(t)
-				s.put("timed", document("start", 0))
-				h := start(t, load, s.url("timed"), "", "")
+		for _, each := range backends.All {
+			t.Run(mode.name+"/"+each.Name, func(t *testing.T) {
+				s := each.Start(t)
+				s.Put("timed", document("start", 0))
+				h := start(t, load, s.URL("timed"), "", "")
 				h.await("v1")
 				report(t, "percentage", timed(h, func(i int, version string) {
-					s.put("timed", document(fmt.Sprint("mark-", i), map[string]int{"v1": 0, "v2": 100}[version]))
+					s.Put("timed", document(fmt.Sprint("mark-", i), map[string]int{"v1": 0, "v2": 100}[version]))
 				}))
 				report(t, "kill switch", timed(h, func(i int, version string) {
-					s.put(s.swtch("timed"), fmt.Sprintf(`{"epoch": %d, "to": %q}`, i+1, version))
+					s.Put(s.Switch("timed"), fmt.Sprintf(`{"epoch": %d, "to": %q}`, i+1, version))
 				}))
 				h.close()
 			})
@@ -66,11 +67,11 @@ func timed(h *host, write func(i int, version string)) []time.Duration {
 // From a write to etcd until the last of fifty gateways, each with a watch of its own, follows.
 func TestCompareFiftyGateways(t *testing.T) {
 	comparing(t)
-	s := etcdBackend(t)
-	s.put("fifty", document("start", 0))
+	s := backends.Etcd(t)
+	s.Put("fifty", document("start", 0))
 	var hosts []*host
 	for i := range 50 {
-		h := start(t, gateway.New, s.url("fifty"), "", fmt.Sprint("gateway-", i))
+		h := start(t, gateway.New, s.URL("fifty"), "", fmt.Sprint("gateway-", i))
 		h.await("v1")
 		hosts = append(hosts, h)
 	}
@@ -78,7 +79,7 @@ func TestCompareFiftyGateways(t *testing.T) {
 	for i := range *writes {
 		version := []string{"v2", "v1"}[i%2]
 		began := time.Now()
-		s.put(s.swtch("fifty"), fmt.Sprintf(`{"epoch": %d, "to": %q}`, i+1, version))
+		s.Put(s.Switch("fifty"), fmt.Sprintf(`{"epoch": %d, "to": %q}`, i+1, version))
 		var group sync.WaitGroup
 		for _, h := range hosts {
 			group.Go(func() { h.await(version) })
@@ -98,9 +99,9 @@ func report(t *testing.T, what string, times []time.Duration) {
 // Requests through a gateway whose policy is watched, beside one whose policy is fixed.
 func TestCompareRequestPath(t *testing.T) {
 	comparing(t)
-	s := etcdBackend(t)
-	s.put("path", document("path", 50))
-	h := start(t, gateway.New, s.url("path"), "", "")
+	s := backends.Etcd(t)
+	s.Put("path", document("path", 50))
+	h := start(t, gateway.New, s.URL("path"), "", "")
 	require.Eventually(t, func() bool { return h.state().Updates == 1 }, patience, time.Millisecond)
 	static, err := gateway.Static(document("path", 50))
 	require.NoError(t, err)

@@ -122,6 +122,12 @@ func (g *Gateway) run(t testing.TB) {
 	})
 }
 
+// Kill ends Traefik at once.
+func (g *Gateway) Kill() {
+	_ = g.process.Kill()
+	<-g.exited
+}
+
 // Apply replaces the dynamic configuration and waits until Traefik serves by it.
 func (g *Gateway) Apply(t testing.TB, dynamic map[string]any) {
 	t.Helper()
