@@ -111,7 +111,8 @@ func open(c Config) (*source.Source, error) {
 	return source.Open(c.URL, c.Options)
 }
 
-// Release ends the use. The last one ends the watch and closes its connection. It may be called more than once.
+// Release ends the use. The last one ends the watch and closes its connection; when it returns, all is on disk and nobody is notified any more. It may be called
+// more than once, but not by Compile or Notify.
 func (u *User) Release() { u.release() }
 
 // State tells how the policy stands.

@@ -100,7 +100,9 @@ func (s *service) leave(m *member) bool {
 	}
 	s.cancel()
 	s.mu.Unlock()
+	s.applying.Lock() // what is being applied ends first
 	s.flush()
+	s.applying.Unlock()
 
 	s.mu.Lock()
 	policy, feeds := s.view.Policy, s.feeds

@@ -2,6 +2,9 @@ package source
 
 import (
 	"context"
+	"encoding/pem"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -152,4 +155,16 @@ func TestWebErrors(t *testing.T) {
 	e := next(t, watch(t, "http://ann:s3cret@"+strings.TrimPrefix(s.URL, "http://")+"/p?k=s3cret"))
 	require.ErrorContains(t, e.Err, "answered 502")
 	require.NotContains(t, e.Err.Error(), "s3cret")
+}
+
+func TestTLS(t *testing.T) {
+	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("secure")) }))
+	defer s.Close()
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	require.NoError(t, os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}), 0o600))
+	require.ErrorContains(t, next(t, watch(t, s.URL+"/p")).Err, "certificate")
+	require.Equal(t, "secure", string(next(t, watch(t, s.URL+"/p#ca_file="+ca)).Data))
+	require.Equal(t, "secure", string(next(t, watch(t, s.URL+"/p#insecure_skip_verify=true")).Data))
+	require.ErrorContains(t, next(t, watch(t, s.URL+"/p#server_name=other.example&ca_file="+ca)).Err, "other.example")
 }
