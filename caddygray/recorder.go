@@ -51,15 +51,19 @@ func (r *recorder) ReadFrom(from io.Reader) (int64, error) {
 
 // finish deals with responses that nobody has written yet: those of errors, which Caddy writes later on the same header, and empty ones.
 func (r *recorder) finish(err error) {
-	var failure caddyhttp.HandlerError
-	switch {
-	case err == nil:
+	if err == nil {
 		r.complete(http.StatusOK)
-	case errors.As(err, &failure) && failure.StatusCode > 0:
-		r.complete(failure.StatusCode)
-	default:
-		r.complete(http.StatusInternalServerError)
+		return
 	}
+	r.complete(statusOf(err))
+}
+
+func statusOf(err error) int {
+	var failure caddyhttp.HandlerError
+	if errors.As(err, &failure) && failure.StatusCode > 0 {
+		return failure.StatusCode
+	}
+	return http.StatusInternalServerError
 }
 
 func (r *recorder) complete(status int) {
