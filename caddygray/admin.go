@@ -35,7 +35,7 @@ func serveStates(w http.ResponseWriter, r *http.Request) error {
 		return caddy.APIError{HTTPStatus: http.StatusMethodNotAllowed, Err: errors.New("method not allowed: GET")}
 	}
 	service := strings.TrimPrefix(r.URL.Path, "/gray/")
-	found := states.all(service)
+	found := states.of(service)
 	if service != "" && len(found) == 0 {
 		return caddy.APIError{HTTPStatus: http.StatusNotFound, Err: errors.New("no followed policy of that service")}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -35,7 +36,7 @@ func (h *Handler) follow(ctx context.Context, policy *core.Policy, base *core.En
 	if err != nil {
 		return fmt.Errorf("following the policy: %w", err)
 	}
-	states.add(h.user)
+	states.add(&followed{h.user, policy.Service})
 	return nil
 }
 
@@ -56,36 +57,40 @@ func (h *Handler) apply(ctx context.Context, c *core.Current) {
 var states stateList
 
 type stateList struct {
-	mu    sync.Mutex
-	users []*live.User
+	mu  sync.Mutex
+	all []*followed
 }
 
-func (l *stateList) add(u *live.User) {
+// followed is a handler's use of a policy. The service is the one in the handler's configuration: as long as there is no document,
+// nothing else tells whose policy is missing.
+type followed struct {
+	user    *live.User
+	service string
+}
+
+func (l *stateList) add(f *followed) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.users = append(l.users, u)
+	l.all = append(l.all, f)
 }
 
 func (l *stateList) remove(u *live.User) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var kept []*live.User
-	for _, other := range l.users {
-		if other != u {
-			kept = append(kept, other)
-		}
-	}
-	l.users = kept
+	l.all = slices.DeleteFunc(l.all, func(f *followed) bool { return f.user == u })
 }
 
-// all is the state of each followed source once, however many handlers follow it, or of one service's.
-func (l *stateList) all(service string) []live.State {
+// of is the state of each followed source once, however many handlers follow it: those of a service, or all for "".
+func (l *stateList) of(service string) []live.State {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	seen := map[string]bool{}
 	states := []live.State{}
-	for _, u := range l.users {
-		s := u.State()
+	for _, f := range l.all {
+		s := f.user.State()
+		if s.Service == "" {
+			s.Service = f.service
+		}
 		key := strings.Join([]string{s.Source, s.Service}, " ")
 		if !seen[key] && (service == "" || s.Service == service) {
 			seen[key] = true

@@ -55,6 +55,7 @@ http://%s {
 		require.Eventually(t, func() bool { return get(t, "http://"+address, "").body == what }, 10*time.Second, 5*time.Millisecond)
 	}
 	serves("stable")
+	require.Contains(t, get(t, "http://"+admin+"/gray/followed", "").body, `"origin":"none"`, "there is a state before there is a document")
 	write(file, document)
 	serves("canary")
 	write(file+".switch", `{"epoch": 1, "to": "v1", "reason": "errors"}`)
