@@ -42,7 +42,7 @@ func stepHandler(p *plan, next http.Handler) http.Handler {
 
 // constantHandler serves a policy that asks nothing: it is switched off, or has no rules.
 func constantHandler(p *plan, next http.Handler) http.Handler {
-	name, value, baggage := p.engine.header, p.out.header, p.out.baggage
+	name, value, baggage, last := p.engine.header, p.out.header, p.out.baggage, p.last
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := r.Header
 		if h["Baggage"] == nil {
@@ -51,19 +51,19 @@ func constantHandler(p *plan, next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		serveFrom(p, p.last, next, w, r)
+		serveFrom(p, last, next, w, r)
 	})
 }
 
 // leadHandler serves a policy that asks for one header's value and nothing else.
 func leadHandler(p *plan, next http.Handler) http.Handler {
-	name, value, baggage := p.engine.header, p.out.header, p.out.baggage
-	key, exits := p.lead.key, p.lead.exits
+	name, value, baggage, lead, last := p.engine.header, p.out.header, p.out.baggage, p.lead, p.last
+	key, known := leadOf(p)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := r.Header
 		for _, v := range h[key] {
-			if exits[v] != nil {
-				serveFrom(p, p.lead, next, w, r)
+			if known[v] {
+				serveFrom(p, lead, next, w, r)
 				return
 			}
 		}
@@ -73,18 +73,18 @@ func leadHandler(p *plan, next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		serveFrom(p, p.last, next, w, r)
+		serveFrom(p, last, next, w, r)
 	})
 }
 
 // screenHandler serves a policy whose conditions all have a screen.
 func screenHandler(p *plan, next http.Handler) http.Handler {
-	name, value, baggage := p.engine.header, p.out.header, p.out.baggage
+	name, value, baggage, start, last := p.engine.header, p.out.header, p.out.baggage, p.engine.start, p.last
 	lead, middle := p.lead, p.middle
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := r.Header
 		if hits(lead, middle, r) {
-			serveFrom(p, p.engine.start, next, w, r)
+			serveFrom(p, start, next, w, r)
 			return
 		}
 		if h["Baggage"] == nil {
@@ -93,32 +93,33 @@ func screenHandler(p *plan, next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		serveFrom(p, p.last, next, w, r)
+		serveFrom(p, last, next, w, r)
 	})
 }
 
 // bucketHandler serves a policy that ends in a bucket of callers whom a cookie identifies.
 func bucketHandler(p *plan, next http.Handler) http.Handler {
 	name, value, baggage, cookie, prefix, limit := p.engine.header, p.out.header, p.out.baggage, p.cookie, p.prefix, p.limit
-	key, exits := leadOf(p)
+	key, known := leadOf(p)
+	lead, begin, last := p.lead, p.begin, p.last
 	middle, screened := p.middle, len(p.middle) > 0
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := r.Header
 		for _, v := range h[key] {
-			if exits[v] != nil {
-				serveFrom(p, p.lead, next, w, r)
+			if known[v] {
+				serveFrom(p, lead, next, w, r)
 				return
 			}
 		}
 		if screened {
 			if hits(nil, middle, r) {
-				serveFrom(p, p.begin, next, w, r)
+				serveFrom(p, begin, next, w, r)
 				return
 			}
 		}
 		c, _ := r.Cookie(cookie)
 		if c == nil || c.Value == "" || len(c.Value) > maxValue {
-			serveFrom(p, p.last, next, w, r)
+			serveFrom(p, last, next, w, r)
 			return
 		}
 		sum := sha256.Sum256([]byte(prefix + c.Value))
@@ -128,7 +129,7 @@ func bucketHandler(p *plan, next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		serveFrom(p, p.last, next, w, r)
+		serveFrom(p, last, next, w, r)
 	})
 }
 
@@ -136,14 +137,15 @@ func bucketHandler(p *plan, next http.Handler) http.Handler {
 func claimHandler(p *plan, next http.Handler) http.Handler {
 	name, value, baggage, claims := p.engine.header, p.out.header, p.out.baggage, p.claims
 	claim, cookie, prefix, limit := p.claim, p.cookie, p.prefix, p.limit
-	key, exits := leadOf(p)
+	key, known := leadOf(p)
+	lead, begin, last := p.lead, p.begin, p.last
 	middle, screened := p.middle, len(p.middle) > 0
 	token, lock, seen, until := p.memory.Header, p.memory.Lock, p.memory.Seen, p.memory.Until
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := r.Header
 		for _, v := range h[key] {
-			if exits[v] != nil {
-				serveFrom(p, p.lead, next, w, r)
+			if known[v] {
+				serveFrom(p, lead, next, w, r)
 				return
 			}
 		}
@@ -156,13 +158,13 @@ func claimHandler(p *plan, next http.Handler) http.Handler {
 		set := seen[lines[0]]
 		lock.RUnlock()
 		if set == nil || until(set.Expires) <= 0 {
-			serveFrom(p, p.begin, next, w, r)
+			serveFrom(p, begin, next, w, r)
 			return
 		}
 		for _, c := range claims {
 			for _, v := range set.ByPath[c.path] {
 				if c.values[v] {
-					serveFrom(p, p.begin, next, w, r)
+					serveFrom(p, begin, next, w, r)
 					return
 				}
 			}
@@ -177,12 +179,12 @@ func claimHandler(p *plan, next http.Handler) http.Handler {
 				id = cookieOf(r, cookie)
 			}
 			if id == "" || len(id) > maxValue {
-				serveFrom(p, p.last, next, w, r)
+				serveFrom(p, last, next, w, r)
 				return
 			}
 			sum := sha256.Sum256([]byte(prefix + id))
 			if string(sum[:8]) < limit {
-				serveFrom(p, p.last, next, w, r)
+				serveFrom(p, last, next, w, r)
 				return
 			}
 		}
@@ -192,7 +194,7 @@ func claimHandler(p *plan, next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		serveFrom(p, p.last, next, w, r)
+		serveFrom(p, last, next, w, r)
 	})
 }
 
@@ -241,12 +243,16 @@ func serveTokenless(p *plan, absent bool, next http.Handler, w http.ResponseWrit
 	serveFrom(p, p.begin, next, w, r)
 }
 
-// leadOf is the header that a plan begins with and its exits; there is no header without a name.
-func leadOf(p *plan) (string, map[string]*step) {
+// leadOf is the header that a plan begins with and the values that it has exits for; there is no header without a name.
+func leadOf(p *plan) (string, map[string]bool) {
+	known := map[string]bool{}
 	if p.lead == nil {
-		return "", map[string]*step{}
+		return "", known
 	}
-	return p.lead.key, p.lead.exits
+	for value := range p.lead.exits {
+		known[value] = true
+	}
+	return p.lead.key, known
 }
 
 func cookieOf(r *http.Request, name string) string {
