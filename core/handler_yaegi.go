@@ -43,10 +43,11 @@ func stepHandler(p *plan, next http.Handler) http.Handler {
 // constantHandler serves a policy that asks nothing: it is switched off, or has no rules.
 func constantHandler(p *plan, next http.Handler) http.Handler {
 	name, value, baggage, last := p.engine.header, p.out.header, p.out.baggage, p.last
+	member := "Baggage" // a variable is read faster than a constant
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := r.Header
-		if h["Baggage"] == nil {
-			h["Baggage"] = baggage
+		if h[member] == nil {
+			h[member] = baggage
 			h[name] = value
 			next.ServeHTTP(w, r)
 			return
@@ -59,6 +60,7 @@ func constantHandler(p *plan, next http.Handler) http.Handler {
 func leadHandler(p *plan, next http.Handler) http.Handler {
 	name, value, baggage, lead, last := p.engine.header, p.out.header, p.out.baggage, p.lead, p.last
 	key, known := leadOf(p)
+	member := "Baggage" // a variable is read faster than a constant
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := r.Header
 		for _, v := range h[key] {
@@ -67,8 +69,8 @@ func leadHandler(p *plan, next http.Handler) http.Handler {
 				return
 			}
 		}
-		if h["Baggage"] == nil {
-			h["Baggage"] = baggage
+		if h[member] == nil {
+			h[member] = baggage
 			h[name] = value
 			next.ServeHTTP(w, r)
 			return
@@ -81,14 +83,15 @@ func leadHandler(p *plan, next http.Handler) http.Handler {
 func screenHandler(p *plan, next http.Handler) http.Handler {
 	name, value, baggage, start, last := p.engine.header, p.out.header, p.out.baggage, p.engine.start, p.last
 	lead, middle := p.lead, p.middle
+	member := "Baggage" // a variable is read faster than a constant
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := r.Header
 		if hits(lead, middle, r) {
 			serveFrom(p, start, next, w, r)
 			return
 		}
-		if h["Baggage"] == nil {
-			h["Baggage"] = baggage
+		if h[member] == nil {
+			h[member] = baggage
 			h[name] = value
 			next.ServeHTTP(w, r)
 			return
@@ -103,6 +106,7 @@ func bucketHandler(p *plan, next http.Handler) http.Handler {
 	key, known := leadOf(p)
 	lead, begin, last := p.lead, p.begin, p.last
 	middle, screened := p.middle, len(p.middle) > 0
+	member := "Baggage" // a variable is read faster than a constant
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := r.Header
 		for _, v := range h[key] {
@@ -123,8 +127,8 @@ func bucketHandler(p *plan, next http.Handler) http.Handler {
 			return
 		}
 		sum := sha256.Sum256([]byte(prefix + c.Value))
-		if h["Baggage"] == nil && string(sum[:8]) >= limit {
-			h["Baggage"] = baggage
+		if h[member] == nil && string(sum[:8]) >= limit {
+			h[member] = baggage
 			h[name] = value
 			next.ServeHTTP(w, r)
 			return
@@ -141,6 +145,7 @@ func claimHandler(p *plan, next http.Handler) http.Handler {
 	lead, begin, last := p.lead, p.begin, p.last
 	middle, screened := p.middle, len(p.middle) > 0
 	token, lock, seen, until := p.memory.Header, p.memory.Lock, p.memory.Seen, p.memory.Until
+	member := "Baggage" // a variable is read faster than a constant
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := r.Header
 		for _, v := range h[key] {
@@ -188,8 +193,8 @@ func claimHandler(p *plan, next http.Handler) http.Handler {
 				return
 			}
 		}
-		if h["Baggage"] == nil {
-			h["Baggage"] = baggage
+		if h[member] == nil {
+			h[member] = baggage
 			h[name] = value
 			next.ServeHTTP(w, r)
 			return
