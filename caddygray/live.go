@@ -2,6 +2,7 @@ package caddygray
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
@@ -25,11 +26,15 @@ func (h *Handler) follow(ctx context.Context, policy *core.Policy, base *core.En
 	if h.Cache == "" {
 		h.Cache = filepath.Join(caddy.AppDataDir(), "gray")
 	}
+	if base != nil && h.Source != nil && base.Versions()[base.Stable()].Discover != "" {
+		return fmt.Errorf("versions.%s.discover: beside a source, the stable version needs upstreams: it serves until there is a document", base.Stable())
+	}
 	logger := slog.New(zapslog.NewHandler(h.logger.Core()))
 	notify := func(c *core.Current) { h.apply(ctx, c) }
 	var err error
 	if h.Source != nil {
-		h.user, err = core.Follow(h.Source, base, h.Cache, logger, notify)
+		options := core.FollowOptions{Service: policy.Service, Base: base, Check: checkUpstreams, Cache: h.Cache, Logger: logger}
+		h.user, err = core.Follow(h.Source, options, notify)
 	} else {
 		h.user, err = core.FollowInstances(policy, h.Cache, logger, notify)
 	}
@@ -38,6 +43,19 @@ func (h *Handler) follow(ctx context.Context, policy *core.Policy, base *core.En
 	}
 	states.add(&followed{h.user, policy.Service})
 	return nil
+}
+
+// checkUpstreams refuses a policy with an upstream that Caddy could not dial.
+func checkUpstreams(e *core.Engine) error {
+	var problems []error
+	for name, v := range e.Versions() {
+		for i, text := range v.Upstreams {
+			if _, _, err := parseUpstream(text); err != nil {
+				problems = append(problems, fmt.Errorf("versions.%s.upstreams[%d]: %w", name, i, err))
+			}
+		}
+	}
+	return errors.Join(problems...)
 }
 
 // apply puts what came into force to work. Where it cannot, what was in force before stays.

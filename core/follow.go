@@ -3,6 +3,7 @@ package core
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 
 	"github.com/grayrelease/gray/core/discover"
@@ -26,17 +27,34 @@ type Current struct {
 	Upstreams map[string][]discover.Instance
 }
 
+// FollowOptions say how a source is followed. The zero value is ready for use.
+type FollowOptions struct {
+	// Service that the documents must be about. Default: any.
+	Service string
+	// Base is what serves before the first good document: everything goes to its stable version. Default: nothing does.
+	Base *Engine
+	// Check says what the gateway cannot make of a policy, which is then refused like one that does not parse. Default: nothing is checked.
+	// Users of one source share the check of the newest.
+	Check func(*Engine) error
+	// Cache is a folder for the last good document, the switch and the instances, with which a gateway starts while the source is down.
+	// Default: nothing is kept.
+	Cache string
+	// Logger gets a line for every change and for every new failure. Default: no log.
+	Logger *slog.Logger
+}
+
 // Follow keeps the policy at a source in force until the user that it returns is released: notify has what is in force once before
 // Follow returns and then after each change, one call at a time.
 //
-// Before the first good document everything goes to the stable version of base, which may be nil. Many may follow the same source;
-// it is watched once. Cache is a folder for the last good document, the switch and the instances, with which a gateway starts while
-// the source is down; "" keeps nothing. The error is about the configuration: a source that is down is none.
-func Follow(s *Source, base *Engine, cache string, logger *slog.Logger, notify func(*Current)) (*live.User, error) {
+// Many may follow the same source; it is watched once. The error is about the configuration: a source that is down is none.
+func Follow(s *Source, o FollowOptions, notify func(*Current)) (*live.User, error) {
+	base := o.Base
 	if base != nil {
 		base = base.forced(base.Stable())
 	}
-	return use(live.Config{URL: s.URL, Options: s.Options, CacheDir: cache, Logger: logger}, base, notify)
+	c := live.Config{URL: s.URL, Options: s.Options, Variant: o.Service, CacheDir: o.Cache, Logger: o.Logger}
+	c.Compile = func(document []byte) (*live.Policy, error) { return compileChecked(document, o.Service, o.Check) }
+	return use(c, base, notify)
 }
 
 // FollowInstances is Follow for a policy that stays as it is, whose versions have discovery URLs. It keeps the instances in cache,
@@ -50,11 +68,10 @@ func FollowInstances(p *Policy, cache string, logger *slog.Logger, notify func(*
 	if err != nil {
 		return nil, err
 	}
-	return use(live.Config{Document: document, CacheDir: cache, Logger: logger}, base, notify)
+	return use(live.Config{Document: document, CacheDir: cache, Logger: logger, Compile: compileDocument}, base, notify)
 }
 
 func use(c live.Config, base *Engine, notify func(*Current)) (*live.User, error) {
-	c.Compile = compileDocument
 	c.Notify = func(v *live.View) { notify(current(v, base)) }
 	return live.Use(c)
 }
@@ -70,10 +87,20 @@ func IsDiscovered(p *Policy) bool {
 }
 
 // compileDocument is what a followed document becomes.
-func compileDocument(document []byte) (*live.Policy, error) {
+func compileDocument(document []byte) (*live.Policy, error) { return compileChecked(document, "", nil) }
+
+func compileChecked(document []byte, service string, check func(*Engine) error) (*live.Policy, error) {
 	e, err := Load(document)
 	if err != nil {
 		return nil, err
+	}
+	if service != "" && e.service != service {
+		return nil, fmt.Errorf("service: the document is about %q, not %q", e.service, service)
+	}
+	if check != nil {
+		if err := check(e); err != nil {
+			return nil, err
+		}
 	}
 	e.Start(context.Background())
 	p := &live.Policy{Value: e, Service: e.service, Stable: e.Stable(), Versions: sortedVersions(e.versions), Discover: map[string]string{}, Close: e.Close}

@@ -1,9 +1,11 @@
 package core_test
 
 import (
+	"errors"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -38,7 +40,7 @@ func TestFollow(t *testing.T) {
 	base, err := core.Load([]byte(followed))
 	require.NoError(t, err)
 	changes := make(chan *core.Current, 10)
-	user, err := core.Follow(&core.Source{URL: "file://" + file}, base, "", nil, func(c *core.Current) { changes <- c })
+	user, err := core.Follow(&core.Source{URL: "file://" + file}, core.FollowOptions{Service: "shop", Base: base, Check: refuseKiosk}, func(c *core.Current) { changes <- c })
 	require.NoError(t, err)
 	defer user.Release()
 
@@ -51,18 +53,32 @@ func TestFollow(t *testing.T) {
 	require.Equal(t, "v2", versionOf(t, changes))
 	write(file, `{"service": "shop", "stable": "v3"}`)
 	require.Eventually(t, func() bool { return user.State().Rejected != nil }, 10*time.Second, 10*time.Millisecond)
+	for problem, document := range map[string]string{
+		`about "other", not "shop"`: strings.Replace(followed, "shop", "other", 1),
+		"no kiosks here":            strings.Replace(followed, "all", "kiosk", 1),
+	} {
+		write(file, document)
+		require.Eventually(t, func() bool { return strings.Contains(user.State().Rejected.Error, problem) }, 10*time.Second, 10*time.Millisecond)
+	}
 	require.Empty(t, changes, "what is refused changes nothing")
+}
+
+func refuseKiosk(e *core.Engine) error {
+	if e.RuleNames()[0] == "kiosk" {
+		return errors.New("no kiosks here")
+	}
+	return nil
 }
 
 func TestFollowWithNothingToFallBackTo(t *testing.T) {
 	changes := make(chan *core.Current, 10)
-	user, err := core.Follow(&core.Source{URL: "file:///nowhere/shop.json"}, nil, "", nil, func(c *core.Current) { changes <- c })
+	user, err := core.Follow(&core.Source{URL: "file:///nowhere/shop.json"}, core.FollowOptions{}, func(c *core.Current) { changes <- c })
 	require.NoError(t, err)
 	defer user.Release()
 	require.Empty(t, versionOf(t, changes))
 }
 
 func TestFollowRefusesABadURL(t *testing.T) {
-	_, err := core.Follow(&core.Source{URL: "zookeeper://host/key"}, nil, "", nil, func(*core.Current) {})
+	_, err := core.Follow(&core.Source{URL: "zookeeper://host/key"}, core.FollowOptions{}, func(*core.Current) {})
 	require.ErrorContains(t, err, `unknown scheme "zookeeper"`)
 }

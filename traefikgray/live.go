@@ -3,6 +3,8 @@ package traefikgray
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"log"
 	"log/slog"
 	"net/http"
 	"os"
@@ -51,7 +53,20 @@ func follow(s *setup, config *Config, notify func(*core.Current)) (*live.User, e
 	if config.Source == nil {
 		return core.FollowInstances(s.policy, config.Cache, logger, notify)
 	}
-	return core.Follow(config.Source, s.engine, config.Cache, logger, notify)
+	options := core.FollowOptions{Service: s.policy.Service, Base: s.engine, Check: checkUpstreams, Cache: config.Cache, Logger: logger}
+	return core.Follow(config.Source, options, notify)
+}
+
+// checkUpstreams refuses a policy with an upstream that mode proxy could not use.
+func checkUpstreams(e *core.Engine) error {
+	pool := newPool()
+	defer pool.Close()
+	for _, version := range canaries(e) {
+		if err := pool.Set(e.Versions()[version].Upstreams); err != nil {
+			return errors.New("versions." + version + ".upstreams" + err.Error())
+		}
+	}
+	return nil
 }
 
 // handlerOf is how requests are served by what is in force. Pools are kept for versions that stay, with what they know of their upstreams.
@@ -67,21 +82,32 @@ func handlerOf(s *setup, c *core.Current, next http.Handler, pools map[string]*p
 	}
 	targets := map[string]*target{}
 	for _, version := range canaries(c.Engine) {
-		upstreams := c.Engine.Versions()[version].Upstreams
-		if instances, discovered := c.Upstreams[version]; discovered {
-			upstreams = core.Upstreams(instances)
+		if pools[version] == nil {
+			pools[version] = newPool()
 		}
-		pool := pools[version]
-		if pool == nil {
-			pool = newPool()
-			pools[version] = pool
+		setPool(s, c, version, pools[version])
+		targets[version] = &target{pools[version], toStable(c.Engine, s.name, version, next)}
+	}
+	for version, pool := range pools {
+		if targets[version] == nil {
+			pool.Close()
+			delete(pools, version)
 		}
-		if err := pool.Set(upstreams); err != nil {
-			_ = pool.Set(nil) // an address that is none cannot be served from
-		}
-		targets[version] = &target{pool, toStable(c.Engine, s.name, version, next)}
 	}
 	return forwarding(c.Engine, s.clientIP, targets, next)
+}
+
+// setPool gives a version's pool its upstreams: those that the policy lists, or those that a registry does.
+func setPool(s *setup, c *core.Current, version string, pool *proxy.Pool) {
+	v := c.Engine.Versions()[version]
+	upstreams := v.Upstreams
+	if v.Discover != "" {
+		upstreams = core.Upstreams(c.Upstreams[version])
+	}
+	if err := pool.Set(upstreams); err != nil {
+		log.Printf("gray: middleware %s: versions.%s.upstreams%v: stable serves", s.name, version, err)
+		_ = pool.Set(nil)
+	}
 }
 
 // stateHandler answers one path with how the policy stands. Whoever configures it sees to who may ask.
