@@ -78,7 +78,7 @@ func (c *HealthCheck) run(ctx context.Context, v *version) {
 	defer ticker.Stop()
 	for {
 		var round sync.WaitGroup
-		for _, u := range v.upstreams {
+		for _, u := range v.byDial {
 			round.Go(func() { c.check(ctx, client, u) })
 		}
 		round.Wait()

@@ -79,3 +79,38 @@ http://%s {
 	write(file, `{"service": "followed", "enabled": false, "stable": "v1", "versions": {"v1": {"upstreams": ["`+stable+`"]}}}`)
 	serves("stable")
 }
+
+// An upstream that is listed three times, as one of threefold weight in a registry is, gets three times as much.
+func TestShares(t *testing.T) {
+	var counts [2]int
+	var urls [2]string
+	for i := range counts {
+		s := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { counts[i]++ }))
+		t.Cleanup(s.Close)
+		urls[i] = s.URL
+	}
+	address := freeAddress(t)
+	load(t, adapt(t, fmt.Sprintf(`{
+	admin off
+	persist_config off
+	grace_period 1ns
+	log {
+		level FATAL
+	}
+}
+http://%s {
+	gray shares {
+		stable v1
+		version v1 %[2]s %[2]s %[2]s %[3]s
+	}
+	reverse_proxy {
+		dynamic gray
+		lb_policy round_robin
+	}
+}
+`, address, urls[0], urls[1])))
+	for range 40 {
+		require.Equal(t, http.StatusOK, get(t, "http://"+address, "").status)
+	}
+	require.Equal(t, [2]int{30, 10}, counts)
+}

@@ -35,9 +35,9 @@ type release struct {
 // version is one version of the service.
 type version struct {
 	name      string
-	checked   bool // by active health checks
-	upstreams []*upstream
-	byDial    map[string]*upstream
+	checked   bool                 // by active health checks
+	upstreams []*upstream          // by share: one that is to get three times as much as another is there three times
+	byDial    map[string]*upstream // each once
 
 	latency     prometheus.Observer
 	statuses    [6]prometheus.Counter // by class, index 0 for what is no status
@@ -99,9 +99,9 @@ func newVersion(service, name string, v core.Version, logger *zap.Logger) (*vers
 			made.close()
 			return nil, fmt.Errorf("upstreams[%d]: %w", i, err)
 		}
-		if made.byDial[u.dial] != nil {
-			u.close() // twice the same is the same
-			continue
+		if same := made.byDial[u.dial]; same != nil {
+			u.close()
+			u = same
 		}
 		made.upstreams = append(made.upstreams, u)
 		made.byDial[u.dial] = u
@@ -145,7 +145,7 @@ func (r *release) close() {
 }
 
 func (v *version) close() {
-	for _, u := range v.upstreams {
+	for _, u := range v.byDial {
 		u.close()
 	}
 }
