@@ -123,13 +123,21 @@ func (s *story) switches() {
 }
 
 func (s *story) badDocuments() {
-	for i, document := range []string{`{"service": "shop"`, strings.Replace(s.fleet.document("b", 100), "stable", "stabel", 1)} {
-		problem := []string{"unexpected end", "stabel"}[i]
-		s.b.Put(s.key, document)
-		s.g.awaitState("refused", func(st live.State) bool { return st.Rejected != nil && strings.Contains(st.Rejected.Error, problem) })
+	good := s.fleet.document("b", 100)
+	bad := []struct{ document, problem string }{
+		{`{"service": "shop"`, "unexpected end"},
+		{strings.Replace(good, "stable", "stabel", 1), "stabel"},
+		{strings.Replace(good, "shop", "other", 1), `about "other"`},
+		{strings.Replace(good, s.fleet.url("b"), "ftp://10.0.0.1", 1), "versions.b.upstreams[0]"},
+	}
+	for _, each := range bad {
+		s.b.Put(s.key, each.document)
+		s.g.awaitState("refused", func(st live.State) bool {
+			return st.Rejected != nil && strings.Contains(st.Rejected.Error, each.problem)
+		})
 		s.g.await("a")
 	}
-	require.Equal(s.t, 2, strings.Count(s.g.log(), "policy refused"), "once for each revision:\n%s", tail(s.g.log()))
+	require.Equal(s.t, len(bad), strings.Count(s.g.log(), "policy refused"), "once for each revision:\n%s", tail(s.g.log()))
 	s.put("b", 100)
 	s.g.await("b")
 	require.Nil(s.t, s.g.state().Rejected)
