@@ -3,6 +3,7 @@ package servers
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -93,19 +94,25 @@ func (p *Process) tail() string {
 	return string(data)
 }
 
-// FreePorts returns ports that nothing listens on.
+// FreePorts returns ports that nothing listens on. They are below those that systems give to outgoing connections, one of which could
+// otherwise have a server's port when it is started again.
 func FreePorts(t testing.TB, n int) []int {
 	t.Helper()
 	var ports []int
-	for len(ports) < n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+	for range 1000 {
+		if len(ports) == n {
+			return ports
+		}
+		port := 10000 + rand.IntN(20000)
+		l, err := net.Listen("tcp", Host(port))
 		if err != nil {
-			t.Fatal(err)
+			continue
 		}
 		defer l.Close()
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+		ports = append(ports, port)
 	}
-	return ports
+	t.Fatal("no free ports")
+	return nil
 }
 
 func portFree(port int) bool {
