@@ -6,6 +6,9 @@ package core
 import (
 	"crypto/sha256"
 	"net/http"
+	"net/netip"
+	"strings"
+	"unicode/utf8"
 )
 
 // Handler is what handler.go documents, written for the interpreter that runs it in Traefik; the shared cases hold both to the
@@ -100,7 +103,7 @@ func screenHandler(p *plan, next http.Handler) http.Handler {
 	})
 }
 
-// bucketHandler serves a policy that ends in a bucket of callers whom a cookie identifies.
+// bucketHandler serves a policy that ends in a bucket.
 func bucketHandler(p *plan, next http.Handler) http.Handler {
 	name, value, baggage, cookie, prefix, limit := p.engine.header, p.out.header, p.out.baggage, p.cookie, p.prefix, p.limit
 	key, known := leadOf(p)
@@ -121,19 +124,28 @@ func bucketHandler(p *plan, next http.Handler) http.Handler {
 				return
 			}
 		}
-		c, _ := r.Cookie(cookie)
-		if c == nil || c.Value == "" || len(c.Value) > maxValue {
+		id := ""
+		if c, _ := r.Cookie(cookie); c != nil {
+			id = c.Value
+		} else {
+			id = laterID(p, r)
+		}
+		if id == "" || len(id) > maxValue {
 			serveFrom(p, last, next, w, r)
 			return
 		}
-		sum := sha256.Sum256([]byte(prefix + c.Value))
-		if h[member] == nil && string(sum[:8]) >= limit {
+		sum := sha256.Sum256([]byte(prefix + id))
+		if string(sum[:8]) < limit {
+			serveDecided(p, p.in, next, w, r)
+			return
+		}
+		if h[member] == nil {
 			h[member] = baggage
 			h[name] = value
 			next.ServeHTTP(w, r)
 			return
 		}
-		serveFrom(p, last, next, w, r)
+		serveDecided(p, p.out, next, w, r)
 	})
 }
 
@@ -180,7 +192,7 @@ func claimHandler(p *plan, next http.Handler) http.Handler {
 				id = v
 				break
 			}
-			if cookie != "" {
+			if claim == "" {
 				id = cookieOf(r, cookie)
 			}
 			if id == "" || len(id) > maxValue {
@@ -189,7 +201,7 @@ func claimHandler(p *plan, next http.Handler) http.Handler {
 			}
 			sum := sha256.Sum256([]byte(prefix + id))
 			if string(sum[:8]) < limit {
-				serveFrom(p, last, next, w, r)
+				serveDecided(p, p.in, next, w, r)
 				return
 			}
 		}
@@ -199,7 +211,7 @@ func claimHandler(p *plan, next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		serveFrom(p, last, next, w, r)
+		serveDecided(p, p.out, next, w, r)
 	})
 }
 
@@ -239,6 +251,13 @@ func serveFrom(p *plan, s *step, next http.Handler, w http.ResponseWriter, r *ht
 	next.ServeHTTP(w, r)
 }
 
+// serveDecided serves a request whose decision is known.
+func serveDecided(p *plan, d *Decision, next http.Handler, w http.ResponseWriter, r *http.Request) {
+	c := &Caller{Request: r}
+	Pass(p.engine, c, w.Header(), d)
+	next.ServeHTTP(w, r)
+}
+
 // serveTokenless serves a request that may match before the claims, or has no claims.
 func serveTokenless(p *plan, absent bool, next http.Handler, w http.ResponseWriter, r *http.Request) {
 	if absent && !hits(nil, p.middle, r) {
@@ -266,4 +285,42 @@ func cookieOf(r *http.Request, name string) string {
 		return ""
 	}
 	return c.Value
+}
+
+// laterID is the identity of a caller without the cookie that comes first; "" where it must be found the long way.
+func laterID(p *plan, r *http.Request) string {
+	for _, s := range p.engine.identity {
+		switch {
+		case s.kind == fromCookie:
+			for _, line := range r.Header["Cookie"] {
+				if strings.Contains(line, s.key) {
+					return ""
+				}
+			}
+		case s.kind == fromHeader && !s.vouched:
+			if v := r.Header[s.key]; len(v) > 0 {
+				return onlyID(v)
+			}
+		case s.kind == fromIP && p.client == nil:
+			return peerID(r.RemoteAddr)
+		default:
+			return ""
+		}
+	}
+	return ""
+}
+
+func onlyID(values []string) string {
+	if len(values) > 1 || !utf8.ValidString(values[0]) {
+		return ""
+	}
+	return values[0]
+}
+
+// peerID is the address of an IPv4 peer, which is written in one way only.
+func peerID(address string) string {
+	if _, err := netip.ParseAddrPort(address); err != nil || address[0] == '[' {
+		return ""
+	}
+	return address[:strings.LastIndexByte(address, ':')]
 }

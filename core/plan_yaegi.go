@@ -29,12 +29,14 @@ type plan struct {
 
 	memory jwt.Memory // of tokens, when claims are asked for
 
-	// When last is a bucket, and the caller's identity a cookie or a claim, one of both says which.
+	// When last is a bucket: what is hashed before the identity and what the hash must be under. Where a cookie or a claim comes first
+	// in the chain of identities, one of both says which.
+	prefix, limit string
 	cookie        string
 	claim         jwt.Path
-	prefix, limit string
-	// out is the decision when last is one, or else for callers outside of the bucket; nil when there is more to ask.
-	out *Decision
+	// in is the decision for callers in the bucket. Out is the decision when last is one, or else for callers outside of the
+	// bucket; nil when there is more to ask.
+	in, out *Decision
 }
 
 // screen is a regular expression that matches whenever the step's condition can hold: one look at the raw text, in compiled
@@ -75,11 +77,9 @@ func newPlan(e *Engine, client func(*http.Request) string) *plan {
 		p.cookie = identity.key
 	} else if identity.kind == fromClaim && p.memory.Header != "" && !jwt.IsElement(identity.claim) {
 		p.claim = identity.claim
-	} else {
-		return p
 	}
 	p.prefix, p.limit = s.bucket.prefix, s.bucket.limit
-	p.out = s.no.decision
+	p.in, p.out = s.yes.decision, s.no.decision
 	return p
 }
 

@@ -35,30 +35,34 @@ const (
 
 const answer = "the body of the upstream's answer"
 
-// fiveRules is the policy whose cost is published; none of its rules takes the callers of the comparison.
+// fiveRules is the policy whose cost is published; none of its rules takes the callers of the comparison, so all are asked.
 func fiveRules() object {
-	return object{
-		"service": "user-service", "stable": "v1", "versions": object{"v1": object{}, "v2": object{}},
-		"identity": []any{"cookie uid", "header X-User-ID", "ip"},
-		"lists":    object{"vip": []any{"u-1001", "u-1002"}},
-		"rules": []any{
-			object{"name": "testers", "version": "v2", "when": []any{"header X-App-Version = beta"}},
-			object{"name": "internal", "version": "v2", "when": []any{"header X-User-Group in staff, qa"}},
-			object{"name": "vip", "version": "v2", "when": []any{"cookie uid in @vip"}},
-			object{"name": "office", "version": "v2", "when": []any{"ip in 10.0.0.0/8, 2001:db8::/32"}},
-			object{"name": "ramp", "version": "v2", "when": []any{"header X-App-Version semver >=2.3.0"}, "percent": 5},
-		},
-	}
+	return cookiePolicy(
+		object{"name": "testers", "version": "v2", "when": []any{"header X-App-Version = beta"}},
+		object{"name": "tools", "version": "v2", "when": []any{"header User-Agent matches ^curl/[78]"}},
+		object{"name": "group", "version": "v2", "when": []any{"cookie group = beta"}},
+		object{"name": "office", "version": "v2", "when": []any{"ip in 10.0.0.0/8"}},
+		object{"name": "ramp", "version": "v2", "percent": 10},
+	)
 }
 
 func headerAndBucket() object {
+	return cookiePolicy(
+		object{"name": "testers", "version": "v2", "when": []any{"header X-App-Version = beta"}},
+		object{"name": "ramp", "version": "v2", "percent": 10},
+	)
+}
+
+func off() object {
+	p := fiveRules()
+	p["enabled"] = false
+	return p
+}
+
+func cookiePolicy(rules ...any) object {
 	return object{
 		"service": "user-service", "stable": "v1", "versions": object{"v1": object{}, "v2": object{}},
-		"identity": []any{"cookie uid"},
-		"rules": []any{
-			object{"name": "testers", "version": "v2", "when": []any{"header X-App-Version = beta"}},
-			object{"name": "ramp", "version": "v2", "percent": 5},
-		},
+		"identity": []any{"cookie uid"}, "rules": rules,
 	}
 }
 
@@ -79,9 +83,9 @@ func TestCompareSpeed(t *testing.T) {
 	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, answer) }))
 	t.Cleanup(upstream.Close)
 	routers, middlewares := object{}, object{
-		"empty": object{"plugin": object{"empty": object{"shape": "closure"}}}, "five": gray(fiveRules()), "bucket": gray(headerAndBucket()), "proxy": gray(proxyAll(upstream.URL)),
+		"empty": object{"plugin": object{"empty": object{"shape": "closure"}}}, "five": gray(fiveRules()), "bucket": gray(headerAndBucket()), "off": gray(off()), "proxy": gray(proxyAll(upstream.URL)),
 	}
-	variants := []string{"empty", "five", "bucket", "proxy", "plain"}
+	variants := []string{"empty", "five", "bucket", "off", "proxy", "plain"}
 	for _, name := range variants {
 		router := object{"rule": "Host(`" + name + ".test`)", "service": "v1"}
 		if middlewares[name] != nil {
@@ -117,6 +121,7 @@ func TestCompareSpeed(t *testing.T) {
 		t.Logf("%-8s %6.0f requests/s, %.3f of %s; Traefik's CPU time a request %v, %v more", name, median(counts[name]),
 			ratio(counts[name], counts[base]), base, cpu[name].each(), cpu[name].each()-cpu[base].each())
 	}
+	report("off", "empty")
 	report("five", "empty")
 	report("bucket", "empty")
 	report("proxy", "plain")
@@ -168,7 +173,7 @@ func median(values []float64) float64 {
 func throughput(t *testing.T, g *traefik.Gateway, name string) float64 {
 	t.Helper()
 	request := []byte("GET /orders/17?page=2 HTTP/1.1\r\nHost: " + name + ".test\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64)\r\nAccept: */*\r\n" +
-		"Accept-Language: en\r\nCookie: theme=dark; uid=u-52; consent=yes\r\n\r\n")
+		"Accept-Language: en\r\nX-App-Version: 2.1.0\r\nCookie: theme=dark; uid=u-1001; group=control\r\n\r\n")
 	var group sync.WaitGroup
 	done := make([]int, connections)
 	problems := make([]error, connections)
