@@ -53,7 +53,7 @@ func Explain(e *Engine, c *Caller) *Explanation {
 	}
 	if e.verifier != nil {
 		claims(e, c)
-		x.Claims = string(c.claims.Reason)
+		x.Claims = TokenResult(c)
 	}
 	if e.force != "" {
 		x.Version = e.force

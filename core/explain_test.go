@@ -1,7 +1,11 @@
 package core
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -68,5 +72,21 @@ func TestExplainAnonymous(t *testing.T) {
 	for range 50 {
 		caller := &Caller{Request: request("/")}
 		assert.Equal(t, Decide(e, caller).Version, Explain(e, caller).Version)
+	}
+}
+
+func TestExplainTellsHowTheTokenFared(t *testing.T) {
+	e := engineFor(t, `"jwt": {"secret": "0123456789abcdef0123456789abcdef"}, "rules": [{"version": "v2", "when": ["claim sub = anna"]}]`)
+	const token = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbm5hIn0."
+	mac := hmac.New(sha256.New, []byte("0123456789abcdef0123456789abcdef"))
+	mac.Write([]byte(strings.TrimSuffix(token, ".")))
+	signed := token + base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+	for header, want := range map[string][2]string{
+		"Authorization: Bearer " + signed:       {"ok", "v2"},
+		"Authorization: Bearer " + signed + "x": {"signature", "v1"},
+		"Accept: */*":                           {"none", "v1"},
+	} {
+		x := Explain(e, &Caller{Request: request("/", header)})
+		assert.Equal(t, want, [2]string{x.Claims, x.Version}, header)
 	}
 }
