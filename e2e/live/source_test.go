@@ -28,7 +28,7 @@ func TestSource(t *testing.T) {
 				t.Run(host.name, func(t *testing.T) {
 					s := &story{t: t, b: b, key: host.name + ".json", fleet: newFleet(t, "v1", "a", "b", "z")}
 					s.settings = settings{source: b.URL(s.key), cache: t.TempDir(), fleet: s.fleet}
-					s.start = func() { s.g = host.start(t, s.settings) }
+					s.start = func(with settings) *gateway { return host.start(t, with) }
 					s.tell()
 				})
 			}
@@ -42,7 +42,7 @@ type story struct {
 	key      string
 	fleet    *fleet
 	settings settings
-	start    func()
+	start    func(settings) *gateway
 	g        *gateway
 }
 
@@ -53,7 +53,7 @@ func (s *story) flip(epoch int, to string) {
 }
 
 func (s *story) tell() {
-	s.start()
+	s.g = s.start(s.settings)
 	s.g.await("v1")
 	s.g.awaitState("no document yet", func(st live.State) bool { return st.Deleted && st.Origin == "none" })
 	load := send(s.t, s.g, sameVersion)
@@ -181,12 +181,20 @@ func (s *story) restart() {
 	s.ask(50)
 	load.end()
 	s.g.kill()
-	s.start()
+	s.g = s.start(s.settings)
 	s.g.await("v1")
 	state := s.g.awaitState("the source is down", func(st live.State) bool { return st.Error != "" || st.Deleted })
 	require.Equal(s.t, "kept", state.Origin)
 	require.Equal(s.t, "v1", state.Forced)
 	require.EqualValues(s.t, 20, state.Switch.Epoch)
+
+	// One that has neither the source nor a cache serves stable, and says so.
+	empty := s.settings
+	empty.cache = s.t.TempDir()
+	bare := s.start(empty)
+	bare.await("v1")
+	bare.awaitState("nothing to go by", func(st live.State) bool { return st.Origin == "none" && (st.Error != "" || st.Deleted) })
+	bare.kill()
 
 	load = send(s.t, s.g, sameVersion)
 	up()
