@@ -47,7 +47,8 @@ type Request struct {
 	TrustedPeer   bool            `json:"trusted_peer"`
 }
 
-// Load reads all files of a directory, in order of their names. Unknown fields are errors.
+// Load reads all files of a directory, in order of their names, and after them the tokens in the directory beside it. Unknown
+// fields are errors.
 func Load(dir string) ([]File, error) {
 	paths, err := filepath.Glob(filepath.Join(dir, "*.json"))
 	if err != nil {
@@ -64,7 +65,18 @@ func Load(dir string) ([]File, error) {
 		}
 		files = append(files, f)
 	}
-	return files, nil
+	tokens, err := readTokens(filepath.Join(dir, "..", "tokens", "cases.json"))
+	if err != nil {
+		return nil, fmt.Errorf("reading tokens: %w", err)
+	}
+	for _, g := range tokens.Groups {
+		for i := range g.Cases {
+			if err := g.Cases[i].Request.complete(""); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return append(files, tokens), nil
 }
 
 // Count is the number of cases in files.
