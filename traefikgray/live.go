@@ -29,9 +29,13 @@ func liveHandler(s *setup, config *Config, next http.Handler) (http.Handler, err
 	notify := func(c *core.Current) {
 		now.Store(&served{handlerOf(s, c, next, pools)})
 	}
-	user, err := follow(s, config, notify)
+	logger := slog.New(slog.NewTextHandler(os.Stdout, nil)).With("plugin", "gray", "middleware", s.name)
+	user, err := follow(s, config, logger, notify)
 	if err != nil {
 		return nil, err
+	}
+	if s.engine == nil && s.mode != modeProxy && user.State().Origin == "none" {
+		logger.Warn("no policy yet, and no stable version beside the source: routers that match a version's header do not serve until there is a document")
 	}
 	context.AfterFunc(s.ctx, func() {
 		user.Release()
@@ -48,8 +52,7 @@ func liveHandler(s *setup, config *Config, next http.Handler) (http.Handler, err
 	return stateHandler(config.StatePath, user, serve), nil
 }
 
-func follow(s *setup, config *Config, notify func(*core.Current)) (*live.User, error) {
-	logger := slog.New(slog.NewTextHandler(os.Stdout, nil)).With("plugin", "gray", "middleware", s.name)
+func follow(s *setup, config *Config, logger *slog.Logger, notify func(*core.Current)) (*live.User, error) {
 	if config.Source == nil {
 		return core.FollowInstances(s.policy, config.Cache, logger, notify)
 	}
