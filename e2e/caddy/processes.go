@@ -173,13 +173,12 @@ func cacheFolder() (string, error) {
 	return folder, os.MkdirAll(folder, 0o755)
 }
 
-// Start runs Caddy with a Caddyfile until the test ends, and waits for the address.
-func Start(t testing.TB, address, caddyfile string) *Gateway {
-	return startGateway(t, address, caddyfile)
+// Start runs Caddy with a Caddyfile until the test ends, and waits for the address. Files are handed on to it, as fd/3 and so on.
+func Start(t testing.TB, address, caddyfile string, files ...*os.File) *Gateway {
+	return startGateway(t, address, caddyfile, files...)
 }
 
-// startGateway runs Caddy with a Caddyfile, to which it adds the admin endpoint, and waits for the address. Files are handed on to it,
-// as fd/3 and so on.
+// startGateway adds the admin endpoint to the Caddyfile.
 func startGateway(t testing.TB, address, caddyfile string, files ...*os.File) *Gateway {
 	t.Helper()
 	g := &Gateway{t: t, admin: freeAddress(t)}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -16,7 +17,6 @@ import (
 
 	"github.com/grayrelease/gray/core/live"
 	"github.com/grayrelease/gray/e2e/caddy"
-	"github.com/grayrelease/gray/e2e/servers"
 	"github.com/grayrelease/gray/e2e/traefik"
 )
 
@@ -60,8 +60,15 @@ var gateways = []struct {
 
 func startCaddy(t testing.TB, s settings) *gateway {
 	t.Helper()
-	address := servers.Host(servers.FreePorts(t, 1)[0])
-	process := caddy.Start(t, address, caddyfile(address, s))
+	// Caddy inherits its socket: those that it opens itself are opened anew by a reload, and what waits in the old one's queue is reset.
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	socket, err := listener.(*net.TCPListener).File()
+	require.NoError(t, err)
+	require.NoError(t, listener.Close())
+	defer socket.Close()
+	address := listener.Addr().String()
+	process := caddy.Start(t, address, caddyfile(address, s), socket)
 	g := &gateway{t: t, url: "http://" + address, kill: process.Kill, log: process.Log, goroutines: process.Admin() + "/debug/pprof/goroutine?debug=1"}
 	for i := range max(1, s.routes) {
 		g.paths = append(g.paths, fmt.Sprintf("/%d", i))
@@ -84,7 +91,7 @@ func caddyfile(address string, s settings) string {
 	if s.discover != "" {
 		policy += fmt.Sprintf("version v2 {\ndiscover %s\n}\nrule all v2\n", s.discover)
 	}
-	text := "http://" + address + " {\n"
+	text := "http://" + address + " {\nbind fd/3\n"
 	for i := range max(1, s.routes) {
 		text += fmt.Sprintf("handle /%d {\ngray shop {\n%s}\nreverse_proxy {\ndynamic gray\n}\n}\n", i, policy)
 	}

@@ -30,7 +30,7 @@ func TestReloads(t *testing.T) {
 					key := host.name + ".json"
 					s := settings{source: b.URL(key), cache: t.TempDir(), fleet: f, routes: 10}
 					g := host.start(t, s)
-					load := send(t, g, sameVersion)
+					load := sendAgain(t, g, sameVersion)
 					b.Put(key, f.document("a", 100))
 					g.await("a")
 					var early int

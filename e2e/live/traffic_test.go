@@ -79,14 +79,26 @@ type traffic struct {
 	done    chan struct{}
 	ended   chan struct{}
 	once    sync.Once
+	again   bool // send again what was not answered at all
 	sent    int
+	resent  int
 	failed  int
 	problem string // the first
 }
 
 // send begins to send requests. Each must be answered, by an instance that takes itself for what the policy says it is.
 func send(t testing.TB, g *gateway, right func(body string) bool) *traffic {
-	l := &traffic{t: t, done: make(chan struct{}), ended: make(chan struct{}), client: http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{}}}
+	return begin(t, g, right, false)
+}
+
+// sendAgain is send for gateways that reload: Go's server drops a new connection that it has just accepted when it begins to shut down. What was
+// sent on one has reached nobody and is sent again.
+func sendAgain(t testing.TB, g *gateway, right func(body string) bool) *traffic {
+	return begin(t, g, right, true)
+}
+
+func begin(t testing.TB, g *gateway, right func(body string) bool, again bool) *traffic {
+	l := &traffic{t: t, again: again, done: make(chan struct{}), ended: make(chan struct{}), client: http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{}}}
 	go func() {
 		defer close(l.ended)
 		for tick := time.NewTicker(3 * time.Millisecond); ; {
@@ -100,6 +112,10 @@ func send(t testing.TB, g *gateway, right func(body string) bool) *traffic {
 			path := g.paths[l.sent%len(g.paths)]
 			l.sent++
 			status, body := get(&l.client, g.url+path, "")
+			for tries := 0; status == 0 && l.again && tries < 3; tries++ {
+				l.resent++
+				status, body = get(&l.client, g.url+path, "")
+			}
 			if status != http.StatusOK || !right(body) {
 				l.failed++
 				if l.problem == "" {
@@ -129,7 +145,7 @@ func (l *traffic) stop() {
 func (l *traffic) end() {
 	l.t.Helper()
 	l.stop()
-	l.t.Logf("%d requests, %d failed", l.sent, l.failed)
+	l.t.Logf("%d requests, %d sent again, %d failed", l.sent, l.resent, l.failed)
 	require.NotZero(l.t, l.sent)
 	require.Zero(l.t, l.failed, "the first: %s", l.problem)
 }
