@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -72,6 +73,13 @@ http://%s {
 	require.Equal(t, "errors", states[0].Switch.Reason)
 	require.Equal(t, http.StatusNotFound, get(t, "http://"+admin+"/gray/nobody", "").status)
 
+	write(file, "{")
+	require.Eventually(t, func() bool {
+		text := get(t, "http://"+admin+"/metrics", "").body
+		labels := `{service="followed",source="file://` + file + `"} `
+		return strings.Contains(text, "caddy_gray_source_connected"+labels+"1\n") && strings.Contains(text, "caddy_gray_source_forced"+labels+"1\n") &&
+			strings.Contains(text, "caddy_gray_source_rejected"+labels+"1\n") && strings.Contains(text, "caddy_gray_source_rejections_total"+labels+"1\n")
+	}, 10*time.Second, 5*time.Millisecond)
 	write(file+".switch", `{"epoch": 2, "to": "v2"}`)
 	serves("canary")
 	write(file+".switch", `{"epoch": 3, "to": ""}`)

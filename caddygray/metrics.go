@@ -48,7 +48,7 @@ var (
 
 // registerMetrics makes the metrics known to a configuration's registry.
 func registerMetrics(registry *prometheus.Registry) error {
-	all := []prometheus.Collector{decisionsTotal, fallbacksTotal, upstreamFailuresTotal, responsesTotal, responseLatency, tokensTotal, &policies}
+	all := []prometheus.Collector{decisionsTotal, fallbacksTotal, upstreamFailuresTotal, responsesTotal, responseLatency, tokensTotal, &policies, &states}
 	for _, c := range all {
 		var already prometheus.AlreadyRegisteredError
 		if err := registry.Register(c); err != nil && !errors.As(err, &already) {
