@@ -73,6 +73,7 @@ func startCaddy(t testing.TB, s settings) *gateway {
 	for i := range max(1, s.routes) {
 		g.paths = append(g.paths, fmt.Sprintf("/%d", i))
 	}
+	read(t, g.url+g.paths[0]) // the socket has been there before Caddy, which answers when it is ready
 	g.state = func() live.State {
 		var states []live.State
 		require.NoError(t, json.Unmarshal([]byte(read(t, process.Admin()+"/gray/shop")), &states))
