@@ -45,7 +45,8 @@ func TestComparePolicies(t *testing.T) {
 	request.Header.Set("User-Agent", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36")
 	request.Header.Set("Cookie", "session=abcdef0123456789; uid=user-000123; group=control; theme=dark")
 	t.Logf("\n%s", yaegi.Compare(41, 1000,
-		yaegi.Variant{Name: "empty plugin", Op: yaegi.Serve(empty.Handler(t, nothing, nil), request)},
+		yaegi.Variant{Name: "empty plugin, as plugins are written", Op: yaegi.Serve(empty.Handler(t, nothing, map[string]any{"shape": "method"}), request)},
+		yaegi.Variant{Name: "empty plugin, a closure", Op: yaegi.Serve(empty.Handler(t, nothing, nil), request)},
 		yaegi.Variant{Name: "enabled: false", Op: yaegi.Serve(gray.Handler(t, nothing, off), request)},
 		yaegi.Variant{Name: "one header", Op: yaegi.Serve(gray.Handler(t, nothing, oneHeader), request)},
 		yaegi.Variant{Name: "one header, then a cookie's bucket", Op: yaegi.Serve(gray.Handler(t, nothing, twoSteps), request)},
