@@ -30,8 +30,9 @@ func judge(v *Verifier, payload []byte) (*Set, Reason) {
 	if reason != Verified {
 		return nil, reason
 	}
-	set := flatten(claims)
-	if set == nil || !isUnique(payload, countNames(claims, 1)) {
+	names := countNames(claims, 1)
+	set := flatten(claims, names)
+	if set == nil || !isUnique(payload, names) {
 		return nil, Malformed
 	}
 	set.Expires = expires
@@ -109,8 +110,12 @@ func object(raw []byte) (map[string]any, bool) {
 	}
 	decoder := json.NewDecoder(bytes.NewReader(raw))
 	decoder.UseNumber()
-	var fields map[string]any
-	if err := decoder.Decode(&fields); err != nil || fields == nil {
+	var value any // not a map: that takes the long way by reflection
+	if err := decoder.Decode(&value); err != nil {
+		return nil, false
+	}
+	fields, ok := value.(map[string]any)
+	if !ok {
 		return nil, false
 	}
 	rest := bytes.TrimLeft(raw[decoder.InputOffset():], " \t\r\n")

@@ -23,13 +23,16 @@ func SetOf(claims map[string]any) *Set {
 	if !ok {
 		return nil
 	}
-	return flatten(decoded)
+	return flatten(decoded, countNames(decoded, 1))
 }
 
 // flatten writes every value under its whole path, so that a request that asks for one pays a single look-up
-// and converts nothing. It returns nil if the claims are nested too deep.
-func flatten(claims map[string]any) *Set {
-	set := &Set{Reason: Unverified, ByPath: make(map[Path][]string, len(claims)), texts: make([]string, 0, len(claims))}
+// and converts nothing. It returns nil if the claims are nested too deep; names is how many countNames has found.
+func flatten(claims map[string]any, names int) *Set {
+	if names < 0 {
+		return nil
+	}
+	set := &Set{Reason: Unverified, ByPath: make(map[Path][]string, names), texts: make([]string, 0, names)}
 	if !flattenObject(set, claims, "", 1) {
 		return nil
 	}
