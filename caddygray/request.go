@@ -5,6 +5,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
@@ -19,6 +20,9 @@ type request struct {
 	decided *decided // the last one, which leads to those before
 	attempt attempt
 	first   decided // most requests have one only
+
+	upstream reverseproxy.Upstream // of the first attempt, where the version has one only
+	pool     [1]*reverseproxy.Upstream
 }
 
 // decided is the decision for one service.

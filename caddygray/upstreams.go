@@ -97,7 +97,7 @@ func (u *Upstreams) GetUpstreams(r *http.Request) ([]*reverseproxy.Upstream, err
 	} else {
 		*a = attempt{decided: d}
 	}
-	return toCaddy(a.choose()), nil
+	return state.toCaddy(a.choose()), nil
 }
 
 // ResetCache is called before GetUpstreams when an attempt has failed.
@@ -108,10 +108,19 @@ func (u *Upstreams) ResetCache(r *http.Request) error {
 	return nil
 }
 
-func toCaddy(upstreams []*upstream) []*reverseproxy.Upstream {
+// toCaddy makes the proxy's view of upstreams. The proxy writes to it, so each attempt gets its own. What most requests need, one
+// upstream for one attempt, is part of the request's state, to spare allocations.
+func (s *request) toCaddy(upstreams []*upstream) []*reverseproxy.Upstream {
+	if len(upstreams) == 1 && s.pool[0] == nil {
+		s.upstream.Dial = upstreams[0].dial
+		s.pool[0] = &s.upstream
+		return s.pool[:]
+	}
+	all := make([]reverseproxy.Upstream, len(upstreams))
 	pool := make([]*reverseproxy.Upstream, len(upstreams))
 	for i, u := range upstreams {
-		pool[i] = &reverseproxy.Upstream{Dial: u.dial}
+		all[i].Dial = u.dial
+		pool[i] = &all[i]
 	}
 	return pool
 }

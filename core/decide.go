@@ -18,6 +18,8 @@ type Caller struct {
 	isNew  bool   // random is to be remembered in a cookie
 
 	claims *jwt.Set // nil until asked for
+
+	passed [2]string // the values of the headers that Pass sets, which are the request's own: who comes after may write to them
 }
 
 // Decision is what a policy says about a request. It is shared by all requests that it applies to.

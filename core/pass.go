@@ -10,10 +10,10 @@ import (
 // cookie of a caller who was given an identity.
 func Pass(e *Engine, c *Caller, response http.Header, d *Decision) {
 	h := c.Request.Header
-	own := []string{d.Version, d.baggage[0]} // not the decision's: who comes after may write to what it finds in headers
-	h[e.header] = own[:1:1]
+	c.passed = [2]string{d.Version, d.baggage[0]}
+	h[e.header] = c.passed[:1:1]
 	if h["Baggage"] == nil {
-		h["Baggage"] = own[1:]
+		h["Baggage"] = c.passed[1:]
 	} else {
 		addBaggage(h, d.baggage[0])
 	}

@@ -63,14 +63,15 @@ http://%[3]s {
 }
 `
 
-// browser is a request as browsers send it, of one of stable's users, about whom all five rules are asked: u-1 is not among the five
+// browser is a request as Firefox sends it, of one of stable's users, about whom all five rules are asked: u-1 is not among the five
 // percent.
 const browser = "GET /cart?item=42 HTTP/1.1\r\nHost: %s\r\n" +
 	"User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0\r\n" +
 	"Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\n" +
-	"Accept-Language: en-US,en;q=0.5\r\nAccept-Encoding: gzip, deflate, br\r\n" +
-	"Cookie: theme=dark; session=3f0e8a6c51d94b7e; uid=u-1\r\nX-App-Version: 2.2.9\r\n" +
-	"Sec-Fetch-Dest: document\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Site: same-origin\r\n\r\n"
+	"Accept-Language: en-US,en;q=0.5\r\nAccept-Encoding: gzip, deflate, br, zstd\r\nConnection: keep-alive\r\n" +
+	"Cookie: theme=dark; session=3f0e8a6c51d94b7e; uid=u-1\r\nX-App-Version: 2.2.9\r\nUpgrade-Insecure-Requests: 1\r\n" +
+	"Sec-Fetch-Dest: document\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Site: same-origin\r\nSec-Fetch-User: ?1\r\n" +
+	"Priority: u=0, i\r\n\r\n"
 
 // BenchmarkThroughput loads the three in turns, and reports each one's median and its ratio to the plain proxy. GRAY_BENCH_TURN is
 // how long a turn lasts, by default 500ms.
