@@ -27,6 +27,8 @@ func Handler(e *Engine, client func(*http.Request) string, next http.Handler) ht
 		return stepHandler(p, next)
 	case len(p.claims) > 0 || p.claim != "":
 		return claimHandler(p, next)
+	case p.last.decision == nil && len(p.middle) > 0:
+		return screenBucketHandler(p, next)
 	case p.last.decision == nil:
 		return bucketHandler(p, next)
 	case len(p.middle) > 0:
@@ -84,14 +86,32 @@ func leadHandler(p *plan, next http.Handler) http.Handler {
 
 // screenHandler serves a policy whose conditions all have a screen.
 func screenHandler(p *plan, next http.Handler) http.Handler {
-	name, value, baggage, start, last := p.engine.header, p.out.header, p.out.baggage, p.engine.start, p.last
+	name, value, baggage, begin, last := p.engine.header, p.out.header, p.out.baggage, p.begin, p.last
+	key, known := leadOf(p)
 	lead, middle := p.lead, p.middle
 	member := "Baggage" // a variable is read faster than a constant
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := r.Header
-		if hits(lead, middle, r) {
-			serveFrom(p, start, next, w, r)
-			return
+		for _, v := range h[key] {
+			if known[v] {
+				serveFrom(p, lead, next, w, r)
+				return
+			}
+		}
+		for _, s := range middle {
+			if s.peer {
+				if s.pattern.MatchString(r.RemoteAddr) {
+					serveFrom(p, begin, next, w, r)
+					return
+				}
+				continue
+			}
+			for _, v := range h[s.key] {
+				if s.pattern.MatchString(v) {
+					serveFrom(p, begin, next, w, r)
+					return
+				}
+			}
 		}
 		if h[member] == nil {
 			h[member] = baggage
@@ -103,24 +123,17 @@ func screenHandler(p *plan, next http.Handler) http.Handler {
 	})
 }
 
-// bucketHandler serves a policy that ends in a bucket.
+// bucketHandler serves a policy that ends in a bucket, and begins with the values of one header if with anything.
 func bucketHandler(p *plan, next http.Handler) http.Handler {
-	name, value, baggage, cookie, prefix, limit := p.engine.header, p.out.header, p.out.baggage, p.cookie, p.prefix, p.limit
+	name, value, baggage, cookie, prefix, first := p.engine.header, p.out.header, p.out.baggage, p.cookie, p.prefix, p.limit[0]
 	key, known := leadOf(p)
-	lead, begin, last := p.lead, p.begin, p.last
-	middle, screened := p.middle, len(p.middle) > 0
-	member := "Baggage" // a variable is read faster than a constant
+	lead, last, out := p.lead, p.last, p.out
+	member, sum256 := "Baggage", sha256.Sum256 // variables are read faster than constants
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := r.Header
 		for _, v := range h[key] {
 			if known[v] {
 				serveFrom(p, lead, next, w, r)
-				return
-			}
-		}
-		if screened {
-			if hits(nil, middle, r) {
-				serveFrom(p, begin, next, w, r)
 				return
 			}
 		}
@@ -130,13 +143,17 @@ func bucketHandler(p *plan, next http.Handler) http.Handler {
 		} else {
 			id = laterID(p, r)
 		}
-		if id == "" || len(id) > maxValue {
+		if id == "" {
 			serveFrom(p, last, next, w, r)
 			return
 		}
-		sum := sha256.Sum256([]byte(prefix + id))
-		if string(sum[:8]) < limit {
-			serveDecided(p, p.in, next, w, r)
+		if len(id) > maxValue {
+			serveFrom(p, last, next, w, r)
+			return
+		}
+		sum := sum256([]byte(prefix + id))
+		if sum[0] <= first {
+			serveSum(p, sum[:8], next, w, r)
 			return
 		}
 		if h[member] == nil {
@@ -145,19 +162,81 @@ func bucketHandler(p *plan, next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		serveDecided(p, p.out, next, w, r)
+		serveDecided(p, out, next, w, r)
+	})
+}
+
+// screenBucketHandler serves a policy that ends in a bucket, after conditions that all have a screen.
+func screenBucketHandler(p *plan, next http.Handler) http.Handler {
+	name, value, baggage, cookie, prefix, first := p.engine.header, p.out.header, p.out.baggage, p.cookie, p.prefix, p.limit[0]
+	key, known := leadOf(p)
+	lead, middle, begin, last, out := p.lead, p.middle, p.begin, p.last, p.out
+	member, sum256 := "Baggage", sha256.Sum256 // variables are read faster than constants
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := r.Header
+		for _, v := range h[key] {
+			if known[v] {
+				serveFrom(p, lead, next, w, r)
+				return
+			}
+		}
+		for _, s := range middle {
+			if s.peer {
+				if s.pattern.MatchString(r.RemoteAddr) {
+					serveFrom(p, begin, next, w, r)
+					return
+				}
+				continue
+			}
+			for _, v := range h[s.key] {
+				if s.pattern.MatchString(v) {
+					serveFrom(p, begin, next, w, r)
+					return
+				}
+			}
+		}
+		id := ""
+		if c, _ := r.Cookie(cookie); c != nil {
+			id = c.Value
+		} else {
+			id = laterID(p, r)
+		}
+		if id == "" {
+			serveFrom(p, last, next, w, r)
+			return
+		}
+		if len(id) > maxValue {
+			serveFrom(p, last, next, w, r)
+			return
+		}
+		sum := sum256([]byte(prefix + id))
+		if sum[0] <= first {
+			serveSum(p, sum[:8], next, w, r)
+			return
+		}
+		if h[member] == nil {
+			h[member] = baggage
+			h[name] = value
+			next.ServeHTTP(w, r)
+			return
+		}
+		serveDecided(p, out, next, w, r)
 	})
 }
 
 // claimHandler serves a policy that asks for claims: on the quick way when their token is remembered.
 func claimHandler(p *plan, next http.Handler) http.Handler {
 	name, value, baggage, claims := p.engine.header, p.out.header, p.out.baggage, p.claims
-	claim, cookie, prefix, limit := p.claim, p.cookie, p.prefix, p.limit
+	claim, cookie, prefix, ramped := p.claim, p.cookie, p.prefix, p.last.decision == nil
+	first := byte(0)
+	if ramped {
+		first = p.limit[0]
+	}
 	key, known := leadOf(p)
-	lead, begin, last := p.lead, p.begin, p.last
+	lead, begin, last, out := p.lead, p.begin, p.last, p.out
 	middle, screened := p.middle, len(p.middle) > 0
 	token, lock, seen, until := p.memory.Header, p.memory.Lock, p.memory.Seen, p.memory.Until
-	member := "Baggage" // a variable is read faster than a constant
+	member, sum256 := "Baggage", sha256.Sum256 // variables are read faster than constants
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := r.Header
 		for _, v := range h[key] {
@@ -167,14 +246,24 @@ func claimHandler(p *plan, next http.Handler) http.Handler {
 			}
 		}
 		lines := h[token]
-		if len(lines) != 1 || screened && hits(nil, middle, r) {
+		if len(lines) != 1 {
 			serveTokenless(p, lines == nil, next, w, r)
 			return
+		}
+		if screened {
+			if hits(middle, r) {
+				serveFrom(p, begin, next, w, r)
+				return
+			}
 		}
 		lock.RLock()
 		set := seen[lines[0]]
 		lock.RUnlock()
-		if set == nil || until(set.Expires) <= 0 {
+		if set == nil {
+			serveFrom(p, begin, next, w, r)
+			return
+		}
+		if until(set.Expires) <= 0 {
 			serveFrom(p, begin, next, w, r)
 			return
 		}
@@ -186,7 +275,7 @@ func claimHandler(p *plan, next http.Handler) http.Handler {
 				}
 			}
 		}
-		if limit != "" {
+		if ramped {
 			id := ""
 			for _, v := range set.ByPath[claim] {
 				id = v
@@ -195,13 +284,17 @@ func claimHandler(p *plan, next http.Handler) http.Handler {
 			if claim == "" {
 				id = cookieOf(r, cookie)
 			}
-			if id == "" || len(id) > maxValue {
+			if id == "" {
 				serveFrom(p, last, next, w, r)
 				return
 			}
-			sum := sha256.Sum256([]byte(prefix + id))
-			if string(sum[:8]) < limit {
-				serveDecided(p, p.in, next, w, r)
+			if len(id) > maxValue {
+				serveFrom(p, last, next, w, r)
+				return
+			}
+			sum := sum256([]byte(prefix + id))
+			if sum[0] <= first {
+				serveSum(p, sum[:8], next, w, r)
 				return
 			}
 		}
@@ -211,20 +304,13 @@ func claimHandler(p *plan, next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		serveDecided(p, p.out, next, w, r)
+		serveDecided(p, out, next, w, r)
 	})
 }
 
-// hits reports whether any step may have another answer than no.
-func hits(lead *step, middle []*screen, r *http.Request) bool {
+// hits reports whether any condition may hold.
+func hits(middle []*screen, r *http.Request) bool {
 	h := r.Header
-	if lead != nil {
-		for _, v := range h[lead.key] {
-			if lead.exits[v] != nil {
-				return true
-			}
-		}
-	}
 	for _, s := range middle {
 		if s.peer {
 			if s.pattern.MatchString(r.RemoteAddr) {
@@ -258,9 +344,20 @@ func serveDecided(p *plan, d *Decision, next http.Handler, w http.ResponseWriter
 	next.ServeHTTP(w, r)
 }
 
+// serveSum serves a caller by the hash's first bytes.
+func serveSum(p *plan, sum []byte, next http.Handler, w http.ResponseWriter, r *http.Request) {
+	d := p.out
+	if string(sum) < p.limit {
+		d = p.in
+	}
+	c := &Caller{Request: r}
+	Pass(p.engine, c, w.Header(), d)
+	next.ServeHTTP(w, r)
+}
+
 // serveTokenless serves a request that may match before the claims, or has no claims.
 func serveTokenless(p *plan, absent bool, next http.Handler, w http.ResponseWriter, r *http.Request) {
-	if absent && !hits(nil, p.middle, r) {
+	if absent && !hits(p.middle, r) {
 		serveFrom(p, p.last, next, w, r)
 		return
 	}
