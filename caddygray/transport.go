@@ -117,10 +117,10 @@ func (a *attempt) ended(u *upstream, req *http.Request, err error) {
 	switch {
 	case errors.As(err, &dial):
 		a.decided.serving.unreachable.Inc()
-		u.failed(true, err)
+		u.unreachable(err)
 	case req.Body == nil || req.Body == http.NoBody: // otherwise it may be the client's body that broke off
 		a.decided.serving.interrupted.Inc()
-		u.failed(false, err)
+		u.interrupted(err)
 	default:
 		a.decided.serving.interrupted.Inc()
 	}

@@ -5,11 +5,12 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/grayrelease/gray/core/proxy"
 )
 
 // retries is how often a request may be tried again unless the proxy says otherwise: on the other upstreams of its version, then
@@ -178,13 +179,12 @@ func (a *attempt) usable() []*upstream {
 	if len(a.failed) == 0 && len(a.tried) == 0 && v.allUp() {
 		return v.upstreams
 	}
-	now := time.Now().UnixNano()
 	var fresh, old []*upstream
 	for _, u := range v.upstreams {
 		if slices.Contains(a.failed, u) {
 			continue
 		}
-		switch u.standing(v.checked, now) {
+		switch u.standing(v.checked) {
 		case onTrial:
 			return []*upstream{u}
 		case usable:
@@ -204,7 +204,7 @@ func (a *attempt) usable() []*upstream {
 // allUp is the common case, which allocates nothing.
 func (v *version) allUp() bool {
 	for _, u := range v.upstreams {
-		if u.health.retryAt.Load() != 0 || v.checked && u.health.down.Load() {
+		if !proxy.IsUp(u.health.passive) || v.checked && u.health.down.Load() {
 			return false
 		}
 	}

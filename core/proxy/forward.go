@@ -72,7 +72,7 @@ func send(a *attempt, w http.ResponseWriter) {
 	}
 	a.upstream.proxy.ServeHTTP(w, out)
 	if a.err == nil {
-		countSuccess(a.upstream)
+		Succeeded(a.upstream.health)
 	}
 }
 
@@ -106,10 +106,10 @@ func handleError(w http.ResponseWriter, out *http.Request, err error) {
 		w.WriteHeader(statusClientClosedRequest)
 	case isUnsent(a, err):
 		a.unsent = true
-		leaveOut(a.upstream)
+		Unreachable(a.upstream.health, a.upstream.cooldown)
 	default:
 		if out.Body == nil && isBroken(err) { // otherwise it may be the client's body that broke off
-			countFailure(a.upstream)
+			Interrupted(a.upstream.health, a.upstream.cooldown)
 		}
 		w.WriteHeader(gatewayStatus(err))
 	}
