@@ -105,7 +105,7 @@ func parseCondition(line string, lists map[string]*list) (*condition, *lineError
 		return nil, &lineError{op.at, "operator missing (one of " + strings.Join(operatorWords, " ") + ")"}
 	}
 	if op.quoted || indexOf(operatorWords, op.text) < 0 {
-		return nil, &lineError{op.at, "unknown operator " + quote(op.text) + didYouMean(op.text, operatorWords)}
+		return nil, &lineError{op.at, "unknown operator " + quote(op.text) + Suggest(op.text, operatorWords)}
 	}
 	c.op = op.text
 	if c.op == "!=" {
@@ -176,7 +176,7 @@ func (c *condition) parseIn(line string, at int, lists map[string]*list) *lineEr
 		name := strings.TrimRight(line[at+1:], " \t")
 		l, ok := lists[name]
 		if !ok {
-			return &lineError{at, "unknown list " + quote("@"+name) + didYouMean(name, sortedLists(lists))}
+			return &lineError{at, "unknown list " + quote("@"+name) + Suggest(name, sortedLists(lists))}
 		}
 		c.list = true
 		c.set = l.set

@@ -148,7 +148,7 @@ func (d *decoder) object(path string, v reflect.Value) error {
 		at := join(path, key)
 		i := indexOf(names, key)
 		if i < 0 {
-			d.note(at, "unknown field"+didYouMean(key, names))
+			d.note(at, "unknown field"+Suggest(key, names))
 			if err := d.skipValue(); err != nil {
 				return err
 			}

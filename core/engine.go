@@ -220,7 +220,7 @@ func (b *builder) version(path, name string) {
 	}
 	if _, ok := b.policy.Versions[name]; !ok && len(b.policy.Versions) > 0 {
 		names := sortedVersions(b.policy.Versions)
-		b.note(path, "version "+quote(name)+" is not in versions"+didYouMean(name, names))
+		b.note(path, "version "+quote(name)+" is not in versions"+Suggest(name, names))
 	}
 }
 
@@ -272,7 +272,7 @@ func (b *builder) anonymous() {
 		e.anonymous = anonymousStable
 	}
 	if words := []string{anonymousStable, anonymousRandom, anonymousCookie}; indexOf(words, e.anonymous) < 0 {
-		b.note("anonymous", "unknown word "+quote(e.anonymous)+" (one of stable, random, cookie)"+didYouMean(e.anonymous, words))
+		b.note("anonymous", "unknown word "+quote(e.anonymous)+" (one of stable, random, cookie)"+Suggest(e.anonymous, words))
 	}
 	e.cookieName = p.Cookie.Name
 	if e.cookieName == "" {

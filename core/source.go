@@ -57,7 +57,7 @@ func parseSource(line string, at int) (source, int, *lineError) {
 	}
 	kind := indexOf(sourceWords, w.text)
 	if w.quoted || kind < 0 {
-		return s, end, &lineError{w.at, "unknown source " + quote(w.text) + didYouMean(w.text, sourceWords)}
+		return s, end, &lineError{w.at, "unknown source " + quote(w.text) + Suggest(w.text, sourceWords)}
 	}
 	s.kind = sourceKind(kind)
 	s.text = w.text

@@ -5,6 +5,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/grayrelease/gray/core/internal/words"
 )
 
 // Config is the `jwt` object of a policy document. All fields are plain, so that whatever decodes
@@ -250,7 +252,7 @@ func algorithmProblem(cfg *Config, name string) string {
 	case strings.EqualFold(name, "none"):
 		return "\"none\" is a token without a signature, and is never accepted"
 	case a == nil:
-		return fmt.Sprintf("unknown algorithm %q (%s)", name, hint(name))
+		return unknownAlgorithm(name)
 	case cfg.Secret != "" && a.kind != kindSecret:
 		return fmt.Sprintf("%s needs a public key, but a secret is given", name)
 	case a.kind == kindSecret && (cfg.Key != "" || cfg.OIDC != ""):
@@ -261,34 +263,12 @@ func algorithmProblem(cfg *Config, name string) string {
 	return ""
 }
 
-func hint(name string) string {
-	if near := nearest(name); near != "" {
-		return fmt.Sprintf("did you mean %q?", near)
+func unknownAlgorithm(name string) string {
+	hint := words.Suggest(name, algorithmNames)
+	if hint == "" {
+		hint = " (known are " + strings.Join(algorithmNames, ", ") + ")"
 	}
-	return "known are " + strings.Join(algorithmNames, ", ")
-}
-
-// nearest returns the algorithm that has the same characters, or all but one, whatever their case and order.
-func nearest(name string) string {
-	best, shared := "", 3
-	for _, known := range algorithmNames {
-		if n := common(strings.ToUpper(name), strings.ToUpper(known)); n > shared && len(name) <= len(known)+2 {
-			best, shared = known, n
-		}
-	}
-	return best
-}
-
-// common counts the characters that two words share.
-func common(a, b string) int {
-	n := 0
-	for i := 0; i < len(a); i++ {
-		if at := strings.IndexByte(b, a[i]); at >= 0 {
-			b = b[:at] + b[at+1:]
-			n++
-		}
-	}
-	return n
+	return fmt.Sprintf("unknown algorithm %q%s", name, hint)
 }
 
 func checkExpectations(cfg *Config) []Problem {

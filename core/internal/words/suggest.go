@@ -1,0 +1,60 @@
+// Package words finds the word that was probably meant.
+package words
+
+import "strings"
+
+// Suggest is ` (did you mean "prefix"?)` when one of the words is near enough to what was written, else "". Capitals count little.
+func Suggest(written string, words []string) string {
+	// A document can bring many words, long ones, and as many that are not among them; comparing a pair takes the product of lengths.
+	const longest, most = 64, 100
+	if len(written) > longest || len(words) > most {
+		return ""
+	}
+	near, best := "", len(written)/3+1
+	for _, w := range words {
+		if len(w) > longest {
+			continue
+		}
+		if d := editDistance(strings.ToLower(written), strings.ToLower(w), best); d <= best && (near == "" || d < best) {
+			near, best = w, d
+		}
+	}
+	if near == "" || near == written {
+		return ""
+	}
+	return ` (did you mean "` + near + `"?)`
+}
+
+// editDistance is the optimal string alignment distance (insertions, deletions, substitutions and swaps of neighbours),
+// or more than limit as soon as that is certain.
+func editDistance(a, b string, limit int) int {
+	if len(a)-len(b) > limit || len(b)-len(a) > limit {
+		return limit + 1
+	}
+	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
+	for j := range last {
+		last[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		row[0] = i
+		for j := 1; j <= len(b); j++ {
+			cost := 1
+			if a[i-1] == b[j-1] {
+				cost = 0
+			}
+			d := last[j-1] + cost
+			if last[j]+1 < d {
+				d = last[j] + 1
+			}
+			if row[j-1]+1 < d {
+				d = row[j-1] + 1
+			}
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] && before[j-2]+1 < d {
+				d = before[j-2] + 1
+			}
+			row[j] = d
+		}
+		before, last, row = last, row, before
+	}
+	return last[len(b)]
+}
