@@ -4,8 +4,6 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"testing"
@@ -93,43 +91,6 @@ func Fetching(ctx context.Context, config string) (func(string) string, func(), 
 	v.Start(ctx)
 	return func(token string) string { return string(jwt.ClaimsOf(v, token).Reason) }, func() { v.Close() }, nil
 }
-
-func Empty(next http.Handler) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) { next.ServeHTTP(w, r) }
-}
-
-func WithClaims(next http.Handler, config string) http.HandlerFunc {
-	var cfg jwt.Config
-	if err := json.Unmarshal([]byte(config), &cfg); err != nil {
-		panic(err)
-	}
-	v, err := jwt.New(&cfg)
-	if err != nil {
-		panic(err)
-	}
-	return func(w http.ResponseWriter, r *http.Request) {
-		if set := jwt.Claims(v, r); set.Reason == jwt.Verified {
-			next.ServeHTTP(w, r)
-		}
-	}
-}
-
-func WithValues(next http.Handler, config string) http.HandlerFunc {
-	var cfg jwt.Config
-	if err := json.Unmarshal([]byte(config), &cfg); err != nil {
-		panic(err)
-	}
-	v, err := jwt.New(&cfg)
-	if err != nil {
-		panic(err)
-	}
-	p, _ := jwt.ParsePath("sub")
-	return func(w http.ResponseWriter, r *http.Request) {
-		if values := jwt.Values(jwt.Claims(v, r), p); len(values) > 0 {
-			next.ServeHTTP(w, r)
-		}
-	}
-}
 `
 
 func interpreter(t testing.TB) *yaegiinterp.Interpreter {
@@ -207,27 +168,6 @@ func TestCheckInterpreted(t *testing.T) {
 		}
 		require.Equal(t, want, problems(config), config)
 	}
-}
-
-// TestCompareRemembered prints what a remembered token costs under the interpreter.
-func TestCompareRemembered(t *testing.T) {
-	if !*compare {
-		t.Skip("figures only: -compare prints them")
-	}
-	i := interpreter(t)
-	nothing := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
-	r := httptest.NewRequest("GET", "/", nil)
-	r.Header.Set("Authorization", "Bearer "+typical(t, "RS256"))
-	config := fmt.Sprintf(`{"key":%q}`, publicPEM(t, "rsa"))
-	empty := function[func(http.Handler) http.HandlerFunc](t, i, "Empty")(nothing)
-	claims := function[func(http.Handler, string) http.HandlerFunc](t, i, "WithClaims")(nothing, config)
-	values := function[func(http.Handler, string) http.HandlerFunc](t, i, "WithValues")(nothing, config)
-	timings := yaegi.Compare(41, 3000,
-		yaegi.Variant{Name: "empty plugin", Op: func() { empty(nil, r) }},
-		yaegi.Variant{Name: "with claims", Op: func() { claims(nil, r) }},
-		yaegi.Variant{Name: "with the values of a claim", Op: func() { values(nil, r) }})
-	extra := func(k int) float64 { return float64(timings[k].PerOp-timings[0].PerOp) / float64(timings[0].PerOp) }
-	t.Logf("\n%sclaims cost %.2f times the empty plugin, with a value %.2f", timings, extra(1), extra(2))
 }
 
 // typical is a token as identity providers make them.

@@ -69,10 +69,15 @@ const secret = "0123456789abcdef0123456789abcdef"
 func (g *generator) token() string {
 	claims := fmt.Sprintf(`{"sub":%q,"groups":%s,"org":{"plan":%s},"n":%d}`, pick(g, "u-1", "u-2", "", fmt.Sprint("u-", g.IntN(1000))),
 		pick(g, `["a","b"]`, `["c"]`, `"a"`, `[]`, "null"), pick(g, `"pro"`, "1.50", "true"), g.IntN(3)*5)
+	return pick(g, "Bearer ", "Bearer ", "bearer ", "Basic ") + signed(claims) + pick(g, "", "", "", "", "x")
+}
+
+// signed is a token with these claims.
+func signed(claims string) string {
 	text := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"HS256"}`)) + "." + base64.RawURLEncoding.EncodeToString([]byte(claims))
 	mac := hmac.New(sha256.New, []byte(secret))
 	mac.Write([]byte(text))
-	return pick(g, "Bearer ", "Bearer ", "bearer ", "Basic ") + text + "." + base64.RawURLEncoding.EncodeToString(mac.Sum(nil)) + pick(g, "", "", "", "", "x")
+	return text + "." + base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
 
 func pick[T any](g *generator, from ...T) T { return from[g.IntN(len(from))] }
