@@ -125,7 +125,7 @@ func screenHandler(p *plan, next http.Handler) http.Handler {
 
 // bucketHandler serves a policy that ends in a bucket, and begins with the values of one header if with anything.
 func bucketHandler(p *plan, next http.Handler) http.Handler {
-	name, value, baggage, cookie, prefix, first := p.engine.header, p.out.header, p.out.baggage, p.cookie, p.prefix, p.limit[0]
+	name, value, baggage, cookie, prefix, open := p.engine.header, p.out.header, p.out.baggage, p.cookie, p.prefix, openBytes(p)
 	key, known := leadOf(p)
 	lead, last, out := p.lead, p.last, p.out
 	member, sum256 := "Baggage", sha256.Sum256 // variables are read faster than constants
@@ -137,23 +137,18 @@ func bucketHandler(p *plan, next http.Handler) http.Handler {
 				return
 			}
 		}
-		id := ""
-		if c, _ := r.Cookie(cookie); c != nil {
-			id = c.Value
-		} else {
-			id = laterID(p, r)
+		c, _ := r.Cookie(cookie)
+		if c == nil {
+			c = laterID(p, r)
 		}
-		if id == "" {
-			serveFrom(p, last, next, w, r)
-			return
-		}
+		id := c.Value
 		if len(id) > maxValue {
 			serveFrom(p, last, next, w, r)
 			return
 		}
 		sum := sum256([]byte(prefix + id))
-		if sum[0] <= first {
-			serveSum(p, sum[:8], next, w, r)
+		if open[sum[0]] {
+			serveSum(p, id, sum, next, w, r)
 			return
 		}
 		if h[member] == nil {
@@ -168,7 +163,7 @@ func bucketHandler(p *plan, next http.Handler) http.Handler {
 
 // screenBucketHandler serves a policy that ends in a bucket, after conditions that all have a screen.
 func screenBucketHandler(p *plan, next http.Handler) http.Handler {
-	name, value, baggage, cookie, prefix, first := p.engine.header, p.out.header, p.out.baggage, p.cookie, p.prefix, p.limit[0]
+	name, value, baggage, cookie, prefix, open := p.engine.header, p.out.header, p.out.baggage, p.cookie, p.prefix, openBytes(p)
 	key, known := leadOf(p)
 	lead, middle, begin, last, out := p.lead, p.middle, p.begin, p.last, p.out
 	member, sum256 := "Baggage", sha256.Sum256 // variables are read faster than constants
@@ -195,23 +190,18 @@ func screenBucketHandler(p *plan, next http.Handler) http.Handler {
 				}
 			}
 		}
-		id := ""
-		if c, _ := r.Cookie(cookie); c != nil {
-			id = c.Value
-		} else {
-			id = laterID(p, r)
+		c, _ := r.Cookie(cookie)
+		if c == nil {
+			c = laterID(p, r)
 		}
-		if id == "" {
-			serveFrom(p, last, next, w, r)
-			return
-		}
+		id := c.Value
 		if len(id) > maxValue {
 			serveFrom(p, last, next, w, r)
 			return
 		}
 		sum := sum256([]byte(prefix + id))
-		if sum[0] <= first {
-			serveSum(p, sum[:8], next, w, r)
+		if open[sum[0]] {
+			serveSum(p, id, sum, next, w, r)
 			return
 		}
 		if h[member] == nil {
@@ -228,10 +218,7 @@ func screenBucketHandler(p *plan, next http.Handler) http.Handler {
 func claimHandler(p *plan, next http.Handler) http.Handler {
 	name, value, baggage, claims := p.engine.header, p.out.header, p.out.baggage, p.claims
 	claim, cookie, prefix, ramped := p.claim, p.cookie, p.prefix, p.last.decision == nil
-	first := byte(0)
-	if ramped {
-		first = p.limit[0]
-	}
+	open := openBytes(p)
 	key, known := leadOf(p)
 	lead, begin, last, out := p.lead, p.begin, p.last, p.out
 	middle, screened := p.middle, len(p.middle) > 0
@@ -277,24 +264,23 @@ func claimHandler(p *plan, next http.Handler) http.Handler {
 		}
 		if ramped {
 			id := ""
-			for _, v := range set.ByPath[claim] {
-				id = v
-				break
-			}
 			if claim == "" {
-				id = cookieOf(r, cookie)
-			}
-			if id == "" {
-				serveFrom(p, last, next, w, r)
-				return
+				if c, _ := r.Cookie(cookie); c != nil {
+					id = c.Value
+				}
+			} else {
+				for _, v := range set.ByPath[claim] {
+					id = v
+					break
+				}
 			}
 			if len(id) > maxValue {
 				serveFrom(p, last, next, w, r)
 				return
 			}
 			sum := sum256([]byte(prefix + id))
-			if sum[0] <= first {
-				serveSum(p, sum[:8], next, w, r)
+			if open[sum[0]] {
+				serveSum(p, id, sum, next, w, r)
 				return
 			}
 		}
@@ -344,10 +330,29 @@ func serveDecided(p *plan, d *Decision, next http.Handler, w http.ResponseWriter
 	next.ServeHTTP(w, r)
 }
 
-// serveSum serves a caller by the hash's first bytes.
-func serveSum(p *plan, sum []byte, next http.Handler, w http.ResponseWriter, r *http.Request) {
+// openBytes has the first bytes of hashes that do not settle that a caller is outside of the bucket: they may be under the limit, or
+// are what an identity without text has, which is none.
+func openBytes(p *plan) []bool {
+	open := make([]bool, 256)
+	if p.limit == "" {
+		return open
+	}
+	for b := 0; b <= int(p.limit[0]); b++ {
+		open[b] = true
+	}
+	nobody := sha256.Sum256([]byte(p.prefix))
+	open[nobody[0]] = true
+	return open
+}
+
+// serveSum serves a caller by the whole hash.
+func serveSum(p *plan, id string, sum [32]byte, next http.Handler, w http.ResponseWriter, r *http.Request) {
+	if id == "" {
+		serveFrom(p, p.last, next, w, r)
+		return
+	}
 	d := p.out
-	if string(sum) < p.limit {
+	if string(sum[:8]) < p.limit {
 		d = p.in
 	}
 	c := &Caller{Request: r}
@@ -376,35 +381,31 @@ func leadOf(p *plan) (string, map[string]bool) {
 	return p.lead.key, known
 }
 
-func cookieOf(r *http.Request, name string) string {
-	c, _ := r.Cookie(name)
-	if c == nil {
-		return ""
-	}
-	return c.Value
-}
-
-// laterID is the identity of a caller without the cookie that comes first; "" where it must be found the long way.
-func laterID(p *plan, r *http.Request) string {
+// laterID is the identity of a caller without the cookie that comes first, in the form of that cookie; without text where it must be
+// found the long way.
+func laterID(p *plan, r *http.Request) *http.Cookie {
+	id := &http.Cookie{}
 	for _, s := range p.engine.identity {
 		switch {
 		case s.kind == fromCookie:
 			for _, line := range r.Header["Cookie"] {
 				if strings.Contains(line, s.key) {
-					return ""
+					return id
 				}
 			}
 		case s.kind == fromHeader && !s.vouched:
 			if v := r.Header[s.key]; len(v) > 0 {
-				return onlyID(v)
+				id.Value = onlyID(v)
+				return id
 			}
 		case s.kind == fromIP && p.client == nil:
-			return peerID(r.RemoteAddr)
+			id.Value = peerID(r.RemoteAddr)
+			return id
 		default:
-			return ""
+			return id
 		}
 	}
-	return ""
+	return id
 }
 
 func onlyID(values []string) string {

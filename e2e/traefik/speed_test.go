@@ -30,7 +30,7 @@ var (
 // A turn is short, so that whatever else the machine does falls on all variants alike.
 const (
 	turn        = 200 * time.Millisecond
-	connections = 8
+	connections = 32
 )
 
 const answer = "the body of the upstream's answer"
