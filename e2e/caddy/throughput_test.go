@@ -16,9 +16,10 @@ import (
 	"github.com/grayrelease/gray/e2e/bench"
 )
 
-// The same service three ways: without versions, with gray and five rules, and with what Caddy has by itself: named matchers and CEL.
-// The latter has no percentages, which leaves it four rules.
-const threeWays = `
+// The same service four ways: without versions; without versions, but with the two headers that gray tells upstreams their version by;
+// with gray and five rules; and with what Caddy has by itself: named matchers and CEL. The latter has no percentages, which leaves it
+// four rules.
+const fourWays = `
 http://%[1]s {
 	reverse_proxy %[4]s
 }
@@ -61,6 +62,12 @@ http://%[3]s {
 	reverse_proxy @v2 %[5]s
 	reverse_proxy %[4]s
 }
+
+http://%[6]s {
+	request_header X-Gray-Version v1
+	request_header Baggage gray=v1
+	reverse_proxy %[4]s
+}
 `
 
 // browser is a request as Firefox sends it, of one of stable's users, about whom all five rules are asked: u-1 is not among the five
@@ -73,23 +80,23 @@ const browser = "GET /cart?item=42 HTTP/1.1\r\nHost: %s\r\n" +
 	"Sec-Fetch-Dest: document\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Site: same-origin\r\nSec-Fetch-User: ?1\r\n" +
 	"Priority: u=0, i\r\n\r\n"
 
-// BenchmarkThroughput loads the three in turns, and reports each one's median and its ratio to the plain proxy. GRAY_BENCH_TURN is
-// how long a turn lasts, by default 500ms.
+// BenchmarkThroughput loads the four in turns, and reports each one's median and its ratio to the plain proxy. GRAY_BENCH_TURN is
+// how long a turn lasts, by default 150ms.
 func BenchmarkThroughput(b *testing.B) {
-	const turns, connections = 30, 32
-	length := 500 * time.Millisecond
+	const turns, connections = 100, 32
+	length := 150 * time.Millisecond
 	if text := os.Getenv("GRAY_BENCH_TURN"); text != "" {
 		var err error
 		length, err = time.ParseDuration(text)
 		require.NoError(b, err)
 	}
 	v1, v2 := startUpstream(b, "v1"), startUpstream(b, "v2")
-	names := []string{"plain", "gray", "cel"}
+	names := []string{"plain", "headers", "gray", "cel"}
 	address := map[string]string{}
 	for _, name := range names {
 		address[name] = freeAddress(b)
 	}
-	startGateway(b, address["plain"], fmt.Sprintf(threeWays, address["plain"], address["gray"], address["cel"], v1.address, v2.address))
+	startGateway(b, address["plain"], fmt.Sprintf(fourWays, address["plain"], address["gray"], address["cel"], v1.address, v2.address, address["headers"]))
 
 	load := func(name string) float64 {
 		clients := make([]*bench.Connection, connections)
@@ -132,6 +139,7 @@ func BenchmarkThroughput(b *testing.B) {
 		for _, name := range names {
 			b.ReportMetric(median(results[name]), name+"/s")
 		}
+		b.ReportMetric(median(ratios["headers"]), "headers/plain")
 		b.ReportMetric(median(ratios["gray"]), "gray/plain")
 		b.ReportMetric(median(ratios["cel"]), "cel/plain")
 	}
