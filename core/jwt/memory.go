@@ -9,6 +9,9 @@ const (
 // memory bounds what Verifier.seen holds. Only verified tokens get there, so nobody can push out another
 // caller's by inventing tokens; and tokens that fail are not remembered at all, as it costs nothing to
 // invent the next. The oldest goes first: a caller whose token had to go pays one more verification.
+//
+// Tokens are kept as they are, not as hashes of them: a cryptographic hash of a token takes longer than all the rest of finding it,
+// and one that is quicker could be made to collide.
 type memory struct {
 	ring    []*Set // oldest at head
 	head    int
