@@ -25,19 +25,20 @@ func TestParseUpstream(t *testing.T) {
 		assert.Equal(t, want, [2]string{scheme, address}, text)
 	}
 	for text, want := range map[string]string{
-		"":                    `"" is neither a URL nor host:port`,
-		":80":                 `":80" is neither a URL nor host:port`,
-		"a b:80":              `"a b:80" is neither a URL nor host:port`,
-		"2001:db8::1":         `"2001:db8::1" is neither a URL nor host:port`,
-		"http://[::1":         `"http://[::1" is neither a URL nor host:port`,
-		"://a":                `"://a": the scheme is missing before "://"`,
-		"ftp://a":             `"ftp://a": the scheme "ftp" is not one of http, https, h2c`,
-		"http://a/api":        `"http://a/api": an upstream is a scheme, a host and a port, without a path`,
-		"http://a?q":          `"http://a?q": an upstream is a scheme, a host and a port, without a path`,
-		"http://user:word@a":  `"http://user:word@a": an upstream is a scheme, a host and a port, without a path`,
-		"a:0":                 `"a:0": there is no port 0`,
-		"http://a:65536":      `"http://a:65536": there is no port 65536`,
-		"http://{env.HOST}:1": `"http://{env.HOST}:1" is neither a URL nor host:port`,
+		"":                     `"" is neither a URL nor host:port`,
+		":80":                  `":80" is neither a URL nor host:port`,
+		"a b:80":               `"a b:80" is neither a URL nor host:port`,
+		"2001:db8::1":          `"2001:db8::1" is neither a URL nor host:port`,
+		"http://[::1":          `"http://[::1" is neither a URL nor host:port`,
+		"://a":                 `"://a": the scheme is missing before "://"`,
+		"ftp://a":              `"ftp://a": the scheme "ftp" is not one of http, https, h2c`,
+		"http://a/api":         `"http://a/api": an upstream is a scheme, a host and a port, without a path`,
+		"http://a?q":           `"http://a?q": an upstream is a scheme, a host and a port, without a path`,
+		"http://user:word@a":   `"a": an upstream has no user or password`,
+		"http://u:pass word@a": `"a" is neither a URL nor host:port`,
+		"a:0":                  `"a:0": there is no port 0`,
+		"http://a:65536":       `"http://a:65536": there is no port 65536`,
+		"http://{env.HOST}:1":  `"http://{env.HOST}:1" is neither a URL nor host:port`,
 	} {
 		_, _, err := proxy.ParseUpstream(text)
 		assert.EqualError(t, err, want)
