@@ -27,6 +27,9 @@ func IsUp(h *Health) bool { return atomic.LoadInt64(&h.retryAt) == 0 }
 // another cooldown, or until the try succeeds.
 func TryAgain(h *Health, cooldown time.Duration) bool {
 	at := atomic.LoadInt64(&h.retryAt)
+	if at == 0 {
+		return true // it has just come back
+	}
 	now := time.Now().UnixNano()
 	return at <= now && atomic.CompareAndSwapInt64(&h.retryAt, at, now+int64(cooldown))
 }
