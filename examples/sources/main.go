@@ -29,14 +29,8 @@ func main() {
 }
 
 func serve(source, cache, listen string) error {
-	var current atomic.Pointer[live.View]
-	user, err := live.Use(live.Config{
-		URL:      source,
-		CacheDir: cache,
-		Compile:  compile,
-		Notify:   current.Store,
-		Logger:   slog.Default(),
-	})
+	var current atomic.Pointer[core.Current]
+	user, err := core.Follow(&core.Source{URL: source}, core.FollowOptions{Cache: cache, Logger: slog.Default()}, current.Store)
 	if err != nil {
 		return err
 	}
@@ -58,28 +52,10 @@ func serve(source, cache, listen string) error {
 	return server.ListenAndServe()
 }
 
-// version loads the view once, so that a request is decided by one document whatever happens meanwhile.
-func version(v *live.View, r *http.Request) string {
-	switch {
-	case v.Policy == nil:
+// version is that of what is in force, which may be replaced meanwhile.
+func version(current *core.Current, r *http.Request) string {
+	if current.Engine == nil {
 		return "no policy yet: stable"
-	case v.Force != "":
-		return v.Force
 	}
-	return core.Decide(v.Policy.Value.(*core.Engine), &core.Caller{Request: r}).Version
-}
-
-func compile(document []byte) (*live.Policy, error) {
-	e, err := core.Load(document)
-	if err != nil {
-		return nil, err
-	}
-	p := &live.Policy{Value: e, Service: e.Service(), Stable: e.Stable(), Discover: map[string]string{}, Close: e.Close}
-	for name, v := range e.Versions() {
-		p.Versions = append(p.Versions, name)
-		if v.Discover != "" {
-			p.Discover[name] = v.Discover
-		}
-	}
-	return p, nil
+	return core.Decide(current.Engine, &core.Caller{Request: r}).Version
 }
