@@ -208,7 +208,7 @@ func refuseRedirect(*http.Request, []*http.Request) error { return http.ErrUseLa
 
 // checkRedirect keeps a redirect from turning TLS off.
 func checkRedirect(req *http.Request, via []*http.Request) error {
-	if len(via) >= 3 {
+	if len(via) > 3 {
 		return errors.New("more than 3 redirects")
 	}
 	if via[0].URL.Scheme == "https" && req.URL.Scheme != "https" {

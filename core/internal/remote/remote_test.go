@@ -59,13 +59,18 @@ func TestServersThatDoNotAnswer(t *testing.T) {
 
 func TestRedirects(t *testing.T) {
 	c, a := client(t, func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/from" {
+		switch left := len(r.URL.Path) - len("/from"); {
+		case left > 0:
+			http.Redirect(w, r, r.URL.Path[:len(r.URL.Path)-1], http.StatusFound)
+		case left == 0:
 			http.Redirect(w, r, "/to", http.StatusFound)
 		}
 	}, "/", nil)
-	resp, err := c.Do(context.Background(), Request{Path: "/from"})
+	resp, err := c.Do(context.Background(), Request{Path: "/from.."})
 	require.NoError(t, err)
-	require.Equal(t, 200, resp.Status)
+	require.Equal(t, 200, resp.Status, "after three redirects")
+	_, err = c.Do(context.Background(), Request{Path: "/from..."})
+	require.ErrorContains(t, err, "more than 3 redirects")
 
 	a.Scheme = "consul"
 	strict, err := NewConsul(a)
