@@ -31,15 +31,18 @@ import (
 type Config struct {
 	// URL of the source; see package source. Required without Document.
 	URL string
-	// Document is a policy that does not change, instead of URL, for its instances' sake.
+	// Document is a policy that does not change, instead of URL, for its instances' sake. Service is whose it is. What Compile or
+	// discovery finds wrong with it is an error of Use.
 	Document []byte
+	Service  string
 	// Options outrank those of the URL: user, password, token, ca_file ... Optional.
 	Options map[string]string
 	// Variant keeps users apart who would share otherwise, as their Compile differs. Users with equal URL, Options and Variant share
 	// one watch and one compiled policy. Default: "".
 	Variant string
-	// CacheDir is a folder for the last good document, the switch and the instances, with which a gateway starts while the source is down. It is
-	// made if need be; files are replaced atomically and readable by their owner only. Default: nothing is kept on disk.
+	// CacheDir is a folder for the last good document, the switch and the instances, with which a gateway starts while the source is down; of a
+	// Document, just for the instances. It is made if need be; files are replaced atomically and readable by their owner only. Default: nothing
+	// is kept on disk.
 	CacheDir string
 	// Compile checks a document and makes it ready. Its error keeps the last good one in force. It runs on the watch's goroutine, or in Use
 	// for a document that was kept. Required.
@@ -100,13 +103,16 @@ func Use(c Config) (*User, error) {
 		return nil, err
 	}
 	m := &member{config: c}
-	s := acquire(src, m)
+	s, err := acquire(src, m)
+	if err != nil {
+		return nil, err
+	}
 	return &User{Ready: s.ready, release: func() { release(s, m) }, state: s.state}, nil
 }
 
 func open(c Config) (*source.Source, error) {
 	if c.URL == "" && c.Document != nil {
-		return source.Fixed(c.Document), nil
+		return source.Fixed(c.Service, c.Document), nil
 	}
 	return source.Open(c.URL, c.Options)
 }

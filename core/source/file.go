@@ -45,9 +45,10 @@ func newFile(a *remote.Address) (watcher, error) {
 	if a.Path == "" || a.Path[0] != '/' {
 		return nil, errors.New("address: want file:///path")
 	}
+	// The switch first, as it outranks the document.
 	return &file{interval: interval, parts: []*filePart{
-		{part: Policy, path: a.Path},
 		{part: Switch, path: a.Path + ".switch"},
+		{part: Policy, path: a.Path},
 	}}, nil
 }
 

@@ -6,14 +6,15 @@ import (
 	"encoding/hex"
 )
 
-// Fixed is a source that has the one document that it is given, and no switch: for a policy that stands in a gateway's own
+// Fixed is a source that has the one document that it is given, and no switch: for a service's policy that stands in a gateway's own
 // configuration, whose instances are in a registry all the same.
-func Fixed(document []byte) *Source {
+func Fixed(service string, document []byte) *Source {
 	sum := sha256.Sum256(document)
 	revision := hex.EncodeToString(sum[:6])
 	return &Source{
-		Name:     "configuration",
+		Name:     "configuration of " + service,
 		Identity: "configuration " + hex.EncodeToString(sum[:]),
+		Document: document,
 		open:     func() (watcher, error) { return &fixed{document, revision}, nil },
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -75,8 +76,9 @@ func TestFile(t *testing.T) {
 	write("one")
 	events := watch(t, "file://"+path+"?interval=10ms")
 	e := next(t, events)
-	require.Equal(t, "one", string(e.Data))
-	require.True(t, next(t, events).Missing, "the switch")
+	require.Equal(t, Switch, e.Part, "the switch is read first, as it outranks the document")
+	require.True(t, e.Missing)
+	require.Equal(t, "one", string(next(t, events).Data))
 
 	// In place, same length, within the granularity of times.
 	for _, text := range []string{"two", "six", "ten"} {
@@ -111,8 +113,8 @@ func TestFileBehindLinks(t *testing.T) {
 	require.NoError(t, os.Symlink("a", filepath.Join(dir, "..data")))
 	require.NoError(t, os.Symlink("..data/p.json", filepath.Join(dir, "p.json")))
 	events := watch(t, "file://"+filepath.Join(dir, "p.json")+"?interval=10ms")
+	require.True(t, next(t, events).Missing, "the switch")
 	require.Equal(t, "in a", string(next(t, events).Data))
-	next(t, events)
 	require.NoError(t, os.Symlink("b", filepath.Join(dir, "..tmp")))
 	require.NoError(t, os.Rename(filepath.Join(dir, "..tmp"), filepath.Join(dir, "..data")))
 	require.Equal(t, "in b", string(next(t, events).Data))
@@ -147,6 +149,22 @@ func TestWebSendsCredentialsAndReadsOnlyChanges(t *testing.T) {
 		full += <-bodies
 	}
 	require.Equal(t, 2, full)
+}
+
+// A cache before the server may say that requests are held, as the server did, and answer at once.
+func TestWebThatOnlySaysItHolds(t *testing.T) {
+	var asked atomic.Int64
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked.Add(1)
+		w.Header().Set("Preference-Applied", "wait=55")
+		_, _ = w.Write([]byte("doc"))
+	}))
+	defer s.Close()
+	events := watch(t, s.URL+"/p.json#interval=100ms")
+	next(t, events)
+	next(t, events)
+	time.Sleep(time.Second) // what is counted is what does not happen
+	require.Less(t, asked.Load(), int64(50))
 }
 
 func TestWebErrors(t *testing.T) {

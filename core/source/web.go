@@ -17,6 +17,13 @@ import (
 // webWait is how long a server that can is asked to hold a request until the document changes.
 const webWait = 55 * time.Second
 
+// A request without news that was answered sooner than heldAtLeast was not held. After news there is a webPause: what changes all the
+// time is read twenty times a second.
+const (
+	heldAtLeast = time.Second
+	webPause    = 50 * time.Millisecond
+)
+
 // web asks an HTTP server for the document and its switch, by turns, at an interval. A server that honours "Prefer: wait" holds the
 // requests itself; as two held requests cannot share a connection, the switch then has a watch of its own.
 type web struct {
@@ -136,13 +143,32 @@ func (w *web) hold(ctx context.Context, emit func(Event)) error {
 	return failure
 }
 
+// follow asks for one document again and again: at once where the server holds requests, else at the interval. A server that says
+// that it holds them and answers at once all the same, perhaps from a cache before it, is not to be asked without pause.
 func (p *webPart) follow(ctx context.Context, interval time.Duration, emit func(Event)) error {
+	pause := time.Duration(0)
 	for ctx.Err() == nil {
-		if !p.holds && !remote.Sleep(ctx, remote.Jitter(interval)) {
+		if !p.holds {
+			pause = remote.Jitter(interval)
+		}
+		if !remote.Sleep(ctx, pause) {
 			return nil
 		}
-		if err := p.ask(ctx, true, emit); err != nil {
+		began, news := time.Now(), false
+		err := p.ask(ctx, true, func(e Event) {
+			news = !e.Contact
+			emit(e)
+		})
+		if err != nil {
 			return err
+		}
+		switch held := time.Since(began); {
+		case news:
+			pause = webPause
+		case held < heldAtLeast:
+			pause = remote.Jitter(interval)
+		default:
+			pause = 0
 		}
 	}
 	return nil
