@@ -44,11 +44,13 @@ e2e: servers ## the long loads: real servers, real upstreams, thousands of chang
 	go test -count=1 -timeout 30m ./caddygray/...
 	cd e2e && go test -count=1 -p 1 -timeout 90m ./...
 
-# What compares, alternating within one run, is a test that the flag -compare asks for, in the packages that have it.
+# What compares, alternating within one run, is a test that the flag -compare asks for, in the packages that have it. Caddy's is a
+# benchmark, in a package without the flag.
 .PHONY: bench
 bench: servers ## benchmarks and comparisons: where the README's figures come from
 	go test -run '^$$' -bench . -benchmem -timeout 30m ./...
 	cd e2e && go test -count=1 -p 1 -v -timeout 60m -run Compare -bench . -benchmem $$(grep -l 'flag.Bool("compare"' */*_test.go | sed 's,/[^/]*$$,,; s,^,./,' | sort -u) -compare
+	cd e2e && go test -count=1 -v -timeout 60m -run '^$$' -bench . ./caddy
 
 .PHONY: fuzz
 fuzz: ## each fuzz target for FUZZTIME (60s)
