@@ -222,8 +222,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	vars := r.Context().Value(caddyhttp.VarsCtxKey).(map[string]any)
 	release := h.current.Load()
 	if release == nil {
-		// There is no policy yet. What it would have said must not come from the client.
-		r.Header.Del(defaultHeader)
+		core.PassNothing(r)
 		return next.ServeHTTP(w, r)
 	}
 	d := decide(release, r, vars)

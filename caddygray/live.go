@@ -18,9 +18,6 @@ import (
 	"github.com/grayrelease/gray/core/live"
 )
 
-// defaultHeader is what is removed from requests as long as no policy says which header carries its decisions.
-const defaultHeader = "X-Gray-Version"
-
 // follow keeps in force what a source or a registry says until Cleanup.
 func (h *Handler) follow(ctx context.Context, policy *core.Policy, base *core.Engine) error {
 	if h.Cache == "" {
@@ -31,12 +28,12 @@ func (h *Handler) follow(ctx context.Context, policy *core.Policy, base *core.En
 	}
 	logger := slog.New(zapslog.NewHandler(h.logger.Core()))
 	notify := func(c *core.Current) { h.apply(ctx, c) }
+	options := core.FollowOptions{Service: policy.Service, Base: base, Check: checkUpstreams, Cache: h.Cache, Logger: logger}
 	var err error
 	if h.Source != nil {
-		options := core.FollowOptions{Service: policy.Service, Base: base, Check: checkUpstreams, Cache: h.Cache, Logger: logger}
 		h.user, err = core.Follow(h.Source, options, notify)
 	} else {
-		h.user, err = core.FollowInstances(policy, h.Cache, logger, notify)
+		h.user, err = core.FollowInstances(policy, options, notify)
 	}
 	if err != nil {
 		return fmt.Errorf("following the policy: %w", err)

@@ -36,32 +36,29 @@ func (s *request) placeholder(key string) (any, bool) {
 	case "fallback":
 		return d.fellBack(), true
 	case "identity":
-		return d.explain().Identity, true
+		return d.identity(), true
 	case "bucket":
-		return bucket(d.explain()), true
+		return d.bucket(), true
 	case "reason":
-		return d.explain().Reason, true
+		return core.Reason(d.release.engine, d.decision), true
 	}
 	return nil, false
 }
 
-func (d *decided) explain() *core.Explanation {
-	return core.Explain(d.release.engine, &d.caller)
+// identity is who the caller counted as or, when no percentage was asked, counts as now.
+func (d *decided) identity() string {
+	if id, _, ok := core.Asked(&d.caller); ok {
+		return id
+	}
+	return core.Identity(d.release.engine, &d.caller)
 }
 
 // bucket is the caller's position in the last percentage that was asked, as a percentage.
-func bucket(x *core.Explanation) string {
-	for i := len(x.Rules) - 1; i >= 0; i-- {
-		b := x.Rules[i].Bucket
-		if b == nil || b.Position == "" {
-			continue
-		}
-		position, err := strconv.ParseUint(b.Position, 10, 64)
-		if err != nil {
-			return ""
-		}
-		const whole = 1 << 64
-		return strconv.FormatFloat(float64(position)/whole*100, 'f', 4, 64)
+func (d *decided) bucket() string {
+	_, position, ok := core.Asked(&d.caller)
+	if !ok {
+		return ""
 	}
-	return ""
+	const whole = 1 << 64
+	return strconv.FormatFloat(float64(position)/whole*100, 'f', 4, 64)
 }

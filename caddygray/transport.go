@@ -76,9 +76,11 @@ func (t *transport) roundTrip(req *http.Request) (*http.Response, error) {
 	if u == nil { // another source's, or a static upstream
 		return t.RoundTripper.RoundTrip(req)
 	}
-	if a.decided.fellBack() {
-		req.Header = req.Header.Clone() // an attempt that has failed may still be reading it
-		core.PassStable(a.decided.release.engine, req)
+	if last := state.decided; last != a.decided || a.decided.fellBack() {
+		// Another service's decision came after this one, or another version serves than was decided. The header is copied, as an attempt
+		// that has failed may still be reading it.
+		req.Header = req.Header.Clone()
+		core.Repass(a.decided.release.engine, req, last.decision.Version, a.decided.serving.name)
 	}
 	res, err := t.send(u, req)
 	a.ended(u, req, err)

@@ -69,16 +69,20 @@ func nextBaggage(lines []string, name string, at *cursor) (string, bool) {
 	}
 }
 
-// addBaggage puts the decision's member behind the request's own, which are kept byte for byte but for any that claims to be ours.
+// addBaggage puts the decision's member behind the request's own.
 func addBaggage(h http.Header, own string) {
-	lines := h["Baggage"]
+	h["Baggage"] = []string{strings.Join(append(foreignMembers(h["Baggage"], len(own)), own), ",")}
+}
+
+// foreignMembers are the request's members, byte for byte, but for any that claims to be ours, as far as they leave room for that one.
+func foreignMembers(lines []string, own int) []string {
 	var kept []string
 	var at cursor
-	room := maxBaggage - len(own)
+	room := maxBaggage - own
 	for {
 		member, ok := nextMember(lines, &at)
 		if !ok || len(kept) == maxMembers-1 || len(member)+1 > room {
-			break
+			return kept
 		}
 		if key, _ := memberKey(member); key == baggageKey {
 			continue
@@ -86,5 +90,4 @@ func addBaggage(h http.Header, own string) {
 		kept = append(kept, member)
 		room -= len(member) + 1
 	}
-	h["Baggage"] = []string{strings.Join(append(kept, own), ",")}
 }

@@ -19,6 +19,9 @@ type Caller struct {
 
 	claims *jwt.Set // nil until asked for
 
+	asked *bucket // the last one that was, nil if none
+	id    string  // who the caller counted as there
+
 	passed [2]string // the values of the headers that Pass sets, which are the request's own: who comes after may write to them
 }
 
@@ -86,8 +89,8 @@ func holds(e *Engine, c *Caller, cond *condition) bool {
 
 // inBucket reports whether the bucket takes the caller.
 func inBucket(e *Engine, c *Caller, b *bucket) bool {
-	id := bucketID(e, c)
-	return id != "" && takes(b, id)
+	c.asked, c.id = b, bucketID(e, c)
+	return c.id != "" && takes(b, c.id)
 }
 
 // claims verifies the caller's token, once.

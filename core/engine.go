@@ -10,6 +10,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/grayrelease/gray/core/discover"
 	"github.com/grayrelease/gray/core/jwt"
 )
 
@@ -23,8 +24,10 @@ type Engine struct {
 	rules    []*rule
 
 	start  *step     // of the compiled rules
-	force  string    // the version that a switch sends everybody to
 	stable *Decision // what nobody's rule gives
+
+	force       string // the version that everybody goes to, whatever the rules say; "" leaves it to them
+	forceReason string
 
 	identity       []*source
 	anonymous      string
@@ -157,6 +160,14 @@ func (e *Engine) Start(ctx context.Context) {
 	}
 }
 
+// OnKeys sets a function that hears how the fetches of the policy's keys go: an error when one fails, nil when one succeeds after
+// that. It must not block. Call it before Start.
+func (e *Engine) OnKeys(report func(error)) {
+	if e.verifier != nil {
+		e.verifier.OnRefresh(report)
+	}
+}
+
 // Close ends what Start began. The engine still decides afterwards, with the keys it has.
 func (e *Engine) Close() {
 	if e.verifier != nil {
@@ -176,7 +187,7 @@ func (b *builder) note(path, message string) {
 }
 
 // takenHeaders have a meaning to servers and proxies, or are read by conditions as something else.
-var takenHeaders = []string{"Baggage", "Connection", "Content-Length", "Cookie", "Expect", "Host", "Keep-Alive", "Te", "Trailer", "Transfer-Encoding", "Upgrade"}
+var takenHeaders = []string{"Authorization", "Baggage", "Connection", "Content-Length", "Cookie", "Expect", "Host", "Keep-Alive", "Te", "Trailer", "Transfer-Encoding", "Upgrade"}
 
 // basics checks the service, its versions and what carries the decision.
 func (b *builder) basics() {
@@ -196,6 +207,7 @@ func (b *builder) basics() {
 		if !isVersionName(name) {
 			b.note(join("versions", name), "a version's name has 1 to 63 characters of A-Z a-z 0-9 . _ -")
 		}
+		b.discovery(join("versions", name), p.Versions[name])
 	}
 	b.version("stable", p.Stable)
 	e.header = p.Header
@@ -210,6 +222,19 @@ func (b *builder) basics() {
 		b.note("header", e.header+" has a meaning of its own; choose another name")
 	}
 	e.stable = newDecision(p.Stable, "")
+}
+
+// discovery checks where a version's instances are to be found.
+func (b *builder) discovery(path string, v Version) {
+	if v.Discover == "" {
+		return
+	}
+	if len(v.Upstreams) > 0 {
+		b.note(path, "has upstreams and discover: keep one of the two")
+	}
+	if _, err := discover.Open(v.Discover, nil); err != nil {
+		b.note(join(path, "discover"), strings.TrimPrefix(err.Error(), "discover: "))
+	}
 }
 
 // version checks that a version is one of the policy's.

@@ -42,7 +42,8 @@ type BucketTrace struct {
 }
 
 // Explain decides as Decide does and tells why. Unlike Decide it goes through the rules as they are written, condition by
-// condition, and allocates what it tells.
+// condition, and allocates what it tells. It reads the request as it is now: before Pass, or anybody else, has changed it. Reason and
+// Asked tell of a decision afterwards.
 //
 // What it tells holds the caller's own words: it is for those who may read requests.
 func Explain(e *Engine, c *Caller) *Explanation {
@@ -57,11 +58,9 @@ func Explain(e *Engine, c *Caller) *Explanation {
 	}
 	if e.force != "" {
 		x.Version = e.force
-		x.Reason = "the switch sends everybody to " + quote(e.force)
-		return x
 	}
-	if !e.enabled {
-		x.Reason = "the policy is not enabled: everybody gets the stable version"
+	if e.force != "" || !e.enabled {
+		x.Reason = reason(e, "")
 		return x
 	}
 	for _, r := range e.rules {
@@ -69,13 +68,10 @@ func Explain(e *Engine, c *Caller) *Explanation {
 		x.Rules = append(x.Rules, trace)
 		if trace.Matched {
 			x.Version, x.Rule = r.decision.Version, r.name
-			x.Reason = "rule " + quote(r.name) + " matched"
 			break
 		}
 	}
-	if x.Reason == "" {
-		x.Reason = "no rule matched: the stable version"
-	}
+	x.Reason = reason(e, x.Rule)
 	if x.Identity == "" && c.random != "" {
 		x.Identity, x.IdentitySource = c.random, "anonymous"
 	}
@@ -107,3 +103,30 @@ func explainRule(e *Engine, c *Caller, r *rule) RuleTrace {
 	}
 	return trace
 }
+
+// Reason says in a line why a decision of the engine's is what it is.
+func Reason(e *Engine, d *Decision) string { return reason(e, d.Rule) }
+
+func reason(e *Engine, rule string) string {
+	switch {
+	case e.force != "":
+		return e.forceReason
+	case !e.enabled:
+		return "the policy is not enabled: everybody gets the stable version"
+	case rule != "":
+		return "rule " + quote(rule) + " matched"
+	}
+	return "no rule matched: the stable version"
+}
+
+// Asked tells who the caller counted as in the last percentage that Decide asked about, and where that identity stands between 0 and
+// 2^64. It is false when none was asked about, or the caller had no identity.
+func Asked(c *Caller) (id string, at uint64, ok bool) {
+	if c.asked == nil || c.id == "" {
+		return "", 0, false
+	}
+	return c.id, position(c.asked, c.id), true
+}
+
+// Identity is who the caller counts as by the request as it is now, or "".
+func Identity(e *Engine, c *Caller) string { return identity(e, c) }

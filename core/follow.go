@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"math"
 
 	"github.com/grayrelease/gray/core/discover"
 	"github.com/grayrelease/gray/core/live"
@@ -31,7 +32,8 @@ type Current struct {
 type FollowOptions struct {
 	// Service that the documents must be about. Default: any.
 	Service string
-	// Base is what serves before the first good document: everything goes to its stable version. Default: nothing does.
+	// Base is what serves before the first good document: everything goes to its stable version. If it is not enabled, everything goes to
+	// the stable version of the documents too. Default: nothing serves before.
 	Base *Engine
 	// Check says what the gateway cannot make of a policy, which is then refused like one that does not parse. Default: nothing is checked.
 	// Users of one source share the check of the newest.
@@ -48,32 +50,39 @@ type FollowOptions struct {
 //
 // Many may follow the same source; it is watched once. The error is about the configuration: a source that is down is none.
 func Follow(s *Source, o FollowOptions, notify func(*Current)) (*live.User, error) {
-	base := o.Base
+	base, isOff := o.Base, false
 	if base != nil {
-		base = base.forced(base.Stable())
+		isOff = !base.enabled
+		base = base.forced(base.Stable(), "there is no policy document yet: everybody gets the stable version")
 	}
-	c := live.Config{URL: s.URL, Options: s.Options, Variant: o.Service, CacheDir: o.Cache, Logger: o.Logger}
-	c.Compile = func(document []byte) (*live.Policy, error) { return compileChecked(document, o.Service, o.Check) }
-	return use(c, base, notify)
+	c := o.config()
+	c.URL, c.Options, c.Variant = s.URL, s.Options, o.Service
+	c.Notify = func(v *live.View) {
+		now := current(v, base)
+		if isOff && now.Engine != nil {
+			now.Engine = now.Engine.forced(now.Engine.Stable(), "the configuration beside the source says off: everybody gets the stable version")
+		}
+		notify(now)
+	}
+	return live.Use(c)
 }
 
-// FollowInstances is Follow for a policy that stays as it is, whose versions have discovery URLs. It keeps the instances in cache,
-// a folder, or nowhere if that is "".
-func FollowInstances(p *Policy, cache string, logger *slog.Logger, notify func(*Current)) (*live.User, error) {
+// FollowInstances is Follow for a policy that stays as it is, whose versions have discovery URLs. Base has no meaning here. What is wrong
+// with the policy is an error.
+func FollowInstances(p *Policy, o FollowOptions, notify func(*Current)) (*live.User, error) {
 	document, err := json.Marshal(p)
 	if err != nil {
 		return nil, err
 	}
-	base, err := Load(document)
-	if err != nil {
-		return nil, err
-	}
-	return use(live.Config{Document: document, CacheDir: cache, Logger: logger, Compile: compileDocument}, base, notify)
+	c := o.config()
+	c.Document, c.Service = document, p.Service
+	c.Notify = func(v *live.View) { notify(current(v, nil)) }
+	return live.Use(c)
 }
 
-func use(c live.Config, base *Engine, notify func(*Current)) (*live.User, error) {
-	c.Notify = func(v *live.View) { notify(current(v, base)) }
-	return live.Use(c)
+func (o FollowOptions) config() live.Config {
+	compile := func(document []byte) (*live.Policy, error) { return compileFollowed(document, o) }
+	return live.Config{CacheDir: o.Cache, Logger: o.Logger, Compile: compile}
 }
 
 // IsDiscovered reports whether any version's instances are in a registry.
@@ -86,21 +95,22 @@ func IsDiscovered(p *Policy) bool {
 	return false
 }
 
-// compileDocument is what a followed document becomes.
-func compileDocument(document []byte) (*live.Policy, error) { return compileChecked(document, "", nil) }
-
-func compileChecked(document []byte, service string, check func(*Engine) error) (*live.Policy, error) {
+// compileFollowed is what a followed document becomes.
+func compileFollowed(document []byte, o FollowOptions) (*live.Policy, error) {
 	e, err := Load(document)
 	if err != nil {
 		return nil, err
 	}
-	if service != "" && e.service != service {
-		return nil, fmt.Errorf("service: the document is about %q, not %q", e.service, service)
+	if o.Service != "" && e.service != o.Service {
+		return nil, fmt.Errorf("service: the document is about %q, not %q", e.service, o.Service)
 	}
-	if check != nil {
-		if err := check(e); err != nil {
+	if o.Check != nil {
+		if err := o.Check(e); err != nil {
 			return nil, err
 		}
+	}
+	if o.Logger != nil {
+		e.OnKeys(func(err error) { LogKeys(o.Logger, e.service, err) })
 	}
 	e.Start(context.Background())
 	p := &live.Policy{Value: e, Service: e.service, Stable: e.Stable(), Versions: sortedVersions(e.versions), Discover: map[string]string{}, Close: e.Close}
@@ -121,49 +131,52 @@ func current(v *live.View, base *Engine) *Current {
 		return &Current{Engine: base}
 	}
 	if v.Force != "" {
-		e = e.forced(v.Force)
+		e = e.forced(v.Force, "the switch sends everybody to "+quote(v.Force))
 	}
 	return &Current{Engine: e, Upstreams: v.Upstreams}
 }
 
+// LogKeys logs what Engine.OnKeys hears.
+func LogKeys(logger *slog.Logger, service string, err error) {
+	if err == nil {
+		logger.Info("keys for tokens are read again", "service", service)
+		return
+	}
+	logger.Warn("keys for tokens cannot be read; those known so far stay", "service", service, "error", err.Error())
+}
+
 // forced is the engine with everybody sent to one version, whatever the rules say. It shares all else, so the original is the one
 // to close.
-func (e *Engine) forced(version string) *Engine {
+func (e *Engine) forced(version, reason string) *Engine {
 	f := &Engine{}
 	*f = *e
-	f.force = version
+	f.force, f.forceReason = version, reason
 	f.start = &step{decision: newDecision(version, "")}
 	return f
 }
 
-// Forced is the version that a switch sends everybody to, "" without one.
+// Forced is the version that everybody goes to, whatever the rules say: by a switch, before there is a document, or since the configuration
+// beside the source is not enabled; "" otherwise.
 func (e *Engine) Forced() string { return e.force }
 
-// maxRepeats bounds how much more an instance can get than the one with the least weight.
-const maxRepeats = 100
+// maxEntries bounds a list of upstreams, as far as instances are not more than that.
+const maxEntries = 256
 
 // Upstreams are the addresses of a version's instances as a balancer takes them that treats all alike: an instance with three times
-// the weight of another is there three times.
+// the weight of another is there three times, as nearly as maxEntries allow. Each is there once at least.
 func Upstreams(instances []discover.Instance) []string {
-	least := 0.0
+	least, sum := math.Inf(1), 0.0
 	for _, i := range instances {
-		if i.Weight > 0 && (least == 0 || i.Weight < least) {
-			least = i.Weight
+		if i.Weight > 0 {
+			least = math.Min(least, i.Weight)
+			sum += i.Weight
 		}
 	}
+	entries := math.Min(sum/least, maxEntries)
 	upstreams := make([]string, 0, len(instances))
 	for _, i := range instances {
-		repeats := 1
-		if least > 0 {
-			repeats = int(i.Weight/least + 0.5)
-		}
-		if repeats < 1 {
-			repeats = 1
-		}
-		if repeats > maxRepeats {
-			repeats = maxRepeats
-		}
-		for ; repeats > 0; repeats-- {
+		upstreams = append(upstreams, i.URL)
+		for repeats := i.Weight / sum * entries; repeats >= 1.5; repeats-- {
 			upstreams = append(upstreams, i.URL)
 		}
 	}

@@ -2,9 +2,12 @@ package core_test
 
 import (
 	"errors"
+	"math"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/grayrelease/gray/core"
+	"github.com/grayrelease/gray/core/discover"
 )
 
 const followed = `{"service": "shop", "stable": "v1", "versions": {"v1": {}, "v2": {}}, "rules": [{"name": "all", "version": "v2"}]}`
@@ -81,4 +85,64 @@ func TestFollowWithNothingToFallBackTo(t *testing.T) {
 func TestFollowRefusesABadURL(t *testing.T) {
 	_, err := core.Follow(&core.Source{URL: "zookeeper://host/key"}, core.FollowOptions{}, func(*core.Current) {})
 	require.ErrorContains(t, err, `unknown scheme "zookeeper"`)
+}
+
+// Off in the gateway's own configuration is what an operator reaches for first: it holds whatever the documents say.
+func TestFollowWhileOff(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "shop.json")
+	require.NoError(t, os.WriteFile(file, []byte(followed), 0o600))
+	base, err := core.Load([]byte(strings.Replace(followed, `"stable"`, `"enabled": false, "stable"`, 1)))
+	require.NoError(t, err)
+	changes := make(chan *core.Current, 10)
+	user, err := core.Follow(&core.Source{URL: "file://" + file}, core.FollowOptions{Base: base}, func(c *core.Current) { changes <- c })
+	require.NoError(t, err)
+	defer user.Release()
+	<-user.Ready
+	require.Equal(t, "v1", versionOf(t, changes))
+	require.Equal(t, "v1", versionOf(t, changes))
+	require.Empty(t, changes)
+}
+
+func TestFollowInstances(t *testing.T) {
+	policy := func(url string) *core.Policy {
+		return &core.Policy{Service: "shop", Stable: "v1", Versions: map[string]core.Version{"v1": {}, "v2": {Discover: url}}}
+	}
+	changes := make(chan *core.Current, 10)
+	notify := func(c *core.Current) { changes <- c }
+	user, err := core.FollowInstances(policy("srv://127.0.0.1:1/shop.test"), core.FollowOptions{}, notify)
+	require.NoError(t, err)
+	require.Equal(t, "v1", versionOf(t, changes))
+	user.Release()
+
+	_, err = core.FollowInstances(policy("consol://127.0.0.1:8500/shop"), core.FollowOptions{}, notify)
+	require.ErrorContains(t, err, `versions.v2.discover: unknown scheme "consol"`)
+	_, err = core.FollowInstances(policy("consul://127.0.0.1:8500/shop"), core.FollowOptions{Check: func(*core.Engine) error { return errors.New("checked") }}, notify)
+	require.ErrorContains(t, err, "checked")
+	require.Empty(t, changes)
+}
+
+func TestUpstreamsByWeight(t *testing.T) {
+	repeats := func(weights ...float64) []int {
+		var instances []discover.Instance
+		for i, w := range weights {
+			instances = append(instances, discover.Instance{URL: strconv.Itoa(i), Weight: w})
+		}
+		counts := make([]int, len(weights))
+		for _, u := range core.Upstreams(instances) {
+			i, err := strconv.Atoi(u)
+			require.NoError(t, err)
+			counts[i]++
+		}
+		return counts
+	}
+	require.Equal(t, []int{1, 1}, repeats(0, 0), "without weights all are alike")
+	require.Equal(t, []int{1, 1, 1}, repeats(7, 7, 7))
+	require.Equal(t, []int{1, 2, 3}, repeats(1, 2, 3))
+	require.Equal(t, []int{2, 1}, repeats(10, 5))
+	require.Equal(t, []int{1, 100}, repeats(1, 100))
+	require.Equal(t, []int{1, 256}, repeats(1, 1e20), "bounded")
+	require.Equal(t, []int{1, 1}, repeats(math.Inf(1), math.MaxFloat64))
+	require.Equal(t, []int{1, 1, 1}, repeats(0, math.NaN(), 3))
+	many := repeats(slices.Repeat([]float64{10}, 1000)...)
+	require.Equal(t, slices.Repeat([]int{1}, 1000), many)
 }

@@ -25,6 +25,45 @@ func Pass(e *Engine, c *Caller, response http.Header, d *Decision) {
 	}
 }
 
+// Repass corrects what Pass said of a request whose version is not the one that serves it in the end, as when no upstream of it is usable:
+// whoever gets the request is told of the version now, in place of that before. A header that says something else by now was changed on
+// purpose by somebody in between, and stays.
+func Repass(e *Engine, r *http.Request, before, now string) {
+	h := r.Header
+	if values := h[e.header]; len(values) == 1 && values[0] == before {
+		h[e.header] = []string{now}
+	}
+	own := baggageKey + "=" + before
+	var at cursor
+	for {
+		member, ok := nextMember(h["Baggage"], &at)
+		if !ok {
+			return
+		}
+		if member == own {
+			addBaggage(h, baggageKey+"="+now)
+			return
+		}
+	}
+}
+
+// PassNothing takes out of a request what only decisions say, for as long as there is no policy: what the client claims of them must
+// not reach anybody who would believe it.
+func PassNothing(r *http.Request) {
+	h := r.Header
+	delete(h, defaultHeader)
+	lines := h["Baggage"]
+	if lines == nil {
+		return
+	}
+	kept := foreignMembers(lines, 0)
+	if len(kept) == 0 {
+		delete(h, "Baggage")
+		return
+	}
+	h["Baggage"] = []string{strings.Join(kept, ",")}
+}
+
 // keepEndToEnd takes the decision's headers out of the request's Connection header. Proxies drop what is named there
 // (RFC 9110, section 7.6.1), so a client that names them would hide the decision from the service.
 func keepEndToEnd(h http.Header, name string) {

@@ -15,9 +15,6 @@ import (
 	"github.com/grayrelease/gray/core/proxy"
 )
 
-// defaultHeader is what is removed from requests as long as no policy says which header carries its decisions.
-const defaultHeader = "X-Gray-Version"
-
 // served is what requests go through at the moment.
 type served struct{ handler http.Handler }
 
@@ -53,10 +50,10 @@ func liveHandler(s *setup, config *Config, next http.Handler) (http.Handler, err
 }
 
 func follow(s *setup, config *Config, logger *slog.Logger, notify func(*core.Current)) (*live.User, error) {
-	if config.Source == nil {
-		return core.FollowInstances(s.policy, config.Cache, logger, notify)
-	}
 	options := core.FollowOptions{Service: s.policy.Service, Base: s.engine, Check: checkUpstreams, Cache: config.Cache, Logger: logger}
+	if config.Source == nil {
+		return core.FollowInstances(s.policy, options, notify)
+	}
 	return core.Follow(config.Source, options, notify)
 }
 
@@ -76,7 +73,7 @@ func checkUpstreams(e *core.Engine) error {
 func handlerOf(s *setup, c *core.Current, next http.Handler, pools map[string]*proxy.Pool) http.Handler {
 	if c.Engine == nil {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			delete(r.Header, defaultHeader)
+			core.PassNothing(r)
 			next.ServeHTTP(w, r)
 		})
 	}

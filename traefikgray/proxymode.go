@@ -104,7 +104,7 @@ func toStable(engine *core.Engine, name, version string, next http.Handler) prox
 		if now >= due && atomic.CompareAndSwapInt64(nextLine, due, now+logEvery) {
 			log.Printf("gray: middleware %s: version %s cannot be reached, stable serves instead (%d requests so far): %v", name, version, n, err)
 		}
-		core.PassStable(engine, r)
+		core.Repass(engine, r, version, engine.Stable())
 		next.ServeHTTP(w, r)
 	}
 }

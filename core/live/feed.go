@@ -90,14 +90,13 @@ func (f *feed) run(ctx context.Context) {
 	})
 }
 
-// take notes an event and tells whether the list changed, or whether there is news for the log.
+// take notes an event and tells whether it is news: another list, the first failure, or the first answer after one.
 func (f *feed) take(e discover.Event) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if e.Err != nil {
-		text := e.Err.Error()
-		news := f.failure != text
-		f.failure = text
+		news := f.failure == ""
+		f.failure = e.Err.Error()
 		return news
 	}
 	f.contact = time.Now()

@@ -4,12 +4,16 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -163,6 +167,75 @@ func TestSwitch(t *testing.T) {
 	put(t, path+".switch", `{"epoch": 6, "to": ""}`)
 	force("")
 	require.Zero(t, strings.Count(r.log.String(), "internal error"))
+}
+
+// A gateway that starts sees the same switch as one that runs: no view without it comes first, and what is refused there is refused here.
+func TestSwitchAtStart(t *testing.T) {
+	for _, scheme := range []string{"file", "http"} {
+		t.Run(scheme, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "p")
+			url := "file://" + path + "?interval=10ms"
+			if scheme == "http" {
+				server := httptest.NewServer(http.FileServer(http.Dir(filepath.Dir(path))))
+				defer server.Close()
+				url = server.URL + "/p#interval=50ms"
+			}
+			put(t, path, "v1 v2")
+			put(t, path+".switch", `{"epoch": 1, "to": "v2"}`)
+			u, r := use(t, Config{URL: url})
+			<-u.Ready
+			require.Equal(t, "v2", r.views[1].Force, "with the document, not after it")
+			require.Len(t, r.views, 2)
+			u.Release()
+
+			put(t, path+".switch", `{"epoch": 5, "to": "v22"}`)
+			u, r = use(t, Config{URL: url, Variant: "started later"})
+			eventually(t, "refused", func() bool { return strings.Contains(u.State().SwitchNote, `no version "v22"`) })
+			require.Empty(t, r.last().Force)
+			put(t, path+".switch", `{"epoch": 5, "to": "v2"}`)
+			eventually(t, "the same epoch is free", func() bool { return r.last().Force == "v2" })
+		})
+	}
+}
+
+// The policy in a gateway's own configuration needs nothing but its instances from the disk, which other services share.
+func TestFixedDocuments(t *testing.T) {
+	cache := t.TempDir()
+	for _, document := range []string{"a1 a2", "b1 b2", "a1 a2 a3"} {
+		u, r := use(t, Config{Document: []byte(document), Service: document[:1], CacheDir: cache})
+		require.Equal(t, document, text(r.last()))
+		require.Len(t, r.views, 1)
+		u.Release()
+	}
+	files, err := filepath.Glob(cache + "/*")
+	require.NoError(t, err)
+	require.Empty(t, files)
+
+	_, err = Use(Config{Document: []byte("bad"), Service: "s", Compile: compileText, Notify: func(*View) {}})
+	require.ErrorContains(t, err, "bad document")
+	_, err = Use(Config{Document: []byte("bad"), Service: "s", Compile: compileText, Notify: func(*View) {}})
+	require.ErrorContains(t, err, "bad document", "the first try leaves nothing behind")
+}
+
+// An HTTP server may give every document the same ETag, a build's for instance.
+func TestRefusedDocumentsAreKnownByWhatTheySay(t *testing.T) {
+	var document atomic.Value
+	document.Store("v1")
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, ".switch") {
+			w.WriteHeader(http.StatusNotFound)
+			return
+		}
+		w.Header().Set("ETag", `"build-7"`)
+		_, _ = io.WriteString(w, document.Load().(string))
+	}))
+	defer server.Close()
+	u, r := use(t, Config{URL: server.URL + "/p#interval=50ms"})
+	<-u.Ready
+	document.Store("bad")
+	eventually(t, "refused", func() bool { return u.State().Rejected != nil })
+	document.Store("v1 v2")
+	eventually(t, "accepted", func() bool { return text(r.last()) == "v1 v2" })
 }
 
 func TestParseSwitch(t *testing.T) {

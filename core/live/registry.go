@@ -18,7 +18,8 @@ var (
 	idle         []*service              // those without users, the oldest first
 )
 
-func acquire(src *source.Source, m *member) *service {
+// acquire makes m a user of a source. The error is about a document that is fixed.
+func acquire(src *source.Source, m *member) (*service, error) {
 	key := src.Identity + " " + m.config.CacheDir + " " + m.config.Variant
 	registryLock.Lock()
 	defer registryLock.Unlock()
@@ -28,8 +29,12 @@ func acquire(src *source.Source, m *member) *service {
 		services[key] = s
 	}
 	idle = without(idle, s)
-	s.join(m)
-	return s
+	if err := s.join(m); err != nil {
+		s.leave(m)
+		delete(services, key)
+		return nil, err
+	}
+	return s, nil
 }
 
 func release(s *service, m *member) {

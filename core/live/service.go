@@ -3,6 +3,7 @@ package live
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -48,6 +49,7 @@ type service struct {
 	kept     map[string][]discover.Instance // last lists by discovery name
 	switched Switch                         // newest seen; epoch 0 is none
 	pending  []byte                         // a switch to a version that the document does not have (yet)
+	refused  string                         // hash of the document that was
 
 	forceNote string // what is wrong with the switch in force
 	now       State  // the fields that events change; the others are filled in by state
@@ -60,27 +62,34 @@ func newService(src *source.Source, key string) *service {
 	}
 }
 
-// join adds a user. The first one brings back what is remembered, or what the disk holds, and starts the watch.
-func (s *service) join(m *member) {
+// join adds a user. The first one brings back what is remembered, or what the disk holds, and starts the watch. The error is about a
+// document that is fixed.
+func (s *service) join(m *member) error {
 	s.mu.Lock()
 	first := len(s.users) == 0
 	s.users = append(s.users, m)
 	if !first {
 		s.notify(m)
 		s.mu.Unlock()
-		return
+		return nil
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
 	s.mu.Unlock()
 
 	s.applying.Lock()
-	s.restore(ctx, m)
+	err := s.restore(ctx, m)
 	s.applying.Unlock()
+	if err != nil {
+		return err
+	}
 	s.mu.Lock()
-	s.notify(m)
+	if s.view.Policy == nil { // what is restored has been shown
+		s.notify(m)
+	}
 	s.mu.Unlock()
 	go s.run(ctx)
+	return nil
 }
 
 // leave takes a user out, and tells whether that was the last one, who ends everything that runs.
@@ -124,40 +133,55 @@ func (s *service) run(ctx context.Context) {
 	})
 }
 
-// restore puts in force what is remembered from users before, else what the disk holds.
-func (s *service) restore(ctx context.Context, m *member) {
+// restore puts in force what is remembered from users before, else what the disk holds; or the document that is fixed, of which the disk
+// holds the instances only.
+func (s *service) restore(ctx context.Context, m *member) error {
 	s.mu.Lock()
 	s.disk = newDisk(m.config.CacheDir, s.source.Name)
 	document, since := s.document, s.now.Since
 	s.mu.Unlock()
-	if kept, err := s.disk.readSwitch(); err != nil {
-		s.logError("kept switch cannot be read", err)
-	} else if kept != nil {
-		s.mu.Lock()
-		if kept.Epoch > s.switched.Epoch {
-			s.switched = *kept
-		}
-		s.mu.Unlock()
+	s.restoreUpstreams()
+	if s.source.Document != nil {
+		return s.install(ctx, s.source.Document, "source", s.now.Revision, time.Now())
 	}
-	lists, err := s.disk.readUpstreams()
-	if err != nil {
-		s.logError("kept upstreams cannot be read", err)
-	}
-	s.mu.Lock()
-	if s.kept == nil {
-		s.kept = lists
-	}
-	s.mu.Unlock()
+	s.restoreSwitch()
 	if document == nil {
+		var err error
 		if document, since, err = s.disk.read("policy"); err != nil {
 			s.logError("kept policy cannot be read", err)
 		}
 	}
 	if document == nil {
-		return
+		return nil
 	}
 	if err := s.install(ctx, document, "kept", s.now.Revision, since); err != nil {
 		s.logError("kept policy is refused", err)
+	}
+	return nil
+}
+
+func (s *service) restoreUpstreams() {
+	lists, err := s.disk.readUpstreams()
+	if err != nil {
+		s.logError("kept upstreams cannot be read", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.kept == nil {
+		s.kept = lists
+	}
+}
+
+func (s *service) restoreSwitch() {
+	kept, err := s.disk.readSwitch()
+	if err != nil {
+		s.logError("kept switch cannot be read", err)
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if kept != nil && kept.Epoch > s.switched.Epoch {
+		s.switched = *kept
 	}
 }
 
@@ -235,32 +259,38 @@ func (s *service) takeDocument(ctx context.Context, data []byte, revision string
 		s.mu.Unlock()
 		return
 	}
-	known := s.now.Rejected != nil && s.now.Rejected.Revision == revision
+	known := s.now.Rejected != nil && s.refused == digest(data)
 	s.mu.Unlock()
 	if known {
 		return
 	}
 	if err := s.install(ctx, data, "source", revision, time.Now()); err != nil {
-		s.refuse(revision, err)
+		s.refuse(data, revision, err)
 		return
 	}
 	s.mu.Lock()
 	s.logLocked(slog.LevelInfo, "policy in force", "revision", revision)
-	pending := s.pending
-	s.pending = nil
 	s.mu.Unlock()
 	s.keep()
-	if pending != nil {
-		s.takeSwitch(pending, "")
-	}
 }
 
-func (s *service) refuse(revision string, err error) {
+// refuse notes a document that is not put in force. It is known again by what it says: a server may give two documents one revision.
+func (s *service) refuse(data []byte, revision string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.refused = digest(data)
 	s.now.Rejections++
 	s.now.Rejected = &Rejected{Revision: revision, Error: err.Error(), At: time.Now()}
-	s.logLocked(slog.LevelError, "policy refused; the last good one stays in force", "revision", revision, "error", err.Error())
+	text := "policy refused; the last good one stays in force"
+	if s.view.Policy == nil {
+		text = "policy refused; there is none before it"
+	}
+	s.logLocked(slog.LevelError, text, "revision", revision, "error", err.Error())
+}
+
+func digest(data []byte) string {
+	sum := sha256.Sum256(data)
+	return string(sum[:])
 }
 
 // install compiles a document, follows its discovery entries and puts it in force.
@@ -297,13 +327,13 @@ func (s *service) install(ctx context.Context, data []byte, origin, revision str
 	s.now.Service, s.now.Origin, s.now.Revision, s.now.Since = policy.Service, origin, revision, since
 	s.now.Rejected = nil
 	s.now.Updates++
+	switched := s.takePending(policy)
 	s.show(policy)
-	select {
-	case <-s.ready:
-	default:
+	if s.now.Updates == 1 {
 		close(s.ready)
 	}
 	s.mu.Unlock()
+	s.keepSwitch(switched)
 	for _, f := range oldFeeds {
 		unfollow(f, s.listener)
 	}
@@ -413,44 +443,93 @@ func (s *service) tellUpstreams(identity string) {
 	if len(s.users) == 0 || s.view.Policy == nil {
 		return
 	}
-	before := s.view.Upstreams
-	s.show(s.view.Policy)
+	changed := false
 	for version, f := range s.feeds {
-		list, _, _, failure := f.read()
+		if f.discovery.Identity != identity {
+			continue
+		}
+		list, known := s.instances(f)
+		before, shown := s.view.Upstreams[version]
+		_, _, _, failure := f.read()
 		switch {
-		case f.discovery.Identity != identity:
+		case known && (!shown || !sameInstances(before, list)):
+			changed = true
+			s.logLocked(slog.LevelInfo, "upstreams changed", "version", version, "instances", len(list))
 		case failure != "":
 			s.logLocked(slog.LevelWarn, "discovery cannot be read; the last list stays", "version", version, "discover", f.discovery.Name, "error", failure)
-		case !sameInstances(before[version], list):
-			s.logLocked(slog.LevelInfo, "upstreams changed", "version", version, "instances", len(list))
 		}
+	}
+	if changed {
+		s.show(s.view.Policy)
 	}
 }
 
-// takeSwitch puts a switch in force if it is newer than every one seen before.
+// takeSwitch puts a switch in force if it is newer than every one seen before. As long as there is no policy it waits for one, which says
+// what versions there are.
 func (s *service) takeSwitch(data []byte, revision string) {
 	next, err := ParseSwitch(data)
 	s.mu.Lock()
+	policy := s.view.Policy
+	if err == nil && policy == nil {
+		s.pending, s.now.SwitchNote = data, "switch: waits for the first policy"
+		s.mu.Unlock()
+		return
+	}
 	if err == nil {
-		err = s.judge(next)
+		err = s.judge(next, policy)
 	}
 	if err != nil {
 		s.refuseSwitch(revision, data, err)
 		s.mu.Unlock()
 		return
 	}
+	switched := s.adopt(next)
+	if switched != nil {
+		s.show(policy)
+	}
+	s.mu.Unlock()
+	s.keepSwitch(switched)
+}
+
+// takePending puts a switch in force that came before the policy that it is about. Called with mu held, before the policy is shown.
+func (s *service) takePending(policy *Policy) *Switch {
+	if s.pending == nil {
+		return nil
+	}
+	data := s.pending
+	s.pending = nil
+	next, err := ParseSwitch(data)
+	if err == nil {
+		err = s.judge(next, policy)
+	}
+	if err != nil {
+		s.refuseSwitch("", data, err)
+		return nil
+	}
+	return s.adopt(next)
+}
+
+// adopt makes a switch the newest one, and returns it if it was not before. Called with mu held.
+func (s *service) adopt(next Switch) *Switch {
+	s.now.SwitchNote = ""
 	if next.Epoch == s.switched.Epoch {
-		s.now.SwitchNote = ""
-		s.mu.Unlock()
+		return nil
+	}
+	s.switched = next
+	s.pending = nil
+	s.logLocked(slog.LevelWarn, "kill switch", "epoch", next.Epoch, "to", next.To, "reason", next.Reason, "by", next.By, "at", next.At)
+	return &next
+}
+
+// keepSwitch writes a switch to disk, if there is one.
+func (s *service) keepSwitch(switched *Switch) {
+	if switched == nil {
 		return
 	}
-	s.switched, s.now.SwitchNote = next, ""
-	s.pending = nil
-	s.show(s.view.Policy)
-	s.logLocked(slog.LevelWarn, "kill switch", "epoch", next.Epoch, "to", next.To, "reason", next.Reason, "by", next.By, "at", next.At)
+	s.mu.Lock()
 	d := s.disk
 	s.mu.Unlock()
-	if err := d.writeSwitch(next); err != nil {
+	if err := d.writeSwitch(*switched); err != nil {
 		s.logError("switch cannot be kept on disk: a restart may forget it", err)
 	}
 }
@@ -463,18 +542,18 @@ func (s *service) switchDeleted() {
 	s.now.SwitchNote = ""
 }
 
-// judge says why a switch is not to be put in force.
-func (s *service) judge(next Switch) error {
+// judge says why a switch is not to be put in force on a policy.
+func (s *service) judge(next Switch, policy *Policy) error {
 	switch {
 	case next.Epoch < s.switched.Epoch:
 		return fmt.Errorf("switch: epoch %d is older than %d, which was seen: use %d or more", next.Epoch, s.switched.Epoch, s.switched.Epoch+1)
 	case next.Epoch == s.switched.Epoch && next.To != s.switched.To:
 		return fmt.Errorf("switch: epoch %d was seen with another version: use %d or more", next.Epoch, s.switched.Epoch+1)
 	}
-	if s.view.Policy == nil || next.To == "" {
+	if next.To == "" {
 		return nil
 	}
-	for _, name := range s.view.Policy.Versions {
+	for _, name := range policy.Versions {
 		if name == next.To {
 			return nil
 		}
@@ -482,7 +561,7 @@ func (s *service) judge(next Switch) error {
 	if next.Epoch == s.switched.Epoch {
 		return nil // in force already; show has said what is wrong
 	}
-	return fmt.Errorf("switch: the policy has no version %q, only %s", next.To, strings.Join(s.view.Policy.Versions, ", "))
+	return fmt.Errorf("switch: the policy has no version %q, only %s", next.To, strings.Join(policy.Versions, ", "))
 }
 
 // refuseSwitch notes a switch that is not put in force. It is looked at again when the document changes, as it may name a version that comes
@@ -536,7 +615,7 @@ func (s *service) flush() {
 	if d.folder == "" {
 		return
 	}
-	if dirty && document != nil {
+	if dirty && document != nil && s.source.Document == nil {
 		if err := d.write("policy", document); err != nil {
 			s.logError("policy cannot be kept on disk", err)
 		}
