@@ -29,7 +29,8 @@ func New(ctx context.Context, next http.Handler, config *Config, name string) (h
 	// A panic here would not only lose this router: Traefik would never again apply a change of its configuration.
 	defer func() {
 		if p := recover(); p != nil {
-			handler, err = nil, refusal(name, fmt.Errorf("this is a bug in gray, please report it: %v", p))
+			handler = nil
+			err = refusal(name, fmt.Errorf("this is a bug in gray, please report it: %v", p))
 		}
 	}()
 	if config == nil {

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/grayrelease/gray/core/internal/remote"
 )
 
 const (
@@ -24,13 +26,14 @@ type source struct {
 	load  func(context.Context) (*keySet, time.Duration, error) // the keys, and how long they are good for
 	keys  atomic.Value                                          // *keySet, once known
 	ready chan struct{}                                         // closed once keys are known
-	asked chan struct{}                                         // holds the wish for a refresh
 
 	mu     sync.Mutex
 	users  map[*Verifier]bool
 	cancel context.CancelFunc
 	done   chan struct{}
 	failed bool
+	wished bool               // a token named a key that is not known
+	wake   context.CancelFunc // ends the wait for the next refresh; nil while there is none
 }
 
 // sources holds every source in use, and some that were. It is a package variable so that it survives the
@@ -59,7 +62,6 @@ func sourceFor(name string, load func(context.Context) (*keySet, time.Duration, 
 		name:  name,
 		load:  load,
 		ready: make(chan struct{}),
-		asked: make(chan struct{}, 1),
 		users: map[*Verifier]bool{},
 	}
 	sources[name] = s
@@ -109,11 +111,13 @@ func release(s *source, v *Verifier) {
 	}
 }
 
-// ask wishes for a refresh, as a token names a key that is not known. It never blocks.
+// ask wishes for a refresh, as a token names a key that is not known. It waits for a short lock at most.
 func ask(s *source) {
-	select {
-	case s.asked <- struct{}{}:
-	default:
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.wished = true
+	if s.wake != nil {
+		s.wake()
 	}
 }
 
@@ -146,24 +150,25 @@ func keepFresh(ctx context.Context, s *source, done chan struct{}) {
 }
 
 // wait returns when keys are due, or true when a refresh is wished for and gap has passed.
+//
+// It must not select, see remote.Sleep.
 func wait(ctx context.Context, s *source, due, gap time.Duration) bool {
 	start := time.Now()
-	timer := time.NewTimer(due)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return false
-	case <-s.asked:
+	untilDue, wake := context.WithTimeout(ctx, due)
+	defer wake()
+	s.mu.Lock()
+	s.wake = wake
+	if s.wished {
+		wake()
 	}
-	pause := time.NewTimer(gap - time.Since(start))
-	defer pause.Stop()
-	select {
-	case <-ctx.Done():
-	case <-pause.C:
-	}
-	return true
+	s.mu.Unlock()
+	<-untilDue.Done()
+	s.mu.Lock()
+	wished := s.wished
+	s.wished = false
+	s.wake = nil
+	s.mu.Unlock()
+	return wished && remote.Sleep(ctx, gap-time.Since(start))
 }
 
 // refresh loads the keys once. A failure leaves the last good ones in force.

@@ -1,7 +1,10 @@
 package sources
 
 import (
+	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
@@ -65,4 +68,28 @@ func watchers() int {
 		}
 	}
 	return n
+}
+
+// Many sources in one process are followed at once, for as long as it takes to see one that is not.
+func TestManySources(t *testing.T) {
+	const sources, polls = 8, 300
+	for _, mode := range modes {
+		t.Run(mode.name, func(t *testing.T) {
+			load, dir := mode.load(t), t.TempDir()
+			path := func(i int) string { return filepath.Join(dir, fmt.Sprint(i)) }
+			var hosts []*host
+			for i := range sources {
+				require.NoError(t, os.WriteFile(path(i), []byte(document("many", 100)), 0o600))
+				hosts = append(hosts, start(t, load, "file://"+path(i)+"?interval=10ms", "", mode.name))
+				hosts[i].await("v2")
+			}
+			time.Sleep(polls * 10 * time.Millisecond)
+			for i := range sources {
+				require.NoError(t, os.WriteFile(path(i)+".switch", []byte(`{"epoch": 1, "to": "v1"}`), 0o600))
+			}
+			for _, h := range hosts {
+				h.await("v1")
+			}
+		})
+	}
 }

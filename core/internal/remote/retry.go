@@ -65,15 +65,14 @@ func Jitter(d time.Duration) time.Duration {
 }
 
 // Sleep waits for d and tells whether ctx is still alive.
+//
+// It must not select: goroutines that are in one select statement at the same time wait for each other's channels in Yaegi, which
+// keeps one list of them for all (v0.16.1, interp/run.go, _select).
 func Sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return true
-	}
+	c, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	<-c.Done()
+	return ctx.Err() == nil
 }
 
 // Protect runs a function and makes an error of its panic.
