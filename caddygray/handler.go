@@ -160,6 +160,9 @@ func (h *Handler) checkExtras(engine *core.Engine) error {
 		if engine != nil && h.Source == nil && !hasVersion(engine, name) {
 			return fmt.Errorf("health_checks.%s: no such version", name)
 		}
+		if check == nil {
+			return fmt.Errorf("health_checks.%s: empty: give at least its uri, or leave it out", name)
+		}
 		if err := check.provision(); err != nil {
 			return fmt.Errorf("health_checks.%s: %w", name, err)
 		}

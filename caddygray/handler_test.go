@@ -354,6 +354,7 @@ func TestRefusals(t *testing.T) {
 		"upstream":         {object{"service": "s", "stable": "v1", "versions": object{"v1": object{"upstreams": []string{"a:1", "ftp://x"}}}}, []string{"versions.v1.upstreams[1]:"}},
 		"health version":   {object{"service": "s", "stable": "v1", "versions": versions, "health_checks": object{"v2": object{"uri": "/"}}}, []string{"health_checks.v2: no such version"}},
 		"health uri":       {object{"service": "s", "stable": "v1", "versions": versions, "health_checks": object{"v1": object{"uri": "x"}}}, []string{`health_checks.v1: uri: "x"`}},
+		"health null":      {object{"service": "s", "stable": "v1", "versions": versions, "health_checks": object{"v1": nil}}, []string{"health_checks.v1: empty: "}},
 		"placeholder":      {object{"service": "s", "stable": "v1", "versions": object{"v1": object{"upstreams": []string{"{env.GRAY_NOT_SET}"}}}}, []string{"versions.v1.upstreams[0]:"}},
 	} {
 		t.Run(name, func(t *testing.T) {
