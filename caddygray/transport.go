@@ -1,9 +1,14 @@
 package caddygray
 
 import (
+	"crypto/tls"
 	"errors"
+	"io"
+	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
+	"strings"
 	"sync/atomic"
 
 	"github.com/caddyserver/caddy/v2"
@@ -82,9 +87,38 @@ func (t *transport) roundTrip(req *http.Request) (*http.Response, error) {
 		req.Header = req.Header.Clone()
 		core.Repass(a.decided.release.engine, req, last.decision.Version, a.decided.serving.name)
 	}
-	res, err := t.send(u, req)
+	send := t.send
+	if t.h2c != nil && (u.scheme == "https" || u.scheme == "" && t.tls) {
+		send = t.sendOverTLS
+	}
+	res, err := send(u, req)
 	a.ended(u, req, err)
 	return res, err
+}
+
+// sendOverTLS is send with a failed handshake made known as what a failed connection is: nothing has been sent. Handshakes fail in so many
+// ways that the error does not tell, so a trace of the connection does. Only for TLS, as tracing costs every request a little.
+func (t *transport) sendOverTLS(u *upstream, req *http.Request) (*http.Response, error) {
+	var connected atomic.Bool
+	trace := &httptrace.ClientTrace{
+		GetConn: func(string) { connected.Store(false) },
+		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
+	}
+	res, err := t.send(u, req.WithContext(httptrace.WithClientTrace(req.Context(), trace)))
+	if err != nil && !connected.Load() && isHandshake(err) {
+		err = reverseproxy.NewDialError(err)
+	}
+	return res, err
+}
+
+// isHandshake reports whether an error is what a failed TLS handshake gives. Requests that are refused unsent, because a client asked for
+// something odd, give others, and are no fault of the upstream.
+func isHandshake(err error) bool {
+	var network net.Error
+	var certificate *tls.CertificateVerificationError
+	var record tls.RecordHeaderError
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &network) || errors.As(err, &certificate) ||
+		errors.As(err, &record) || strings.HasPrefix(err.Error(), "tls: ")
 }
 
 // send directs the request as the upstream's URL says. The request is this attempt's own copy, its URL is not.

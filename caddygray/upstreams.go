@@ -22,7 +22,7 @@ const attemptsInVersion = 3
 
 // Upstreams gives `reverse_proxy` the upstreams of the version that the `gray` handler decided on.
 //
-// Upstreams that failed are left out: at once where no connection was made, else after three failures in a row. After ten
+// Upstreams that failed are left out: at once where no connection was made, TLS included, else after three failures in a row. After ten
 // seconds one request tries them again. When no usable upstream is left, or three could not serve the request, stable serves;
 // the request then tells its upstream so. When stable has no usable upstream either, all of them are tried.
 //

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -104,6 +105,93 @@ func TestBodyIsWholeAfterFailedAttempts(t *testing.T) {
 		got := ask(t, http.MethodPost, url, "v2", body)
 		require.Equal(t, http.StatusOK, got.status)
 		require.Equal(t, len(whole), len(got.body))
+	}
+}
+
+// secure is a TLS server on loopback whose certificate nobody trusts, and its URL.
+func secure(t *testing.T, http2 bool, handle http.HandlerFunc) string {
+	t.Helper()
+	server := httptest.NewUnstartedServer(handle)
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.EnableHTTP2 = http2
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+// hangingUp is a server that closes each connection once something comes, and its address.
+func hangingUp(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = listener.Close() })
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = conn.Read(make([]byte, 1))
+			_ = conn.Close()
+		}
+	}()
+	return listener.Addr().String()
+}
+
+func TestFailedHandshakeIsAFailedConnection(t *testing.T) {
+	whole := strings.Repeat("0123456789", 100_000)
+	echo := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		_, _ = fmt.Fprint(w, r.Header.Get("X-Gray-Version"), " ", string(body))
+	})
+	stable := "http://" + backend(t, echo)
+	for name, v2 := range map[string]string{
+		"not trusted":           secure(t, false, echo),
+		"not trusted, HTTP/2":   secure(t, true, echo),
+		"no TLS":                "https://" + backend(t, echo),
+		"hangs up":              "https://" + hangingUp(t),
+		"scheme of the proxy's": strings.TrimPrefix(secure(t, false, echo), "https://"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			proxy := ""
+			if !strings.HasPrefix(v2, "https") {
+				proxy = "transport http {\ntls\n}"
+			}
+			url := gateway(t, "version v1 "+stable+"\nversion v2 "+v2, proxy)
+			service := "service=" + strings.ToLower(t.Name())
+			unreachable := growth(t, "caddy_gray_upstream_failures_total", service, "version=v2", "kind=unreachable")
+			interrupted := growth(t, "caddy_gray_upstream_failures_total", service, "version=v2", "kind=interrupted")
+			for range 3 {
+				for _, body := range []io.Reader{strings.NewReader(whole), io.MultiReader(strings.NewReader(whole))} { // with and without length
+					got := ask(t, http.MethodPost, url, "v2", body)
+					require.Equal(t, http.StatusOK, got.status)
+					require.True(t, got.body == "v1 "+whole, "the body is whole")
+					require.Contains(t, got.debug, "; fallback")
+				}
+			}
+			require.EqualValues(t, 1, unreachable(), "the upstream is left out at once")
+			require.Zero(t, interrupted())
+		})
+	}
+}
+
+func TestPostSentOverTLSIsNeverSentAgain(t *testing.T) {
+	for _, http2 := range []bool{false, true} {
+		t.Run(fmt.Sprint("HTTP/2 ", http2), func(t *testing.T) {
+			var canary, stable atomic.Int64
+			count := backend(t, func(http.ResponseWriter, *http.Request) { stable.Add(1) })
+			v2 := secure(t, http2, func(_ http.ResponseWriter, r *http.Request) {
+				_, _ = io.Copy(io.Discard, r.Body)
+				canary.Add(1)
+				panic(http.ErrAbortHandler)
+			})
+			url := gateway(t, "version v1 http://"+count+"\nversion v2 "+v2, "transport http {\ntls\ntls_insecure_skip_verify\n}")
+			for range 2 { // on a new connection, and on one that may have been kept
+				require.Equal(t, http.StatusBadGateway, ask(t, http.MethodPost, url, "v2", strings.NewReader("x")).status)
+			}
+			require.EqualValues(t, 2, canary.Load())
+			require.Zero(t, stable.Load())
+		})
 	}
 }
 
