@@ -578,15 +578,16 @@ func (p *parser) check() error {
 }
 
 func (p *parser) checkUpstreams() error {
-	for name, v := range p.handler.Versions {
-		for _, text := range v.Upstreams {
+	for _, name := range slices.Sorted(maps.Keys(p.handler.Versions)) {
+		upstreams := slices.Clone(p.handler.Versions[name].Upstreams)
+		for i, text := range upstreams {
 			if globalPlaceholder.MatchString(text) {
-				continue
+				upstreams[i] = fmt.Sprintf("placeholder-%d", i) // like no other
 			}
-			if _, _, err := parseUpstream(text); err != nil {
-				at := p.places[field("versions", name)]
-				return at.WrapErr(err)
-			}
+		}
+		if _, err := parseUpstreams(upstreams); err != nil {
+			at := p.place(field("versions", name) + ".upstreams")
+			return at.WrapErr(fmt.Errorf("%s.%w", field("versions", name), err))
 		}
 	}
 	return nil

@@ -2,6 +2,7 @@ package caddygray
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -19,6 +20,10 @@ import (
 
 // HealthCheck asks each upstream of a version regularly whether it is well. One that is not gets no requests until it answers
 // well again; until its first answer an upstream counts as well.
+//
+// An upstream is asked as its own scheme says, and in plain HTTP without one: behind a proxy whose transport has `tls`, give upstreams that
+// are to be checked the scheme `https`. No certificate is verified, as the question is whether the upstream answers; those of requests are
+// verified as the proxy's transport says.
 type HealthCheck struct {
 	// URI is the path and query to ask for. Required.
 	URI string `json:"uri,omitempty"`
@@ -72,13 +77,19 @@ func (h *Handler) startHealthChecks(ctx context.Context, r *release) {
 
 // run checks all upstreams of a version, again and again.
 func (c *HealthCheck) run(ctx context.Context, v *version) {
-	client := c.client()
-	defer client.CloseIdleConnections()
+	plain, h2c := c.client(), c.client()
+	h2c.Transport.(*http.Transport).Protocols = onlyH2C()
+	defer plain.CloseIdleConnections()
+	defer h2c.CloseIdleConnections()
 	ticker := time.NewTicker(time.Duration(c.Interval))
 	defer ticker.Stop()
 	for {
 		var round sync.WaitGroup
 		for _, u := range v.byDial {
+			client := plain
+			if u.scheme == "h2c" {
+				client = h2c
+			}
 			round.Go(func() { c.check(ctx, client, u) })
 		}
 		round.Wait()
@@ -103,9 +114,17 @@ func (c *HealthCheck) client() *http.Client {
 				var d net.Dialer
 				return d.DialContext(ctx, address.Network, address.JoinHostPort(0))
 			},
+			ForceAttemptHTTP2: true,                                  // over TLS: some servers speak nothing else
+			TLSClientConfig:   &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // see HealthCheck
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
+}
+
+func onlyH2C() *http.Protocols {
+	p := new(http.Protocols)
+	p.SetUnencryptedHTTP2(true)
+	return p
 }
 
 type upstreamKey struct{}
@@ -128,16 +147,17 @@ func (c *HealthCheck) check(ctx context.Context, client *http.Client, u *upstrea
 }
 
 func (c *HealthCheck) ask(ctx context.Context, client *http.Client, u *upstream) error {
-	scheme, host := "http", u.dial
+	scheme := "http"
 	if u.scheme == "https" {
 		scheme = "https"
 	}
-	if strings.HasPrefix(host, "unix") {
-		host = "localhost"
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+"://"+host+c.URI, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+"://localhost"+c.URI, nil)
 	if err != nil {
 		return err
+	}
+	req.URL.Host = u.dial // connections are kept by it
+	if !u.isSocket() {
+		req.Host = u.dial
 	}
 	req.Header.Set("User-Agent", "Caddy gray health check")
 	res, err := client.Do(req)

@@ -1,7 +1,11 @@
 package caddygray_test
 
 import (
+	"net"
 	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -29,6 +33,105 @@ func TestHealthChecks(t *testing.T) {
 	becomes("one told v1")
 	status.Store(http.StatusNoContent)
 	becomes("two")
+}
+
+func TestHealthChecksOfAllSchemes(t *testing.T) {
+	for name, c := range map[string]struct {
+		protocol string // of checks
+		start    func(*testing.T, *httptest.Server) (upstream string)
+	}{
+		"http": {"HTTP/1.1", func(_ *testing.T, s *httptest.Server) string {
+			s.Start()
+			return s.URL
+		}},
+		"h2c": {"HTTP/2.0", func(_ *testing.T, s *httptest.Server) string {
+			s.Config.Protocols = new(http.Protocols)
+			s.Config.Protocols.SetUnencryptedHTTP2(true)
+			s.Start()
+			return "h2c://" + s.Listener.Addr().String()
+		}},
+		"https, which nobody trusts": {"HTTP/1.1", func(_ *testing.T, s *httptest.Server) string {
+			s.StartTLS()
+			return s.URL
+		}},
+		"https, HTTP/2 only": {"HTTP/2.0", func(_ *testing.T, s *httptest.Server) string {
+			s.EnableHTTP2 = true
+			s.StartTLS()
+			return s.URL
+		}},
+		"socket": {"HTTP/1.1", func(t *testing.T, s *httptest.Server) string {
+			return "unix/" + onSocket(t, s)
+		}},
+		"socket, h2c": {"HTTP/2.0", func(t *testing.T, s *httptest.Server) string {
+			s.Config.Protocols = new(http.Protocols)
+			s.Config.Protocols.SetUnencryptedHTTP2(true)
+			return "unix+h2c/" + onSocket(t, s)
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var protocol, host atomic.Value
+			var status, checks atomic.Int64
+			status.Store(http.StatusOK)
+			server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/healthz" {
+					protocol.Store(r.Proto)
+					host.Store(r.Host)
+					w.WriteHeader(int(status.Load()))
+					checks.Add(1)
+					return
+				}
+				_, _ = w.Write([]byte("two"))
+			}))
+			t.Cleanup(server.Close)
+			v2 := c.start(t, server)
+			transport := ""
+			if strings.HasPrefix(v2, "https") {
+				transport = "transport http {\ntls\ntls_insecure_skip_verify\n}"
+			}
+			url := gateway(t, "version v1 http://"+says(t, "one")+"\nversion v2 "+v2+" {\nhealth_uri /healthz\nhealth_interval 10ms\n}", transport)
+			require.Eventually(t, func() bool { return checks.Load() > 1 }, 10*time.Second, 5*time.Millisecond)
+			require.Equal(t, c.protocol, protocol.Load())
+			if strings.HasPrefix(v2, "unix") {
+				require.Equal(t, "localhost", host.Load())
+			} else {
+				require.Equal(t, server.Listener.Addr().String(), host.Load())
+			}
+			require.Equal(t, "two", get(t, url, "v2").body, "it is well")
+			status.Store(http.StatusServiceUnavailable)
+			require.Eventually(t, func() bool { return get(t, url, "v2").body == "one told v1" }, 10*time.Second, 5*time.Millisecond)
+		})
+	}
+}
+
+// onSocket starts a server on a unix socket, and returns its path.
+func onSocket(t *testing.T, s *httptest.Server) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "s")
+	listener, err := net.Listen("unix", path)
+	require.NoError(t, err)
+	require.NoError(t, s.Listener.Close())
+	s.Listener = listener
+	s.Start()
+	return path
+}
+
+func TestHealthChecksTellSocketsApart(t *testing.T) {
+	var paths []string
+	for _, status := range []int{http.StatusOK, http.StatusServiceUnavailable} {
+		s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(status) }))
+		t.Cleanup(s.Close)
+		paths = append(paths, "unix/"+onSocket(t, s))
+	}
+	url := gateway(t, "version v1 "+says(t, "one")+"\nversion v2 "+strings.Join(paths, " ")+" {\nhealth_uri /\nhealth_interval 5ms\n}", "lb_policy round_robin")
+	well := 0
+	require.Eventually(t, func() bool {
+		well++
+		if get(t, url, "v2").status != http.StatusOK {
+			well = 0
+		}
+		return well > 20
+	}, 10*time.Second, 5*time.Millisecond, "the one that is not well is left out for good, the other never")
+	require.NotContains(t, get(t, url, "v2").debug, "fallback")
 }
 
 func TestHealthCheckTimeout(t *testing.T) {

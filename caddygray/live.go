@@ -46,10 +46,8 @@ func (h *Handler) follow(ctx context.Context, policy *core.Policy, base *core.En
 func checkUpstreams(e *core.Engine) error {
 	var problems []error
 	for name, v := range e.Versions() {
-		for i, text := range v.Upstreams {
-			if _, _, err := parseUpstream(text); err != nil {
-				problems = append(problems, fmt.Errorf("versions.%s.upstreams[%d]: %w", name, i, err))
-			}
+		if _, err := parseUpstreams(v.Upstreams); err != nil {
+			problems = append(problems, fmt.Errorf("versions.%s.%w", name, err))
 		}
 	}
 	return errors.Join(problems...)

@@ -92,19 +92,18 @@ func newRelease(h *Handler, engine *core.Engine, instances map[string][]discover
 }
 
 func newVersion(service, name string, v core.Version, logger *zap.Logger) (*version, error) {
+	targets, err := parseUpstreams(v.Upstreams)
+	if err != nil {
+		return nil, err
+	}
 	made := &version{name: name, byDial: map[string]*upstream{}}
-	for i, text := range v.Upstreams {
-		u, err := newUpstream(service, name, text, logger)
-		if err != nil {
-			made.close()
-			return nil, fmt.Errorf("upstreams[%d]: %w", i, err)
-		}
-		if same := made.byDial[u.dial]; same != nil {
-			u.close()
-			u = same
+	for _, to := range targets {
+		u := made.byDial[to.dial]
+		if u == nil {
+			u = newUpstream(service, name, to, logger)
+			made.byDial[to.dial] = u
 		}
 		made.upstreams = append(made.upstreams, u)
-		made.byDial[u.dial] = u
 	}
 	made.count(service)
 	return made, nil

@@ -14,33 +14,73 @@ import (
 
 // upstream is one instance of a version.
 type upstream struct {
-	dial   string // as Caddy dials it
-	scheme string // "" leaves it to the transport
+	target
 	key    healthKey
 	health *health
 	logger *zap.Logger
 }
 
-// newUpstream reads an upstream: a URL of scheme http, https or h2c with a host, host:port, or a unix socket (unix//path).
-// Close gives up its share of what is known about its health.
-func newUpstream(service, version, text string, logger *zap.Logger) (*upstream, error) {
-	dial, scheme, err := parseUpstream(text)
-	if err != nil {
-		return nil, err
-	}
-	key := healthKey{service, version, dial}
-	shared, _ := healths.LoadOrStore(key, &health{passive: new(proxy.Health)})
-	return &upstream{dial, scheme, key, shared.(*health), logger}, nil
+// target is how an upstream is reached.
+type target struct {
+	dial   string // as Caddy dials it: host:port, or unix//path
+	scheme string // "" leaves it to the transport
 }
 
-// parseUpstream also takes a socket as Caddy writes it, unix//path.
-func parseUpstream(text string) (dial, scheme string, err error) {
-	if caddy.IsUnixNetwork(strings.SplitN(text, "/", 2)[0]) {
-		return text, "", nil
-	}
-	scheme, dial, err = proxy.ParseUpstream(text)
-	return dial, scheme, err
+// newUpstream makes an upstream. Close gives up its share of what is known about its health.
+func newUpstream(service, version string, to target, logger *zap.Logger) *upstream {
+	key := healthKey{service, version, to.dial}
+	shared, _ := healths.LoadOrStore(key, &health{passive: new(proxy.Health)})
+	return &upstream{to, key, shared.(*health), logger}
 }
+
+// parseUpstreams reads the upstreams of a version. What is known of one goes by its address, so that an address has one scheme.
+func parseUpstreams(texts []string) ([]target, error) {
+	targets := make([]target, 0, len(texts))
+	first := map[string]int{}
+	for i, text := range texts {
+		to, err := parseUpstream(text)
+		if err != nil {
+			return nil, fmt.Errorf("upstreams[%d]: %w", i, err)
+		}
+		same, there := first[to.dial]
+		if !there {
+			first[to.dial] = i
+		} else if targets[same].scheme != to.scheme {
+			return nil, fmt.Errorf("upstreams[%d]: %q is upstreams[%d] with another scheme", i, text, same)
+		}
+		targets = append(targets, to)
+	}
+	return targets, nil
+}
+
+// parseUpstream reads an upstream: a URL of scheme http, https or h2c with a host, host:port, or a socket as Caddy writes it,
+// unix//path or unix+h2c//path.
+func parseUpstream(text string) (target, error) {
+	network, path, _ := strings.Cut(text, "/")
+	switch {
+	case !isSocketNetwork(network):
+		scheme, dial, err := proxy.ParseUpstream(text)
+		return target{dial, scheme}, err
+	case strings.Trim(path, "/") == "":
+	case network == "unix":
+		return target{text, ""}, nil
+	case network == "unix+h2c":
+		return target{"unix/" + path, "h2c"}, nil
+	}
+	return target{}, fmt.Errorf("%q: a socket is written unix//path/to/socket, or unix+h2c//path/to/socket for HTTP/2 without TLS", text)
+}
+
+// isSocketNetwork reports whether what stands before the first slash is meant as the network of a socket, not as a host.
+func isSocketNetwork(s string) bool {
+	network, rest, colon := strings.Cut(s, ":")
+	switch network {
+	case "unix", "unix+h2c", "unixgram", "unixpacket":
+		return !colon || rest == "" // with a port it is a host of that name
+	}
+	return false
+}
+
+func (to target) isSocket() bool { return strings.Contains(to.dial, "/") }
 
 func (u *upstream) close() {
 	_, _ = healths.Delete(u.key) // a health has nothing to destruct

@@ -1,7 +1,6 @@
 package caddygray_test
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"log"
@@ -320,14 +319,15 @@ func TestSchemesOfUpstreams(t *testing.T) {
 }
 
 func TestUnixSocketUpstream(t *testing.T) {
-	path := t.TempDir() + "/app.sock"
-	listener, err := net.Listen("unix", path)
-	require.NoError(t, err)
-	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("socket")) })}
-	go func() { _ = server.Serve(listener) }()
-	defer server.Shutdown(context.Background())
-	url := gateway(t, "version v1 "+says(t, "one")+"\nversion v2 unix/"+path, "")
-	require.Equal(t, "socket", get(t, url, "v2").body)
+	protocol := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write([]byte("socket " + r.Proto)) }))
+	defer protocol.Close()
+	protocol.Config.Protocols = new(http.Protocols)
+	protocol.Config.Protocols.SetHTTP1(true)
+	protocol.Config.Protocols.SetUnencryptedHTTP2(true)
+	path := onSocket(t, protocol)
+	url := gateway(t, "version v1 unix/"+path+"\nversion v2 unix+h2c/"+path, "")
+	require.Equal(t, "socket HTTP/1.1", get(t, url, "").body)
+	require.Equal(t, "socket HTTP/2.0", get(t, url, "v2").body)
 }
 
 func TestProxyWithoutDecision(t *testing.T) {
