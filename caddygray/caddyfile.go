@@ -470,12 +470,20 @@ func (p *parser) debugHeader() error {
 	if p.d.NextArg() {
 		return p.d.ArgErr()
 	}
-	return nil
+	return p.here(checkHeaderName("debug_header", p.handler.DebugHeader))
 }
 
 func (p *parser) vary() error {
 	p.handler.Vary = &Vary{Headers: p.d.RemainingArgs()}
-	return nil
+	return p.here(p.handler.Vary.check())
+}
+
+// here adds the file and line to an error, if it is one.
+func (p *parser) here(err error) error {
+	if err == nil {
+		return nil
+	}
+	return p.d.WrapErr(err)
 }
 
 // line is the rest of the line as the user wrote it, which the Caddyfile's reader has taken apart.

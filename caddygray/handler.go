@@ -12,6 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
+	"golang.org/x/net/http/httpguts"
 
 	"github.com/grayrelease/gray/core"
 	"github.com/grayrelease/gray/core/live"
@@ -156,6 +157,12 @@ func (h *Handler) document() (*core.Policy, error) {
 
 // checkExtras checks what this module has beside the policy.
 func (h *Handler) checkExtras(engine *core.Engine) error {
+	if err := checkHeaderName("debug_header", h.DebugHeader); err != nil && h.DebugHeader != "" {
+		return err
+	}
+	if err := h.Vary.check(); err != nil {
+		return err
+	}
 	for name, check := range h.HealthChecks {
 		if engine != nil && h.Source == nil && !hasVersion(engine, name) {
 			return fmt.Errorf("health_checks.%s: no such version", name)
@@ -166,6 +173,25 @@ func (h *Handler) checkExtras(engine *core.Engine) error {
 		if err := check.provision(); err != nil {
 			return fmt.Errorf("health_checks.%s: %w", name, err)
 		}
+	}
+	return nil
+}
+
+func (v *Vary) check() error {
+	if v == nil {
+		return nil
+	}
+	for i, name := range v.Headers {
+		if err := checkHeaderName(index("vary.headers", i), name); err != nil { // "*" is one too
+			return err
+		}
+	}
+	return nil
+}
+
+func checkHeaderName(path, name string) error {
+	if !httpguts.ValidHeaderFieldName(name) {
+		return fmt.Errorf("%s: %q is no header name", path, name)
 	}
 	return nil
 }
