@@ -252,6 +252,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	release := h.current.Load()
 	if release == nil {
 		core.PassNothing(r)
+		vars[noPolicyKey] = true
 		return next.ServeHTTP(w, r)
 	}
 	d := decide(release, r, vars)

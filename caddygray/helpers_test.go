@@ -5,6 +5,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -35,6 +37,24 @@ func start(t *testing.T, apps object) {
 func startCaddyfile(t *testing.T, caddyfile string) {
 	t.Helper()
 	load(t, adapt(t, "{\n\tadmin off\n\tpersist_config off\n\tgrace_period 1ns\n\tskip_install_trust\n\tauto_https off\n\tlog {\n\t\tlevel FATAL\n\t}\n}\n"+caddyfile))
+}
+
+// startLogging is startCaddyfile with a log, from level INFO on. It returns what reads the lines with a text in them.
+func startLogging(t *testing.T, caddyfile string) (logged func(text string) []string) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "log")
+	load(t, adapt(t, "{\n\tadmin off\n\tpersist_config off\n\tgrace_period 1ns\n\tauto_https off\n\tlog {\n\t\toutput file "+file+"\n\t\tformat json\n\t}\n}\n"+caddyfile))
+	return func(text string) []string {
+		data, err := os.ReadFile(file)
+		require.NoError(t, err)
+		var lines []string
+		for line := range strings.Lines(string(data)) {
+			if strings.Contains(line, text) {
+				lines = append(lines, line)
+			}
+		}
+		return lines
+	}
 }
 
 func load(t *testing.T, config []byte) {

@@ -12,8 +12,12 @@ import (
 	"github.com/grayrelease/gray/core"
 )
 
-// varsKey is where a request's variables hold what gray knows of it.
-const varsKey = "gray"
+// Where a request's variables hold what gray knows of it.
+const (
+	varsKey     = "gray"         // *request
+	noPolicyKey = "gray.nothing" // true when a handler had no policy yet
+	toldKey     = "gray.told"    // true once the proxy's log says that nothing has been decided
+)
 
 // request is what gray knows of one request: what was decided, service by service, and how its proxying goes.
 type request struct {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
 	"github.com/grayrelease/gray/core/proxy"
@@ -33,6 +34,7 @@ type Upstreams struct {
 	Service string `json:"service,omitempty"`
 
 	transport *transport
+	isOnly    bool // the proxy has no upstreams of its own for requests without a decision
 }
 
 // CaddyModule returns the Caddy module information.
@@ -55,6 +57,7 @@ func (u *Upstreams) Provision(ctx caddy.Context) error {
 	if lb := proxy.LoadBalancing; lb.Retries == 0 && lb.TryDuration == 0 {
 		lb.Retries = retries
 	}
+	u.isOnly = len(proxy.Upstreams) == 0
 	t, err := watch(ctx, proxy)
 	if err != nil {
 		return fmt.Errorf("setting up the transport: %w", err)
@@ -82,14 +85,18 @@ func (u *Upstreams) Cleanup() error {
 	return u.transport.cleanup()
 }
 
-var errUndecided = errors.New("no version has been decided on: `gray` must come before the proxy, in the same route or one around it")
+var (
+	errUndecided = errors.New("no version has been decided on: `gray` must come before the proxy, in the same route or one around it")
+	errNoPolicy  = errors.New("no version has been decided on: `gray` has no policy yet, since its source has given no good document " +
+		"(GET /gray/ of the admin API tells why). To serve without one, give `stable` and its version beside `source`")
+)
 
 // GetUpstreams is called before each attempt.
 func (u *Upstreams) GetUpstreams(r *http.Request) ([]*reverseproxy.Upstream, error) {
 	state := stateOf(r)
 	d := state.of(u.Service)
 	if d == nil {
-		return nil, errUndecided
+		return nil, u.undecided(r)
 	}
 	a := &state.attempt
 	if a.again {
@@ -99,6 +106,20 @@ func (u *Upstreams) GetUpstreams(r *http.Request) ([]*reverseproxy.Upstream, err
 		*a = attempt{decided: d}
 	}
 	return state.toCaddy(a.choose()), nil
+}
+
+// undecided is the error of a request without a decision. The proxy logs it and tries again; so once is enough where its own upstreams
+// cannot serve instead: the tries after that find nothing either.
+func (u *Upstreams) undecided(r *http.Request) error {
+	ctx := r.Context()
+	if u.isOnly && caddyhttp.GetVar(ctx, toldKey) != nil {
+		return nil
+	}
+	caddyhttp.SetVar(ctx, toldKey, true)
+	if caddyhttp.GetVar(ctx, noPolicyKey) != nil {
+		return errNoPolicy
+	}
+	return errUndecided
 }
 
 // ResetCache is called before GetUpstreams when an attempt has failed.

@@ -331,9 +331,29 @@ func TestUnixSocketUpstream(t *testing.T) {
 }
 
 func TestProxyWithoutDecision(t *testing.T) {
-	address := freeAddress(t)
-	startCaddyfile(t, fmt.Sprintf("http://%s {\n\treverse_proxy {\n\t\tdynamic gray\n\t}\n}\n", address))
-	require.Equal(t, http.StatusServiceUnavailable, get(t, "http://"+address, "").status)
+	const before, noPolicy = "must come before the proxy", "`gray` has no policy yet"
+	waiting := "gray {\nsource file://" + t.TempDir() + "/none.json\ncache " + t.TempDir() + "\n}\n"
+	static := says(t, "static")
+	for name, c := range map[string]struct {
+		handler, upstreams string
+		status             int
+		want, unwanted     string
+	}{
+		"no handler":           {"", "", http.StatusServiceUnavailable, before, noPolicy},
+		"no policy":            {waiting, "", http.StatusServiceUnavailable, noPolicy, before},
+		"no handler, upstream": {"", static, http.StatusOK, before, noPolicy},
+		"no policy, upstream":  {waiting, static, http.StatusOK, noPolicy, before},
+	} {
+		t.Run(name, func(t *testing.T) {
+			address := freeAddress(t)
+			logged := startLogging(t, fmt.Sprintf("http://%s {\n%s\treverse_proxy %s {\n\t\tdynamic gray\n\t}\n}\n", address, c.handler, c.upstreams))
+			for requests := 1; requests < 3; requests++ {
+				require.Equal(t, c.status, get(t, "http://"+address, "").status)
+				require.Len(t, logged(c.want), requests, "one line for each request, not for each try")
+			}
+			require.Empty(t, logged(c.unwanted))
+		})
+	}
 }
 
 func TestStaticUpstreamsServeWhereNothingIsDecided(t *testing.T) {
