@@ -115,6 +115,33 @@ func TestSeveralServices(t *testing.T) {
 	require.Empty(t, get(t, url, "").header.Get("Matched"))
 }
 
+func TestUpstreamIsToldOfItsOwnService(t *testing.T) {
+	url := site(t, `
+		gray shop {
+			stable v1
+			version v1 `+repeats(t, "one")+`
+			version v2 `+repeats(t, "two")+`
+			version v3 `+freeAddress(t)+`
+			rule wanted v2 {
+				when header X-V = v2
+			}
+			rule dead v3 {
+				when header X-V = v3
+			}
+		}
+		gray orders {
+			stable blue
+			version blue
+		}
+		reverse_proxy {
+			dynamic gray shop
+		}
+	`)
+	require.Equal(t, `two ["v2"] ["gray=v2"]`, get(t, url, "v2").body, "not of orders, whose decision came last")
+	require.Equal(t, `one ["v1"] ["gray=v1"]`, get(t, url, "").body)
+	require.Equal(t, `one ["v1"] ["gray=v1"]`, get(t, url, "v3").body, "after a fallback")
+}
+
 func TestMatcherWithRules(t *testing.T) {
 	url := site(t, `
 		gray shop {

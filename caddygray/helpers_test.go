@@ -2,6 +2,7 @@ package caddygray_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -91,5 +92,12 @@ func backend(t *testing.T, handle http.HandlerFunc) string {
 func says(t *testing.T, name string) string {
 	return backend(t, func(w http.ResponseWriter, r *http.Request) {
 		_, _ = w.Write([]byte(name + " told " + r.Header.Get("X-Gray-Version")))
+	})
+}
+
+// repeats is an upstream that answers with its name and with all that the request says of versions.
+func repeats(t *testing.T, name string) string {
+	return backend(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = fmt.Fprintf(w, "%s %q %q", name, r.Header["X-Gray-Version"], r.Header["Baggage"])
 	})
 }

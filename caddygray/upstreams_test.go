@@ -88,6 +88,27 @@ func TestFallback(t *testing.T) {
 	require.EqualValues(t, 2, unreachable(), "two dead upstreams cost two attempts, not two for each of 40 requests")
 }
 
+func TestFallbackLeavesTheProxysOwnHeaders(t *testing.T) {
+	for proxy, want := range map[string]string{
+		"":                                      `one ["v1"] ["gray=v1"]`,
+		"header_up -X-Gray-Version":             `one [] ["gray=v1"]`,
+		"header_up -Baggage":                    `one ["v1"] []`,
+		"header_up X-Gray-Version mine":         `one ["mine"] ["gray=v1"]`,
+		"header_up Baggage tenant=7":            `one ["v1"] ["tenant=7"]`,
+		"header_up -X-*\nheader_up -Baggage":    `one [] []`,
+		"header_up Baggage gray=[^,]+ gray=own": `one ["v1"] ["gray=own"]`,
+	} {
+		t.Run(proxy, func(t *testing.T) {
+			url := gateway(t, "version v1 "+repeats(t, "one")+"\nversion v2 "+freeAddress(t), proxy)
+			for range 2 { // after a failed attempt, and with the upstream left out from the start
+				got := get(t, url, "v2")
+				require.Equal(t, want, got.body)
+				require.Contains(t, got.debug, "; fallback")
+			}
+		})
+	}
+}
+
 func TestFallbackOfVersionWithoutUpstreams(t *testing.T) {
 	url := gateway(t, "version v1 "+says(t, "one")+"\nversion v2", "")
 	require.Equal(t, "one told v1", get(t, url, "v2").body)
