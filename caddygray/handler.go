@@ -35,6 +35,9 @@ import (
 // `{http.gray.reason}` | Why this version, in a line
 // `{http.gray.SERVICE.NOUN}` | The same of a certain service, where a request passes several `gray` handlers; without it, the last one's
 //
+// They tell of the decision, whatever has become of the request since. Only the identity of a caller whom no percentage was asked about is that
+// of the request as it is when the placeholder is used. On requests that no handler has decided on, placeholders stay text as they are written.
+//
 // Requests pass several handlers, for several services, independently of each other.
 type Handler struct {
 	// The policy. See the package core for each field.

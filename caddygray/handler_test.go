@@ -79,6 +79,57 @@ func TestPlaceholders(t *testing.T) {
 	require.Equal(t, "{http.gray.nonsense}", got.body, "what is unknown stays, as everywhere in Caddy")
 }
 
+func TestPlaceholdersAfterTheRequestHasChanged(t *testing.T) {
+	url := site(t, `
+		gray shop {
+			`+twoVersions+`
+			identity header X-User-ID
+			rule beta v2 {
+				when path prefix /beta
+			}
+			rule ramp v2 {
+				when path prefix /ramp
+				percent 0.0001
+			}
+		}
+		request_header -X-User-ID
+		handle_path /beta* {
+			respond "{http.gray.version} {http.gray.rule} {http.gray.reason} {path}"
+		}
+		handle {
+			respond "{http.gray.identity} {http.gray.bucket} {header.X-User-ID}"
+		}
+	`)
+	ask := func(path string) string {
+		t.Helper()
+		req, err := http.NewRequest(http.MethodGet, url+path, nil)
+		require.NoError(t, err)
+		req.Header.Set("X-User-ID", "u-53")
+		res, err := http.DefaultClient.Do(req)
+		require.NoError(t, err)
+		defer res.Body.Close()
+		var body bytes.Buffer
+		_, err = body.ReadFrom(res.Body)
+		require.NoError(t, err)
+		return body.String()
+	}
+	require.Equal(t, `v2 beta rule "beta" matched /x`, ask("/beta/x"))
+	require.Equal(t, "u-53 16.1900 ", ask("/ramp"), "as it was when the percentage was asked")
+	require.Equal(t, "  ", ask("/"), "no percentage was asked, and the header is gone")
+}
+
+func TestPlaceholdersWithoutDecision(t *testing.T) {
+	url := site(t, `
+		@decided path /decided
+		gray @decided shop {
+			`+twoVersions+`
+		}
+		respond "{http.gray.version}"
+	`)
+	require.Equal(t, "v1", get(t, url+"/decided", "").body)
+	require.Equal(t, "{http.gray.version}", get(t, url, "").body, "nobody knows the placeholder")
+}
+
 func TestSeveralServices(t *testing.T) {
 	url := site(t, `
 		gray users {
