@@ -99,7 +99,7 @@ func forwardedBefore(lines []string, proxies *networks) string {
 			comma := strings.LastIndexByte(rest, ',')
 			entry := strings.TrimSpace(rest[comma+1:])
 			if entry != "" && !isProxy(entry, proxies) {
-				return entry
+				return withoutPort(entry)
 			}
 			if comma < 0 {
 				break
@@ -117,9 +117,21 @@ func isProxy(entry string, proxies *networks) bool {
 
 func known(entry string) string {
 	if entry = strings.TrimSpace(entry); entry != "" {
-		return entry
+		return withoutPort(entry)
 	}
 	return unknownClient
+}
+
+// withoutPort is the address of an entry to which a proxy has added the client's port, as some do.
+func withoutPort(entry string) string {
+	if strings.IndexByte(entry, ':') < 0 {
+		return entry
+	}
+	peer, err := netip.ParseAddrPort(entry)
+	if err != nil {
+		return entry
+	}
+	return peer.Addr().String()
 }
 
 func peerSubnet(r *http.Request, bits int) string {

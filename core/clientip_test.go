@@ -36,6 +36,9 @@ func TestClientIP(t *testing.T) {
 		"subnet leaves IPv4 alone":            {core.IPStrategy{Depth: 1, IPv6Subnet: bits(64)}, []string{"1.2.3.4"}, "", "1.2.3.4"},
 		"subnet takes mapped for IPv4":        {core.IPStrategy{Depth: 1, IPv6Subnet: bits(64)}, []string{"::ffff:1.2.3.4"}, "", "1.2.3.4"},
 		"subnet of what is no address":        {core.IPStrategy{Depth: 1, IPv6Subnet: bits(64)}, []string{"bad"}, "", "bad"},
+		"ports are no part of an address":     {core.IPStrategy{Depth: 1}, []string{"1.1.1.1, 2.2.2.2:51234"}, "", "2.2.2.2"},
+		"nor with IPv6":                       {core.IPStrategy{ExcludedIPs: []string{"10.0.0.0/8"}}, []string{"[2001:db8::1]:51234, 10.1.2.3"}, "", "2001:db8::1"},
+		"subnet of an address with a port":    {core.IPStrategy{Depth: 1, IPv6Subnet: bits(48)}, []string{"[2001:db8:1:2::3]:80"}, "", "2001:db8:1::"},
 		"peer that is no address":             {core.IPStrategy{IPv6Subnet: bits(64)}, nil, "@", "unknown"},
 	}
 	for name, test := range tests {
