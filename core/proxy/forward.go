@@ -108,11 +108,41 @@ func handleError(w http.ResponseWriter, out *http.Request, err error) {
 		a.unsent = true
 		Unreachable(a.upstream.health, a.upstream.cooldown)
 	default:
-		if out.Body == nil && isBroken(err) { // otherwise it may be the client's body that broke off
+		if Broke(err, out) {
 			Interrupted(a.upstream.health, a.upstream.cooldown)
+		}
+		if a.upstream.failed != nil {
+			a.upstream.failed(a.upstream.text, err)
 		}
 		w.WriteHeader(gatewayStatus(err))
 	}
+}
+
+// upstreamFailures are how net/http begins to say that an exchange failed by what the upstream did; its errors have no types to tell by.
+// What the client's body does is never wrapped in one of these.
+var upstreamFailures = []string{
+	"net/http: HTTP/1.x transport connection broken", "net/http: Transport failed to read from server", "http: server closed idle connection",
+	"readLoopPeekFailLocked", "malformed ", // what comes is no HTTP
+	"stream error: ", "http2: server sent GOAWAY", "http2: client conn", "http2: failed reading the frame payload", "http2: frame too large",
+}
+
+// Broke reports whether an exchange with an upstream failed by the upstream's doing, not by that of the request's client: if there is a
+// body, it may be the client who broke off, unless the error says otherwise.
+func Broke(err error, r *http.Request) bool {
+	if errors.Is(err, io.EOF) || (r.Body == nil || r.Body == http.NoBody) && isBroken(err) {
+		return true
+	}
+	var op *net.OpError
+	if errors.As(err, &op) && op.Addr != nil && op.Addr.String() != r.RemoteAddr {
+		return true
+	}
+	text := err.Error()
+	for _, start := range upstreamFailures {
+		if strings.HasPrefix(text, start) {
+			return true
+		}
+	}
+	return false
 }
 
 // isUnsent reports whether no connection was made. What net/http refuses to send, because a client asked for something odd, is no

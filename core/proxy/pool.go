@@ -24,6 +24,8 @@ type Options struct {
 	KeepForwarded bool
 	// Cooldown is how long an upstream that failed is left out. After that, one request at a time tries it. Zero: the constant of that name.
 	Cooldown time.Duration
+	// Failed hears of each request that was answered with 502 or 504 as its upstream gave no response. It must not block. Optional.
+	Failed func(upstream string, err error)
 }
 
 // Pool is the set of upstreams that requests are balanced over. Make one with NewPool, use it with Forward.
@@ -44,6 +46,7 @@ type upstream struct {
 	secure   bool // TLS
 	cooldown time.Duration
 	health   *Health
+	failed   func(upstream string, err error)
 }
 
 // NewPool makes an empty pool. Close it when it is no longer used.
@@ -122,7 +125,9 @@ func newUpstream(p *Pool, text string) (*upstream, error) {
 	} else {
 		reverse.Rewrite = rewriteTo(scheme, address)
 	}
-	return &upstream{text: text, proxy: reverse, secure: scheme == "https", cooldown: p.options.Cooldown, health: &Health{}}, nil
+	return &upstream{
+		text: text, proxy: reverse, secure: scheme == "https", cooldown: p.options.Cooldown, health: &Health{}, failed: p.options.Failed,
+	}, nil
 }
 
 // pick chooses the upstream for the next request, in turns. It returns nil when all are left out. What is rare is in functions of its

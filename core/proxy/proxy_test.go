@@ -297,6 +297,62 @@ func TestUpstreamThatHangsUpIsLeftOut(t *testing.T) {
 	assert.EqualValues(t, 3, count.Load())
 }
 
+// Whatever an upstream does in place of answering, with a body or without, it is left out after three times, and each of them is told of.
+func TestUpstreamThatBreaksOffIsLeftOut(t *testing.T) {
+	talksNonsense := func(t *testing.T) string {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = listener.Close() })
+		go func() {
+			for {
+				conn, err := listener.Accept()
+				if err != nil {
+					return
+				}
+				_, _ = io.WriteString(conn, "SSH-2.0-OpenSSH_9.2\r\n")
+				_ = conn.Close()
+			}
+		}()
+		return listener.Addr().String()
+	}
+	resets := func(t *testing.T) string {
+		protocols := new(http.Protocols)
+		protocols.SetUnencryptedHTTP2(true)
+		server := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
+		server.Config.Protocols = protocols
+		server.Start()
+		t.Cleanup(server.Close)
+		return "h2c://" + server.Listener.Addr().String()
+	}
+	for name, start := range map[string]func(t *testing.T) string{
+		"hangs up":           func(t *testing.T) string { return hangUp(t, new(atomic.Int64)) },
+		"talks nonsense":     talksNonsense,
+		"resets streams":     resets,
+		"does not speak h2c": func(t *testing.T) string { return strings.Replace(newUpstream(t, func(http.ResponseWriter, *http.Request) {}), "http", "h2c", 1) },
+	} {
+		for _, method := range []string{"GET", "POST"} {
+			t.Run(name+" "+method, func(t *testing.T) {
+				var told atomic.Int64
+				options := proxy.Options{Cooldown: time.Hour, Failed: func(_ string, err error) {
+					told.Add(1)
+					t.Log(err)
+				}}
+				g := newGateway(t, options, start(t))
+				for n := range 5 {
+					content := map[string]io.Reader{"GET": nil, "POST": strings.NewReader("order")}[method]
+					request, err := http.NewRequest(method, g.URL, content)
+					require.NoError(t, err)
+					response, err := http.DefaultClient.Do(request)
+					body(t, response, err)
+					assert.Equal(t, n < 3, response.StatusCode == http.StatusBadGateway, response.StatusCode)
+				}
+				assert.EqualValues(t, 2, g.fallbacks.Load())
+				assert.EqualValues(t, 3, told.Load())
+			})
+		}
+	}
+}
+
 func TestRequestCannotPutAnUpstreamOut(t *testing.T) {
 	for name, request := range map[string]string{
 		"trailer that cannot be sent": "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTrailer: a b\r\n\r\n0\r\n\r\n",
