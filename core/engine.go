@@ -187,7 +187,11 @@ func (b *builder) note(path, message string) {
 }
 
 // takenHeaders have a meaning to servers and proxies, or are read by conditions as something else.
-var takenHeaders = []string{"Authorization", "Baggage", "Connection", "Content-Length", "Cookie", "Expect", "Host", "Keep-Alive", "Te", "Trailer", "Transfer-Encoding", "Upgrade"}
+var takenHeaders = []string{
+	"Accept-Encoding", "Authorization", "Baggage", "Connection", "Content-Length", "Content-Type", "Cookie", "Expect", "Forwarded", "Host", "Keep-Alive",
+	"Origin", "Proxy-Authorization", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "User-Agent", "Via", "X-Forwarded-For", "X-Forwarded-Host",
+	"X-Forwarded-Proto", "X-Real-Ip",
+}
 
 // basics checks the service, its versions and what carries the decision.
 func (b *builder) basics() {
