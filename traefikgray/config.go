@@ -78,7 +78,7 @@ func newSetup(ctx context.Context, config *Config, name string) (*setup, error) 
 	if s.mode != "" && s.mode != modeHeader && s.mode != modeProxy {
 		problems = append(problems, fmt.Sprintf("mode: unknown word %q (one of header, proxy)", s.mode))
 	}
-	clientIP, err := core.NewClientIP(config.IPStrategy)
+	clientIP, err := core.NewClientIP(trimmedStrategy(config.IPStrategy))
 	if err != nil {
 		problems = append(problems, "ipStrategy."+strings.ReplaceAll(err.Error(), "\n", "\nipStrategy."))
 	}
@@ -89,10 +89,34 @@ func newSetup(ctx context.Context, config *Config, name string) (*setup, error) 
 	if err := readPolicy(s, config); err != nil {
 		problems = append(problems, err.Error())
 	}
+	problems = append(problems, checkFollowed(s, config)...)
 	if len(problems) > 0 {
 		return nil, errors.New(strings.Join(problems, "\n"))
 	}
 	return s, nil
+}
+
+// checkFollowed checks the options that are about a policy with a source or with discovery.
+func checkFollowed(s *setup, config *Config) []string {
+	var problems []string
+	if config.StatePath != "" && config.StatePath[0] != '/' {
+		problems = append(problems, fmt.Sprintf("statePath: %q must begin with a slash", config.StatePath))
+	}
+	if isFollowed(s, config) {
+		return problems
+	}
+	if config.StatePath != "" {
+		problems = append(problems, "statePath: there is no state to tell: the policy has neither a source nor discover")
+	}
+	if config.Cache != "" {
+		problems = append(problems, "cache: there is nothing to keep: the policy has neither a source nor discover")
+	}
+	return problems
+}
+
+// isFollowed reports whether anything of the policy may change without Traefik's configuration.
+func isFollowed(s *setup, config *Config) bool {
+	return config.Source != nil || core.IsDiscovered(s.policy)
 }
 
 // readPolicy finds the policy in the configuration or the file that it names, and makes its engine.
@@ -137,10 +161,52 @@ func readFile(s *setup, path string) error {
 	return nil
 }
 
+// inlinePolicy is the policy in the configuration's own fields. Where Traefik splits a text at its commas, as in labels, it leaves the space
+// after them: no element of a list has any at its ends.
 func inlinePolicy(c *Config, versions map[string]core.Version) *core.Policy {
 	return &core.Policy{
 		Service: c.Service, Enabled: c.Enabled, Stable: c.Stable, Versions: versions,
-		Identity: c.Identity, Anonymous: c.Anonymous, Cookie: c.Cookie,
-		Rules: c.Rules, Lists: c.Lists, Header: c.Header, Trust: c.Trust, JWT: c.JWT,
+		Identity: trimmed(c.Identity), Anonymous: c.Anonymous, Cookie: c.Cookie,
+		Rules: c.Rules, Lists: trimmedLists(c.Lists), Header: c.Header, Trust: trimmed(c.Trust), JWT: trimmedJWT(c.JWT),
 	}
+}
+
+func trimmed(list []string) []string {
+	if list == nil {
+		return nil
+	}
+	all := make([]string, 0, len(list))
+	for _, text := range list {
+		all = append(all, strings.TrimSpace(text))
+	}
+	return all
+}
+
+func trimmedLists(lists map[string][]string) map[string][]string {
+	if lists == nil {
+		return nil
+	}
+	all := map[string][]string{}
+	for name, list := range lists {
+		all[name] = trimmed(list)
+	}
+	return all
+}
+
+func trimmedJWT(c *jwt.Config) *jwt.Config {
+	if c == nil {
+		return nil
+	}
+	t := &jwt.Config{}
+	*t = *c
+	t.Algorithms = trimmed(c.Algorithms)
+	t.Audience = trimmed(c.Audience)
+	return t
+}
+
+func trimmedStrategy(s *core.IPStrategy) *core.IPStrategy {
+	if s == nil {
+		return nil
+	}
+	return &core.IPStrategy{Depth: s.Depth, ExcludedIPs: trimmed(s.ExcludedIPs), IPv6Subnet: s.IPv6Subnet}
 }

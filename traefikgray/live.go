@@ -7,7 +7,6 @@ import (
 	"log"
 	"log/slog"
 	"net/http"
-	"os"
 	"sync/atomic"
 
 	"github.com/grayrelease/gray/core"
@@ -26,7 +25,7 @@ func liveHandler(s *setup, config *Config, next http.Handler) (http.Handler, err
 	notify := func(c *core.Current) {
 		now.Store(&served{handlerOf(s, c, next, pools)})
 	}
-	logger := slog.New(slog.NewTextHandler(os.Stdout, nil)).With("plugin", "gray", "middleware", s.name)
+	logger := newLogger(s.name)
 	user, err := follow(s, config, logger, notify)
 	if err != nil {
 		return nil, err
@@ -50,7 +49,10 @@ func liveHandler(s *setup, config *Config, next http.Handler) (http.Handler, err
 }
 
 func follow(s *setup, config *Config, logger *slog.Logger, notify func(*core.Current)) (*live.User, error) {
-	options := core.FollowOptions{Service: s.policy.Service, Base: s.engine, Check: checkUpstreams, Cache: config.Cache, Logger: logger}
+	options := core.FollowOptions{Service: s.policy.Service, Base: s.engine, Cache: config.Cache, Logger: logger}
+	if s.mode == modeProxy {
+		options.Check = checkUpstreams
+	}
 	if config.Source == nil {
 		return core.FollowInstances(s.policy, options, notify)
 	}
@@ -59,7 +61,7 @@ func follow(s *setup, config *Config, logger *slog.Logger, notify func(*core.Cur
 
 // checkUpstreams refuses a policy with an upstream that mode proxy could not use.
 func checkUpstreams(e *core.Engine) error {
-	pool := newPool()
+	pool := proxy.NewPool(proxy.Options{})
 	defer pool.Close()
 	for _, version := range canaries(e) {
 		if err := pool.Set(e.Versions()[version].Upstreams); err != nil {
@@ -83,7 +85,7 @@ func handlerOf(s *setup, c *core.Current, next http.Handler, pools map[string]*p
 	targets := map[string]*target{}
 	for _, version := range canaries(c.Engine) {
 		if pools[version] == nil {
-			pools[version] = newPool()
+			pools[version] = newPool(s.name)
 		}
 		setPool(s, c, version, pools[version])
 		targets[version] = &target{pools[version], toStable(c.Engine, s.name, version, next)}

@@ -56,7 +56,7 @@ func newTargets(s *setup, next http.Handler) (map[string]*target, error) {
 			problems = append(problems, "versions."+version+".upstreams: missing: mode proxy forwards to them")
 			continue
 		}
-		pool := newPool()
+		pool := newPool(s.name)
 		if err := pool.Set(upstreams); err != nil {
 			pool.Close()
 			problems = append(problems, "versions."+version+".upstreams"+err.Error())
@@ -73,8 +73,29 @@ func newTargets(s *setup, next http.Handler) (map[string]*target, error) {
 	return targets, nil
 }
 
-func newPool() *proxy.Pool {
-	return proxy.NewPool(proxy.Options{KeepForwarded: true}) // Traefik's entry point has removed what it does not trust
+func newPool(name string) *proxy.Pool {
+	due := everySoOften()
+	return proxy.NewPool(proxy.Options{
+		KeepForwarded: true, // Traefik's entry point has removed what it does not trust
+		Failed: func(upstream string, err error) {
+			if n := due(); n > 0 {
+				log.Printf("gray: middleware %s: upstream %s gave no response (%d requests so far): %v", name, upstream, n, err)
+			}
+		},
+	})
+}
+
+// everySoOften makes a function that counts its calls. It returns how many there were when it is time for a line in the log, else 0.
+func everySoOften() func() int64 {
+	count, nextLine := new(int64), new(int64)
+	return func() int64 {
+		n := atomic.AddInt64(count, 1)
+		now, due := time.Now().UnixNano(), atomic.LoadInt64(nextLine)
+		if now >= due && atomic.CompareAndSwapInt64(nextLine, due, now+logEvery) {
+			return n
+		}
+		return 0
+	}
 }
 
 func closePools(targets map[string]*target) {
@@ -97,11 +118,9 @@ func canaries(e *core.Engine) []string {
 
 // toStable makes the function that serves a version's requests from stable while none of its upstreams can be reached.
 func toStable(engine *core.Engine, name, version string, next http.Handler) proxy.Fallback {
-	count, nextLine := new(int64), new(int64)
+	due := everySoOften()
 	return func(w http.ResponseWriter, r *http.Request, err error) {
-		n := atomic.AddInt64(count, 1)
-		now, due := time.Now().UnixNano(), atomic.LoadInt64(nextLine)
-		if now >= due && atomic.CompareAndSwapInt64(nextLine, due, now+logEvery) {
+		if n := due(); n > 0 {
 			log.Printf("gray: middleware %s: version %s cannot be reached, stable serves instead (%d requests so far): %v", name, version, n, err)
 		}
 		core.Repass(engine, r, version, engine.Stable())

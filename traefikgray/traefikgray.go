@@ -9,7 +9,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
+	"os"
 	"strings"
 
 	"github.com/grayrelease/gray/core"
@@ -40,19 +42,30 @@ func New(ctx context.Context, next http.Handler, config *Config, name string) (h
 	if err != nil {
 		return nil, refusal(name, err)
 	}
-	if config.Source != nil || core.IsDiscovered(s.policy) {
+	if isFollowed(s, config) {
 		handler, err = liveHandler(s, config, next)
 		if err != nil {
 			return nil, refusal(name, err)
 		}
 		return handler, nil
 	}
-	s.engine.Start(ctx)
-	if s.mode == modeProxy {
-		return proxyHandler(s, next)
-	}
 	// The routers behind this one match the header.
-	return core.Handler(s.engine, s.clientIP, next), nil
+	handler = core.Handler(s.engine, s.clientIP, next)
+	if s.mode == modeProxy {
+		handler, err = proxyHandler(s, next)
+		if err != nil {
+			return nil, err
+		}
+	}
+	logger := newLogger(name)
+	s.engine.OnKeys(func(err error) { core.LogKeys(logger, s.engine.Service(), err) })
+	s.engine.Start(ctx)
+	return handler, nil
+}
+
+// newLogger writes straight to Traefik's output, whatever the level of its own log: what it says is rare and about the release.
+func newLogger(name string) *slog.Logger {
+	return slog.New(slog.NewTextHandler(os.Stdout, nil)).With("plugin", "gray", "middleware", name)
 }
 
 // refusal puts all problems on the one line that Traefik logs.

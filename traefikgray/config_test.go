@@ -1,0 +1,117 @@
+package traefikgray
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/grayrelease/gray/core"
+	"github.com/grayrelease/gray/core/jwt"
+)
+
+// patience is more than anything here takes.
+const patience = 10 * time.Second
+
+// shop is a configuration as Traefik decodes it, with what a test changes of it.
+func shop(change func(*Config)) *Config {
+	c := CreateConfig()
+	c.Service, c.Stable = "shop", "v1"
+	c.Versions = map[string]interface{}{"v1": "", "v2": map[string]interface{}{"upstreams": []interface{}{"http://127.0.0.1:1"}}}
+	c.Rules = []core.Rule{{Name: "testers", Version: "v2", When: []string{"header X-App = beta"}}}
+	if change != nil {
+		change(c)
+	}
+	return c
+}
+
+func TestRefusals(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "policy.json")
+	require.NoError(t, os.WriteFile(file, []byte(`{"service": "shop", "stable": "v9", "versions": {"v1": {}}}`), 0o600))
+	for name, test := range map[string]struct {
+		change func(*Config)
+		want   string
+	}{
+		"mode":                          {func(c *Config) { c.Mode = "proxxy" }, `mode: unknown word "proxxy" (one of header, proxy)`},
+		"policy in a file that is none": {func(c *Config) { *c = Config{Policy: "/nowhere.json"} }, "policy: open /nowhere.json"},
+		"policy in a file that is bad":  {func(c *Config) { *c = Config{Policy: file} }, `policy stable: version "v9" is not in versions`},
+		"policy in a file and here":     {func(c *Config) { c.Policy = file }, "none of its fields may be given beside it"},
+		"several at once": {func(c *Config) { c.Mode, c.Stable = "x", "v9" },
+			"mode: unknown word \"x\" (one of header, proxy); stable: version \"v9\" is not in versions"},
+		"strategy":                    {func(c *Config) { c.IPStrategy = &core.IPStrategy{Depth: -1} }, "ipStrategy.depth: must be 0 or more"},
+		"source without a URL":        {func(c *Config) { c.Source = &core.Source{} }, "source.url: missing"},
+		"source that nobody knows":    {func(c *Config) { c.Source = &core.Source{URL: "zoo://x"} }, `unknown scheme "zoo"`},
+		"registry that nobody knows":  {func(c *Config) { c.Versions["v2"] = map[string]interface{}{"discover": "consol://x/y"} }, `versions.v2.discover: unknown scheme "consol"`},
+		"versions that are no object": {func(c *Config) { c.Versions["v2"] = 7 }, "versions.v2: must be an object"},
+		"upstreams of another shape":  {func(c *Config) { c.Versions["v2"] = map[string]interface{}{"upstreams": 7} }, "versions.v2.upstreams: must be a list"},
+		"version of a misspelt field": {func(c *Config) { c.Versions["v2"] = map[string]interface{}{"upstream": "x"} }, `versions.v2: unknown field "upstream"`},
+		"no upstreams to forward to": {func(c *Config) {
+			c.Mode = "proxy"
+			c.Versions["v2"] = nil
+		}, "versions.v2.upstreams: missing"},
+		"upstream that is none": {func(c *Config) {
+			c.Mode = "proxy"
+			c.Versions["v2"] = map[string]interface{}{"upstreams": "ftp://x"}
+		}, "versions.v2.upstreams[0]: "},
+		"such an upstream beside a registry": {func(c *Config) {
+			c.Mode = "proxy"
+			c.Versions["v2"] = map[string]interface{}{"upstreams": "ftp://x"}
+			c.Versions["v3"] = map[string]interface{}{"discover": "consul://127.0.0.1:1/shop"}
+		}, "versions.v2.upstreams[0]: "},
+		"state of nothing":      {func(c *Config) { c.StatePath = "/gray" }, "statePath: there is no state to tell"},
+		"state at no path":      {func(c *Config) { c.StatePath = "gray" }, `statePath: "gray" must begin with a slash`},
+		"cache without a thing": {func(c *Config) { c.Cache = "/tmp" }, "cache: there is nothing to keep"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			handler, err := New(context.Background(), http.NotFoundHandler(), shop(test.change), "shop-gray@file")
+			assert.Nil(t, handler)
+			require.ErrorContains(t, err, test.want)
+			assert.Regexp(t, "^gray: middleware shop-gray@file: [^\n]+$", err.Error(), "Traefik logs a line")
+		})
+	}
+}
+
+// The providers split texts at commas and leave the space after them.
+func TestListsAreTrimmed(t *testing.T) {
+	c := shop(func(c *Config) {
+		c.Identity = []string{"cookie uid", " ip"}
+		c.Trust = []string{"10.0.0.0/8", " 192.168.0.0/16"}
+		c.Lists = map[string][]string{"beta": {"a", " b"}}
+		c.Rules = []core.Rule{{Name: "list", Version: "v2", When: []string{"header X-User in @beta"}}}
+		c.JWT = &jwt.Config{Secret: "0123456789abcdef0123456789abcdef0123456789abcdef", Algorithms: []string{"HS256", " HS384"}, Audience: []string{"a", " b"}}
+		c.IPStrategy = &core.IPStrategy{ExcludedIPs: []string{"10.0.0.0/8", " 192.168.0.0/16"}}
+	})
+	var got string
+	next := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = r.Header.Get("X-Gray-Version") })
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	handler, err := New(ctx, next, c, "shop-gray@file")
+	require.NoError(t, err)
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	r.Header.Set("X-User", "b")
+	handler.ServeHTTP(httptest.NewRecorder(), r)
+	assert.Equal(t, "v2", got)
+}
+
+// In mode header nobody uses the upstreams that a document shared with other gateways may have.
+func TestModeHeaderTakesAnyUpstreams(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "policy.json")
+	document := `{"service": "shop", "stable": "v1", "versions": {"v1": {}, "v2": {"upstreams": ["unix//run/shop.sock"]}}, "rules": [{"version": "v2"}]}`
+	require.NoError(t, os.WriteFile(file, []byte(document), 0o600))
+	var got string
+	next := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = r.Header.Get("X-Gray-Version") })
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	handler, err := New(ctx, next, &Config{Source: &core.Source{URL: "file://" + file}}, "shop-gray@file")
+	require.NoError(t, err)
+	require.Eventually(t, func() bool {
+		handler.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
+		return got == "v2"
+	}, patience, patience/1000)
+}
