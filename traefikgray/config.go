@@ -162,12 +162,12 @@ func readFile(s *setup, path string) error {
 }
 
 // inlinePolicy is the policy in the configuration's own fields. Where Traefik splits a text at its commas, as in labels, it leaves the space
-// after them: no element of a list has any at its ends.
+// after them, which means nothing in these lists. In named lists it may.
 func inlinePolicy(c *Config, versions map[string]core.Version) *core.Policy {
 	return &core.Policy{
 		Service: c.Service, Enabled: c.Enabled, Stable: c.Stable, Versions: versions,
 		Identity: trimmed(c.Identity), Anonymous: c.Anonymous, Cookie: c.Cookie,
-		Rules: c.Rules, Lists: trimmedLists(c.Lists), Header: c.Header, Trust: trimmed(c.Trust), JWT: trimmedJWT(c.JWT),
+		Rules: c.Rules, Lists: c.Lists, Header: c.Header, Trust: trimmed(c.Trust), JWT: trimmedJWT(c.JWT),
 	}
 }
 
@@ -178,17 +178,6 @@ func trimmed(list []string) []string {
 	all := make([]string, 0, len(list))
 	for _, text := range list {
 		all = append(all, strings.TrimSpace(text))
-	}
-	return all
-}
-
-func trimmedLists(lists map[string][]string) map[string][]string {
-	if lists == nil {
-		return nil
-	}
-	all := map[string][]string{}
-	for name, list := range lists {
-		all[name] = trimmed(list)
 	}
 	return all
 }
