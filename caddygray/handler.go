@@ -67,6 +67,7 @@ type Handler struct {
 	// servers are down. Default: the folder `gray` in Caddy's data directory.
 	Cache string `json:"cache,omitempty"`
 
+	revision string                   // of the policy in the configuration
 	current  *atomic.Pointer[release] // holds nil while there is no policy
 	user     *live.User               // of the source or registry
 	cancel   context.CancelFunc
@@ -100,6 +101,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
+	h.revision = revisionOf(policy)
 	engine, err := h.engine(policy)
 	if err != nil {
 		return err

@@ -38,7 +38,7 @@ func (h *Handler) follow(ctx context.Context, policy *core.Policy, base *core.En
 	if err != nil {
 		return fmt.Errorf("following the policy: %w", err)
 	}
-	states.add(&followed{h.user, policy.Service})
+	states.add(&followed{h, h.user, policy.Service})
 	return nil
 }
 
@@ -77,6 +77,7 @@ type stateList struct {
 // followed is a handler's use of a policy. The service is the one in the handler's configuration: as long as there is no document,
 // nothing else tells whose policy is missing.
 type followed struct {
+	handler *Handler
 	user    *live.User
 	service string
 }
@@ -91,6 +92,22 @@ func (l *stateList) remove(u *live.User) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.all = slices.DeleteFunc(l.all, func(f *followed) bool { return f.user == u })
+}
+
+// document is the state of the source that a handler follows, if a document of its is in force.
+func (l *stateList) document(h *Handler) (live.State, bool) {
+	if h.Source == nil {
+		return live.State{}, false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, f := range l.all {
+		if f.handler == h {
+			state := f.user.State()
+			return state, state.Origin != "none"
+		}
+	}
+	return live.State{}, false
 }
 
 // of is the state of each followed source once, however many handlers follow it: those of a service, or all for "".

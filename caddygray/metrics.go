@@ -2,7 +2,9 @@ package caddygray
 
 import (
 	"errors"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -74,57 +76,49 @@ func (v *version) count(service string) {
 }
 
 // policies tells of the policies in force, when asked. A configuration that is refused in the end leaves no trace.
-var policies = policyCollector{since: map[string]inForce{}}
+var policies policyCollector
 
 type policyCollector struct {
 	mu       sync.Mutex
 	releases []*release // oldest first: during a reload there are two of a service
-	since    map[string]inForce
-}
-
-// inForce is since when a service has a revision.
-type inForce struct {
-	revision string
-	since    time.Time
 }
 
 var (
 	policyInfo = prometheus.NewDesc("caddy_gray_policy_info",
-		"The policy in force: its revision, whether it is enabled (or the kill switch holds everybody on stable) and whether tokens are verified.",
+		"The policy in force: its revision, whether it is enabled (no kill switch sends everybody to one version) and whether tokens are verified.",
 		[]string{"service", "revision", "enabled", "tokens_verified"}, nil)
 	policyAge = prometheus.NewDesc("caddy_gray_policy_age_seconds",
 		"How long this revision of the policy has been in force.", []string{"service"}, nil)
 )
 
+// add takes a release in. It is as old as the one before of the same revision.
 func (c *policyCollector) add(r *release) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.releases = append(c.releases, r)
-	if c.since[r.service].revision != r.revision {
-		c.since[r.service] = inForce{r.revision, time.Now()}
+	r.since = time.Now()
+	for _, other := range c.releases {
+		if other.service == r.service && other.revision == r.revision {
+			r.since = other.since
+		}
 	}
+	c.releases = append(c.releases, r)
 }
 
 func (c *policyCollector) remove(r *release) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var kept []*release
-	var left *release
-	for _, other := range c.releases {
-		if other == r {
-			continue
-		}
-		kept = append(kept, other)
-		if other.service == r.service {
-			left = other
-		}
+	c.releases = slices.DeleteFunc(c.releases, func(other *release) bool { return other == r })
+}
+
+// latest is the newest release of each service.
+func (c *policyCollector) latest() map[string]*release {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	latest := map[string]*release{}
+	for _, r := range c.releases {
+		latest[r.service] = r
 	}
-	c.releases = kept
-	if left == nil {
-		delete(c.since, r.service)
-	} else if c.since[r.service].revision != left.revision {
-		c.since[r.service] = inForce{left.revision, time.Now()}
-	}
+	return latest
 }
 
 // Describe implements prometheus.Collector.
@@ -135,16 +129,18 @@ func (c *policyCollector) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (c *policyCollector) Collect(ch chan<- prometheus.Metric) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	latest := map[string]*release{}
-	for _, r := range c.releases {
-		latest[r.service] = r
-	}
-	for service, r := range latest {
-		ch <- prometheus.MustNewConstMetric(policyInfo, prometheus.GaugeValue, 1, service, r.revision,
-			strconv.FormatBool(r.engine.Enabled()), strconv.FormatBool(r.verified))
-		ch <- prometheus.MustNewConstMetric(policyAge, prometheus.GaugeValue, time.Since(c.since[service].since).Seconds(), service)
+	for service, r := range c.latest() {
+		revision, since := r.revision, r.since
+		if state, ok := states.document(r.handler); ok {
+			since = state.Since
+			if state.Revision != "" {
+				revision = strings.ToValidUTF8(state.Revision, "?")
+			}
+		}
+		enabled := r.engine.Enabled() && r.engine.Forced() == ""
+		ch <- prometheus.MustNewConstMetric(policyInfo, prometheus.GaugeValue, 1, service, revision,
+			strconv.FormatBool(enabled), strconv.FormatBool(r.verified))
+		ch <- prometheus.MustNewConstMetric(policyAge, prometheus.GaugeValue, time.Since(since).Seconds(), service)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
@@ -20,6 +21,8 @@ import (
 type release struct {
 	service  string
 	revision string
+	since    time.Time // when this revision came into force
+	handler  *Handler
 	engine   *core.Engine
 	verified bool // tokens are, if the policy has any
 	versions map[string]*version
@@ -57,11 +60,15 @@ func newRelease(h *Handler, engine *core.Engine, instances map[string][]discover
 	policy := engine.Policy()
 	r := &release{
 		service:  engine.Service(),
-		revision: revisionOf(policy),
+		revision: h.revision,
+		handler:  h,
 		engine:   engine,
 		verified: policy.JWT == nil || policy.JWT.Verify == nil || *policy.JWT.Verify,
 		versions: map[string]*version{},
 		outcomes: map[string]*outcome{},
+	}
+	if h.Source != nil {
+		r.revision = revisionOf(policy)
 	}
 	var err error
 	for name, v := range engine.Versions() {
@@ -149,7 +156,8 @@ func (v *version) close() {
 	}
 }
 
-// revisionOf identifies a policy by what it says, however it is written.
+// revisionOf identifies a policy by what it says, however it is written. Policies that engines tell have no lists, so what says of a followed
+// document which one it is, is the revision of its source; this one stands in until there is one.
 func revisionOf(policy *core.Policy) string {
 	document, err := json.Marshal(policy)
 	if err != nil {
