@@ -132,7 +132,7 @@ func (e *Engine) Policy() *Policy { return e.policy }
 // Service is the policy's service.
 func (e *Engine) Service() string { return e.service }
 
-// Enabled is false while the policy's kill switch holds everybody on the stable version.
+// Enabled is false when the policy is off, so that everybody gets the stable version.
 func (e *Engine) Enabled() bool { return e.enabled }
 
 // Stable is the name of the stable version.

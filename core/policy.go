@@ -12,7 +12,7 @@ import (
 type Policy struct {
 	// Service names the service; it is part of every default salt. Required.
 	Service string `json:"service,omitempty"`
-	// Enabled set to false is the kill switch: everybody gets the stable version, whatever the rules say. Default: true.
+	// Enabled set to false turns the policy off: everybody gets the stable version, whatever the rules say. Default: true.
 	Enabled *bool `json:"enabled,omitempty"`
 	// Stable is the version for everybody whom no rule sends elsewhere. Required, one of Versions.
 	Stable string `json:"stable,omitempty"`
@@ -30,8 +30,8 @@ type Policy struct {
 	Rules []Rule `json:"rules,omitempty"`
 	// Lists are named sets of values, which conditions refer to by `in @name`.
 	Lists map[string][]string `json:"lists,omitempty"`
-	// Header is the request header that tells the upstream the version. What the client sent under that name is removed
-	// before anything else. Default: X-Gray-Version.
+	// Header is the request header that tells the upstream the version. What the client sent under that name is removed;
+	// conditions see it only from peers that are trusted. Default: X-Gray-Version.
 	Header string `json:"header,omitempty"`
 	// Trust lists addresses and prefixes of peers (the connection's other end, not the client behind it) whose own Header and
 	// `gray` baggage member conditions may match, as a gateway further in does with what a gateway further out decided. Default: none.
@@ -40,7 +40,7 @@ type Policy struct {
 	JWT *jwt.Config `json:"jwt,omitempty"`
 }
 
-// Version is where one version of the service runs. Both fields may be absent where something else knows the upstreams.
+// Version is where one version of the service runs: one of the fields, or none where something else knows the upstreams.
 type Version struct {
 	// Upstreams are the version's instances, as URLs or host:port.
 	Upstreams []string `json:"upstreams,omitempty"`

@@ -8,8 +8,8 @@ import (
 	"github.com/grayrelease/gray/core/jwt"
 )
 
-// Bounds on what a caller sends. A longer value, or a longer query to look for values in, counts as absent, so that no
-// request can make a condition expensive.
+// Bounds on what a caller sends. A longer value, or a longer query to look for values in, counts as absent, so that no value can make a
+// condition expensive. How many there are is bounded by how much of a header the gateway reads.
 const (
 	maxValue = 8192
 	maxQuery = 65536

@@ -98,8 +98,8 @@ func Schemes() []string {
 	return names
 }
 
-// Watch reports the instances, then each change, until ctx ends; it returns only then. After a failure it reads again, after a pause that grows from
-// 50 ms to 5 s. emit is called by one goroutine and holds the watch up for as long as it runs.
+// Watch reports the instances, then each change, until ctx ends; it returns only then. After a failure it reads again, after a pause
+// as long as those of source.Watch. emit is called by one goroutine and holds the watch up for as long as it runs.
 func (d *Discovery) Watch(ctx context.Context, emit func(Event)) {
 	var w watcher
 	defer func() {

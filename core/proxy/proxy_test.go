@@ -325,10 +325,12 @@ func TestUpstreamThatBreaksOffIsLeftOut(t *testing.T) {
 		return "h2c://" + server.Listener.Addr().String()
 	}
 	for name, start := range map[string]func(t *testing.T) string{
-		"hangs up":           func(t *testing.T) string { return hangUp(t, new(atomic.Int64)) },
-		"talks nonsense":     talksNonsense,
-		"resets streams":     resets,
-		"does not speak h2c": func(t *testing.T) string { return strings.Replace(newUpstream(t, func(http.ResponseWriter, *http.Request) {}), "http", "h2c", 1) },
+		"hangs up":       func(t *testing.T) string { return hangUp(t, new(atomic.Int64)) },
+		"talks nonsense": talksNonsense,
+		"resets streams": resets,
+		"does not speak h2c": func(t *testing.T) string {
+			return strings.Replace(newUpstream(t, func(http.ResponseWriter, *http.Request) {}), "http", "h2c", 1)
+		},
 	} {
 		for _, method := range []string{"GET", "POST"} {
 			t.Run(name+" "+method, func(t *testing.T) {

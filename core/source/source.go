@@ -103,9 +103,10 @@ func Schemes() []string {
 	return names
 }
 
-// Watch reports the source's two documents, then each change, until ctx ends; it returns only then. It reads again after every failure, after
-// a pause that grows from 50 ms to 5 s. A document may be reported again though nothing changed. emit is called by one goroutine at a time
-// and holds the watch up for as long as it runs, so that a slow receiver gets the newest document instead of a queue of old ones.
+// Watch reports the source's two documents, then each change, until ctx ends; it returns only then. It reads again after every failure: the first
+// time within 50 ms, then after 100 ms and twice as long each time up to 5 s, give or take half of it. A document may be reported again though
+// nothing changed. emit is called by one goroutine at a time and holds the watch up for as long as it runs, so that a slow receiver gets the newest
+// document instead of a queue of old ones.
 func (s *Source) Watch(ctx context.Context, emit func(Event)) {
 	var w watcher
 	defer func() {

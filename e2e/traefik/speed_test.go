@@ -22,7 +22,7 @@ import (
 
 var (
 	compare  = flag.Bool("compare", false, "print the figures of comparisons")
-	rounds   = flag.Int("rounds", 25, "turns of each variant in a comparison")
+	rounds   = flag.Int("rounds", 50, "turns of each variant in a comparison")
 	profile  = flag.String("profile", "", "file for a CPU profile of Traefik during the comparison's variant that -profiled names")
 	profiled = flag.String("profiled", "five", "variant that is profiled")
 )
