@@ -156,9 +156,6 @@ func (v *Verifier) Ready() <-chan struct{} {
 	return v.source.ready
 }
 
-// IsVerifying is false if the configuration says `verify: false`, which logs and metrics should show.
-func (v *Verifier) IsVerifying() bool { return !v.unverified }
-
 // Set is a JWT Claims Set, prepared for Values. It is shared by requests and never changed.
 type Set struct {
 	Reason Reason // why there are no claims, or Verified or Unverified

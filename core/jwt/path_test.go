@@ -28,12 +28,3 @@ func TestParsePath(t *testing.T) {
 		require.EqualError(t, err, want, text)
 	}
 }
-
-func TestSetOf(t *testing.T) {
-	set := SetOf(map[string]any{"sub": "u-1", "n": 1.5, "groups": []string{"a", "b"}, "org": map[string]any{"plan": "pro"}})
-	require.Equal(t, []string{"u-1"}, Values(set, "sub"))
-	require.Equal(t, []string{"1.5"}, Values(set, "n"))
-	require.Equal(t, []string{"a", "b"}, Values(set, "groups"))
-	require.Equal(t, []string{"pro"}, Values(set, "org/plan"))
-	require.Nil(t, SetOf(map[string]any{"x": make(chan int)}))
-}

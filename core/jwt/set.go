@@ -12,20 +12,6 @@ type array struct {
 	items []any
 }
 
-// SetOf makes claims that something else has verified fit for Values: what encoding/json decodes into a map,
-// with or without UseNumber. It returns nil for what is no JSON or is nested deeper than 32.
-func SetOf(claims map[string]any) *Set {
-	text, err := json.Marshal(claims)
-	if err != nil {
-		return nil
-	}
-	decoded, ok := object(text)
-	if !ok {
-		return nil
-	}
-	return flatten(decoded, countNames(decoded, 1))
-}
-
 // flatten writes every value under its whole path, so that a request that asks for one pays a single look-up
 // and converts nothing. It returns nil if the claims are nested too deep; names is how many countNames has found.
 func flatten(claims map[string]any, names int) *Set {
