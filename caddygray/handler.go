@@ -70,6 +70,7 @@ type Handler struct {
 	revision string                   // of the policy in the configuration
 	current  *atomic.Pointer[release] // holds nil while there is no policy
 	user     *live.User               // of the source or registry
+	isOff    bool                     // the configuration beside the source is, which outranks the source's documents
 	cancel   context.CancelFunc
 	checking *sync.WaitGroup
 	logger   *zap.Logger
@@ -118,9 +119,21 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return fmt.Errorf("policy of %q: %w", engine.Service(), err)
 	}
+	h.logKeys(engine)
 	engine.Start(background)
 	h.install(background, release)
 	return nil
+}
+
+// logKeys logs when keys for tokens begin to fail, and when they are there again; not each try in between.
+func (h *Handler) logKeys(engine *core.Engine) {
+	logger := h.slog()
+	var failing atomic.Bool
+	engine.OnKeys(func(err error) {
+		if failing.Swap(err != nil) != (err != nil) {
+			core.LogKeys(logger, engine.Service(), err)
+		}
+	})
 }
 
 // engine is that of the configuration's own policy, nil where there is only a source.
@@ -210,17 +223,21 @@ func hasVersion(engine *core.Engine, name string) bool {
 func (h *Handler) install(ctx context.Context, r *release) {
 	h.startHealthChecks(ctx, r)
 	policies.add(r)
-	h.warn(r)
-	if before := h.current.Swap(r); before != nil {
+	before := h.current.Swap(r)
+	if before == nil || before.engine.Policy() != r.engine.Policy() { // else it is the same policy, with other instances or a switch
+		h.warn(r)
+	}
+	if before != nil {
 		policies.remove(before)
 		before.close()
 	}
 }
 
+// warn logs what somebody may have left in a policy by mistake.
 func (h *Handler) warn(r *release) {
-	if !r.engine.Enabled() {
-		h.logger.Warn("the policy is not enabled: everybody gets the stable version",
-			zap.String("service", r.service), zap.String("version", r.stable.name))
+	if !r.engine.Enabled() || h.isOff {
+		none := r.outcomes[""].version.name
+		h.logger.Warn(core.Reason(r.engine, &core.Decision{Version: none}), zap.String("service", r.service), zap.String("version", none))
 	}
 	if !r.verified {
 		h.logger.Warn("tokens are believed as they stand: no signature is checked (jwt.verify is false)",

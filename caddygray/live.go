@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -26,9 +27,9 @@ func (h *Handler) follow(ctx context.Context, policy *core.Policy, base *core.En
 	if base != nil && h.Source != nil && base.Versions()[base.Stable()].Discover != "" {
 		return fmt.Errorf("versions.%s.discover: beside a source, the stable version needs upstreams: it serves until there is a document", base.Stable())
 	}
-	logger := slog.New(zapslog.NewHandler(h.logger.Core()))
+	h.isOff = h.Source != nil && base != nil && !base.Enabled()
 	notify := func(c *core.Current) { h.apply(ctx, c) }
-	options := core.FollowOptions{Service: policy.Service, Base: base, Check: checkUpstreams, Cache: h.Cache, Logger: logger}
+	options := core.FollowOptions{Service: policy.Service, Base: base, Check: checkUpstreams, Cache: h.Cache, Logger: h.slog()}
 	var err error
 	if h.Source != nil {
 		h.user, err = core.Follow(h.Source, options, notify)
@@ -40,6 +41,13 @@ func (h *Handler) follow(ctx context.Context, policy *core.Policy, base *core.En
 	}
 	states.add(&followed{h, h.user, policy.Service})
 	return nil
+}
+
+// slog is the handler's log for the core: with its name, which Caddy's logs are filtered by, and without stack traces, which would tell of
+// gray's code, not of what is wrong.
+func (h *Handler) slog() *slog.Logger {
+	never := slog.Level(math.MaxInt)
+	return slog.New(zapslog.NewHandler(h.logger.Core(), zapslog.WithName(h.logger.Name()), zapslog.AddStacktraceAt(never)))
 }
 
 // checkUpstreams refuses a policy with an upstream that Caddy could not dial.

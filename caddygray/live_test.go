@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -86,6 +87,67 @@ http://%s {
 	serves("canary")
 	write(file, `{"service": "followed", "enabled": false, "stable": "v1", "versions": {"v1": {"upstreams": ["`+stable+`"]}}}`)
 	serves("stable")
+}
+
+func TestLogOfFollowedPolicies(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "policy.json")
+	document := `{"service": "noted", "stable": "v1", "versions": {"v1": {}, "v2": {}}, "rules": [{"version": "v2"}]}`
+	require.NoError(t, os.WriteFile(file, []byte(document), 0o600))
+	address := freeAddress(t)
+	logged := startLogging(t, "http://"+address+` {
+	gray noted {
+		stable v1
+		version v1
+		off
+		source file://`+file+`?interval=10ms
+		cache `+t.TempDir()+`
+	}
+	respond "{http.gray.version} {http.gray.reason}"
+}
+`)
+	const off = "the configuration beside the source says off: everybody gets the stable version"
+	require.Eventually(t, func() bool { return len(logged("policy in force")) == 1 }, 10*time.Second, 5*time.Millisecond)
+	require.Equal(t, "v1 "+off, get(t, "http://"+address, "").body)
+	require.NotEmpty(t, logged(off))
+	require.LessOrEqual(t, len(logged(off)), 2, "for the configuration, and for the document")
+
+	require.NoError(t, os.WriteFile(file+"~", []byte("{"), 0o600))
+	require.NoError(t, os.Rename(file+"~", file))
+	require.Eventually(t, func() bool { return len(logged("policy refused")) == 1 }, 10*time.Second, 5*time.Millisecond)
+	for _, line := range append(logged("policy refused"), logged("policy in force")...) {
+		require.Contains(t, line, `"logger":"http.handlers.gray"`)
+		require.NotContains(t, line, "stacktrace")
+	}
+}
+
+func TestLogOfKeys(t *testing.T) {
+	var fetches atomic.Int64
+	dead := backend(t, func(w http.ResponseWriter, _ *http.Request) {
+		fetches.Add(1)
+		w.WriteHeader(http.StatusServiceUnavailable)
+	})
+	logged := startLogging(t, "http://"+freeAddress(t)+` {
+	gray keyed {
+		stable v1
+		version v1
+		jwt {
+			jwks http://`+dead+`/keys
+			plaintext
+		}
+		rule claimed v1 {
+			when claim sub = a
+		}
+	}
+}
+`)
+	const text = "keys for tokens cannot be read"
+	require.Eventually(t, func() bool { return fetches.Load() > 1 }, 10*time.Second, 10*time.Millisecond, "the second try")
+	time.Sleep(50 * time.Millisecond)
+	lines := logged(text)
+	require.Len(t, lines, 1, "not one for each try")
+	require.Contains(t, lines[0], `"level":"warn"`)
+	require.Contains(t, lines[0], `"logger":"http.handlers.gray"`)
+	require.Contains(t, lines[0], `"service":"keyed"`)
 }
 
 // An upstream that is listed three times, as one of threefold weight in a registry is, gets three times as much.
