@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/grayrelease/gray/core"
 	"github.com/grayrelease/gray/core/jwt"
+	"github.com/grayrelease/gray/core/source"
 )
 
 // parseDirective is the directive `gray`.
@@ -136,8 +138,13 @@ func (p *parser) directive() error {
 // block reads a block of subdirectives. An absent block is an empty one.
 func (p *parser) block(known words, repeatable ...string) error {
 	seen := map[string]bool{}
+	last := ""
 	for nesting := p.d.Nesting(); p.d.NextBlock(nesting); {
 		word := p.d.Val()
+		if word == "{" {
+			return p.noBlock(last)
+		}
+		last = word
 		read := known[word]
 		if read == nil {
 			return unknown(p.d, word, slices.Sorted(maps.Keys(known)))
@@ -151,6 +158,15 @@ func (p *parser) block(known words, repeatable ...string) error {
 		}
 	}
 	return nil
+}
+
+// noBlock is the error of a block after a subdirective that has none.
+func (p *parser) noBlock(word string) error {
+	hint := ""
+	if word == "when" {
+		hint = "; a condition with { in it stands in backticks as a whole"
+	}
+	return p.d.Errf("%s takes no block%s", word, hint)
 }
 
 // mark remembers where a part of the policy was read.
@@ -200,23 +216,24 @@ func (p *parser) flag(path string, into **bool) func() error {
 
 // source reads where the policy is kept, and options of the client that reads it.
 func (p *parser) source() error {
-	source := &core.Source{}
-	p.handler.Source = source
-	if err := p.text("", &source.URL)(); err != nil {
+	from := &core.Source{}
+	p.handler.Source = from
+	if err := p.text("source", &from.URL)(); err != nil {
 		return err
 	}
 	for nesting := p.d.Nesting(); p.d.NextBlock(nesting); {
 		option, value := p.d.Val(), ""
-		if _, there := source.Options[option]; there {
+		if _, there := from.Options[option]; there {
 			return p.d.Errf("%s already specified", option)
 		}
 		if !p.d.AllArgs(&value) {
 			return p.d.ArgErr()
 		}
-		if source.Options == nil {
-			source.Options = map[string]string{}
+		if from.Options == nil {
+			from.Options = map[string]string{}
 		}
-		source.Options[option] = value
+		from.Options[option] = value
+		p.mark("source." + option)
 	}
 	return nil
 }
@@ -558,6 +575,9 @@ func (p *parser) check() error {
 	if err := p.checkUpstreams(); err != nil {
 		return err
 	}
+	if err := p.checkSource(); err != nil {
+		return err
+	}
 	if p.handler.PolicyFile != "" {
 		if f := firstField(&p.handler.Policy); f != "" {
 			return p.d.Errf("%s is given beside the policy file: keep one of the two", f)
@@ -577,10 +597,14 @@ func (p *parser) check() error {
 		no := false
 		policy.JWT = &jwt.Config{Verify: &no} // any that reads no file
 	}
+	policy.Versions = withoutDiscoveryOfTheMachine(policy.Versions)
 	_, err := core.New(&policy)
 	var more core.Problems
 	if errors.As(err, &more) {
 		problems = append(problems, more...)
+	}
+	if p.handler.Source != nil {
+		problems = append(problems, checkBase(&policy)...)
 	}
 	return p.placed(problems)
 }
@@ -599,6 +623,45 @@ func (p *parser) checkUpstreams() error {
 		}
 	}
 	return nil
+}
+
+// ofTheMachine is what depends on the environment or on files, which are those of the machine that the Caddyfile is for.
+var (
+	ofTheMachine = regexp.MustCompile(`\$\{|_file|` + globalPlaceholder.String())
+	namedOption  = regexp.MustCompile(`\boption "?(\w+)`)
+)
+
+func withoutDiscoveryOfTheMachine(versions map[string]core.Version) map[string]core.Version {
+	judged := map[string]core.Version{}
+	for name, v := range versions {
+		if ofTheMachine.MatchString(v.Discover) {
+			v.Discover = ""
+		}
+		judged[name] = v
+	}
+	return judged
+}
+
+// checkSource judges where the policy is kept, as far as that does not depend on the machine.
+func (p *parser) checkSource() error {
+	s := p.handler.Source
+	if s == nil || ofTheMachine.MatchString(s.URL) {
+		return nil
+	}
+	for option, value := range s.Options {
+		if ofTheMachine.MatchString(option) || ofTheMachine.MatchString(value) {
+			return nil
+		}
+	}
+	_, err := source.Open(s.URL, s.Options)
+	if err == nil {
+		return nil
+	}
+	at := p.place("source")
+	if name := namedOption.FindStringSubmatch(err.Error()); name != nil {
+		at = p.place("source." + name[1])
+	}
+	return at.WrapErr(err)
 }
 
 // placed adds to each problem the file and line of what it is about.

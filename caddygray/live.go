@@ -24,8 +24,10 @@ func (h *Handler) follow(ctx context.Context, policy *core.Policy, base *core.En
 	if h.Cache == "" {
 		h.Cache = filepath.Join(caddy.AppDataDir(), "gray")
 	}
-	if base != nil && h.Source != nil && base.Versions()[base.Stable()].Discover != "" {
-		return fmt.Errorf("versions.%s.discover: beside a source, the stable version needs upstreams: it serves until there is a document", base.Stable())
+	if base != nil && h.Source != nil {
+		if problems := checkBase(base.Policy()); len(problems) > 0 {
+			return problems
+		}
 	}
 	h.isOff = h.Source != nil && base != nil && !base.Enabled()
 	notify := func(c *core.Current) { h.apply(ctx, c) }
@@ -41,6 +43,17 @@ func (h *Handler) follow(ctx context.Context, policy *core.Policy, base *core.En
 	}
 	states.add(&followed{h, h.user, policy.Service})
 	return nil
+}
+
+// checkBase checks a policy that is given beside a source.
+func checkBase(base *core.Policy) core.Problems {
+	if base.Versions[base.Stable].Discover == "" {
+		return nil
+	}
+	return core.Problems{{
+		Path:    field("versions", base.Stable) + ".discover",
+		Message: "beside a source, the stable version needs upstreams: it serves until there is a document",
+	}}
 }
 
 // slog is the handler's log for the core: with its name, which Caddy's logs are filtered by, and without stack traces, which would tell of
