@@ -193,6 +193,20 @@ func TestUpstreamIsToldOfItsOwnService(t *testing.T) {
 	require.Equal(t, `one ["v1"] ["gray=v1"]`, get(t, url, "v3").body, "after a fallback")
 }
 
+func TestDirectivesWithPathsRunFirst(t *testing.T) {
+	two := `
+		gray orders {
+			` + twoVersions + `
+		}
+		gray /shop* shop {
+			` + twoVersions + `
+		}
+	`
+	const say = "\nrespond {http.gray.service}\n"
+	require.Equal(t, "orders", get(t, site(t, two+say)+"/shop", "").body, "in the order of Caddy")
+	require.Equal(t, "shop", get(t, site(t, "route {\n"+two+say+"}\n")+"/shop", "").body, "in the order of the file")
+}
+
 func TestMatcherWithRules(t *testing.T) {
 	url := site(t, `
 		gray shop {
@@ -352,6 +366,28 @@ func TestCookieIsSet(t *testing.T) {
 		require.Equal(t, first.body, body.String())
 		require.Empty(t, res.Header.Get("Set-Cookie"))
 	}
+}
+
+func TestUpstreamHasTheNewCookie(t *testing.T) {
+	upstream := backend(t, func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write([]byte(r.Header.Get("Cookie"))) })
+	url := site(t, `
+		gray shop {
+			stable v1
+			version v1 `+upstream+`
+			identity cookie uid
+			anonymous cookie
+			rule ramp v1 {
+				percent 50
+			}
+		}
+		reverse_proxy {
+			dynamic gray
+		}
+	`)
+	got := get(t, url, "")
+	cookie, err := http.ParseSetCookie(got.header.Get("Set-Cookie"))
+	require.NoError(t, err)
+	require.Equal(t, cookie.Name+"="+cookie.Value, got.body)
 }
 
 func TestOff(t *testing.T) {

@@ -88,6 +88,16 @@ func TestFallback(t *testing.T) {
 	require.EqualValues(t, 2, unreachable(), "two dead upstreams cost two attempts, not two for each of 40 requests")
 }
 
+func TestRetriesThatTheProxySets(t *testing.T) {
+	for proxy, status := range map[string]int{"lb_retries 0": http.StatusOK, "lb_retries 1": http.StatusBadGateway, "lb_retries 2": http.StatusOK} {
+		t.Run(proxy, func(t *testing.T) {
+			url := gateway(t, "version v1 "+says(t, "one")+"\nversion v2 "+freeAddress(t)+" "+freeAddress(t), proxy)
+			require.Equal(t, status, get(t, url, "v2").status)
+			require.Equal(t, http.StatusOK, get(t, url, "v2").status, "both are left out now")
+		})
+	}
+}
+
 func TestFallbackLeavesTheProxysOwnHeaders(t *testing.T) {
 	for proxy, want := range map[string]string{
 		"":                                      `one ["v1"] ["gray=v1"]`,
