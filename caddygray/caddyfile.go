@@ -264,7 +264,7 @@ func (p *parser) version() error {
 	if _, ok := p.handler.Versions[name]; ok {
 		return p.d.Errf("version %q already specified", name)
 	}
-	path := field("versions", name)
+	path := core.FieldPath("versions", name)
 	p.mark(path)
 	v := core.Version{Upstreams: p.d.RemainingArgs()}
 	check := &HealthCheck{}
@@ -436,7 +436,7 @@ func (p *parser) list() error {
 	if _, ok := p.handler.Lists[name]; ok {
 		return p.d.Errf("list %q already specified", name)
 	}
-	p.mark(field("lists", name))
+	p.mark(core.FieldPath("lists", name))
 	values := append([]string{}, p.d.RemainingArgs()...)
 	for nesting := p.d.Nesting(); p.d.NextBlock(nesting); {
 		values = append(values, p.d.Val())
@@ -618,8 +618,8 @@ func (p *parser) checkUpstreams() error {
 			}
 		}
 		if _, err := parseUpstreams(upstreams); err != nil {
-			at := p.place(field("versions", name) + ".upstreams")
-			return at.WrapErr(fmt.Errorf("%s.%w", field("versions", name), err))
+			at := p.place(core.FieldPath("versions", name) + ".upstreams")
+			return at.WrapErr(fmt.Errorf("%s.%w", core.FieldPath("versions", name), err))
 		}
 	}
 	return nil
@@ -696,14 +696,7 @@ func unknown(d *caddyfile.Dispenser, word string, known []string) error {
 	return d.Errf("unknown subdirective %q%s", word, hint)
 }
 
-// field and index are paths as the core's problems write them.
-func field(path, name string) string {
-	if strings.ContainsAny(name, ".[] \"\n\r\t") || name == "" {
-		return path + "[" + strconv.Quote(name) + "]"
-	}
-	return path + "." + name
-}
-
+// index is a path as the core's problems write them.
 func index(path string, i int) string {
 	return fmt.Sprintf("%s[%d]", path, i)
 }

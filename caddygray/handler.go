@@ -119,21 +119,11 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return fmt.Errorf("policy of %q: %w", engine.Service(), err)
 	}
-	h.logKeys(engine)
+	logger := h.slog()
+	engine.OnKeys(func(err error) { core.LogKeys(logger, engine.Service(), err) })
 	engine.Start(background)
 	h.install(background, release)
 	return nil
-}
-
-// logKeys logs when keys for tokens begin to fail, and when they are there again; not each try in between.
-func (h *Handler) logKeys(engine *core.Engine) {
-	logger := h.slog()
-	var failing atomic.Bool
-	engine.OnKeys(func(err error) {
-		if failing.Swap(err != nil) != (err != nil) {
-			core.LogKeys(logger, engine.Service(), err)
-		}
-	})
 }
 
 // engine is that of the configuration's own policy, nil where there is only a source.

@@ -51,7 +51,7 @@ func checkBase(base *core.Policy) core.Problems {
 		return nil
 	}
 	return core.Problems{{
-		Path:    field("versions", base.Stable) + ".discover",
+		Path:    core.FieldPath("versions", base.Stable) + ".discover",
 		Message: "beside a source, the stable version needs upstreams: it serves until there is a document",
 	}}
 }

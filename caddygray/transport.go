@@ -1,14 +1,10 @@
 package caddygray
 
 import (
-	"crypto/tls"
 	"errors"
-	"io"
-	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
-	"strings"
 	"sync/atomic"
 
 	"github.com/caddyserver/caddy/v2"
@@ -16,6 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
 	"github.com/grayrelease/gray/core"
+	"github.com/grayrelease/gray/core/proxy"
 )
 
 // transport is a proxy's own transport with an eye on how each attempt ends, and with the scheme that an upstream's URL may give.
@@ -105,20 +102,10 @@ func (t *transport) sendOverTLS(u *upstream, req *http.Request) (*http.Response,
 		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
 	}
 	res, err := t.send(u, req.WithContext(httptrace.WithClientTrace(req.Context(), trace)))
-	if err != nil && !connected.Load() && isHandshake(err) {
+	if err != nil && !connected.Load() && proxy.IsHandshake(err) {
 		err = reverseproxy.NewDialError(err)
 	}
 	return res, err
-}
-
-// isHandshake reports whether an error is what a failed TLS handshake gives. Requests that are refused unsent, because a client asked for
-// something odd, give others, and are no fault of the upstream.
-func isHandshake(err error) bool {
-	var network net.Error
-	var certificate *tls.CertificateVerificationError
-	var record tls.RecordHeaderError
-	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &network) || errors.As(err, &certificate) ||
-		errors.As(err, &record) || strings.HasPrefix(err.Error(), "tls: ")
 }
 
 // send directs the request as the upstream's URL says. The request is this attempt's own copy, its URL is not.
@@ -154,7 +141,7 @@ func (a *attempt) ended(u *upstream, req *http.Request, err error) {
 	case errors.As(err, &dial):
 		a.decided.serving.unreachable.Inc()
 		u.unreachable(err)
-	case req.Body == nil || req.Body == http.NoBody: // otherwise it may be the client's body that broke off
+	case proxy.Broke(err, req):
 		a.decided.serving.interrupted.Inc()
 		u.interrupted(err)
 	default:

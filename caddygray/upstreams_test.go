@@ -253,6 +253,16 @@ func TestGetSurvivesBrokenUpstream(t *testing.T) {
 	require.EqualValues(t, 3, received.Load(), "three failures in a row, and the upstream is left out")
 }
 
+func TestUpstreamThatBreaksPostsIsLeftOut(t *testing.T) {
+	var received atomic.Int64
+	url := gateway(t, "version v1 "+says(t, "one")+"\nversion v2 "+breaking(t, &received), "")
+	for n := range 6 {
+		got := ask(t, http.MethodPost, url, "v2", strings.NewReader("x"))
+		require.Equal(t, n < 3, got.status == http.StatusBadGateway, got.status)
+	}
+	require.EqualValues(t, 3, received.Load())
+}
+
 func TestOneBadRequestLeavesNobodyOut(t *testing.T) {
 	picky := backend(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/poison" {

@@ -276,7 +276,10 @@ func fieldNames(t reflect.Type) []string {
 	return names
 }
 
-// join is the path of a field; a key that would be misread in a path is quoted.
+// FieldPath is the path of a field as problems have it, such as versions.v2; a key that would be misread in a path is quoted.
+func FieldPath(path, key string) string { return join(path, key) }
+
+// join is FieldPath.
 func join(path, key string) string {
 	if strings.ContainsAny(key, ".[] \"\n\r\t") || key == "" || len(key) > 60 {
 		return path + "[" + quote(key) + "]"

@@ -54,7 +54,8 @@ type list struct {
 	nets   *networks // the values as addresses; nil until a condition on ip wants them
 }
 
-// New checks a policy and makes it ready. It does no network I/O; keys that a URL names are fetched once Start is called.
+// New checks a policy and makes it ready. It reads the files that the policy names and does no network I/O; keys that a URL names are
+// fetched once Start is called.
 //
 // The error is a Problems: everything that is wrong with the policy.
 func New(p *Policy) (*Engine, error) {
@@ -160,8 +161,8 @@ func (e *Engine) Start(ctx context.Context) {
 	}
 }
 
-// OnKeys sets a function that hears how the fetches of the policy's keys go: an error when one fails, nil when one succeeds after
-// that. It must not block. Call it before Start.
+// OnKeys sets a function that hears how the fetches of the policy's keys go: an error when they begin to fail, nil when one succeeds
+// after that. It must not block. Call it before Start.
 func (e *Engine) OnKeys(report func(error)) {
 	if e.verifier != nil {
 		e.verifier.OnRefresh(report)

@@ -3,11 +3,9 @@ package traefikgray
 import (
 	"context"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -15,9 +13,6 @@ import (
 	"github.com/grayrelease/gray/core"
 	"github.com/grayrelease/gray/core/jwt"
 )
-
-// patience is more than anything here takes.
-const patience = 10 * time.Second
 
 // shop is a configuration as Traefik decodes it, with what a test changes of it.
 func shop(change func(*Config)) *Config {
@@ -90,21 +85,4 @@ func TestListsAreTrimmed(t *testing.T) {
 	_, err := New(ctx, http.NotFoundHandler(), c, "shop-gray@file")
 	require.NoError(t, err)
 	assert.Equal(t, []string{"HS256", " HS384"}, c.JWT.Algorithms, "the configuration stays as it is")
-}
-
-// In mode header nobody uses the upstreams that a document shared with other gateways may have.
-func TestModeHeaderTakesAnyUpstreams(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "policy.json")
-	document := `{"service": "shop", "stable": "v1", "versions": {"v1": {}, "v2": {"upstreams": ["unix//run/shop.sock"]}}, "rules": [{"version": "v2"}]}`
-	require.NoError(t, os.WriteFile(file, []byte(document), 0o600))
-	var got string
-	next := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = r.Header.Get("X-Gray-Version") })
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	handler, err := New(ctx, next, &Config{Source: &core.Source{URL: "file://" + file}}, "shop-gray@file")
-	require.NoError(t, err)
-	require.Eventually(t, func() bool {
-		handler.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
-		return got == "v2"
-	}, patience, patience/1000)
 }

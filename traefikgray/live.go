@@ -49,17 +49,14 @@ func liveHandler(s *setup, config *Config, next http.Handler) (http.Handler, err
 }
 
 func follow(s *setup, config *Config, logger *slog.Logger, notify func(*core.Current)) (*live.User, error) {
-	options := core.FollowOptions{Service: s.policy.Service, Base: s.engine, Cache: config.Cache, Logger: logger}
-	if s.mode == modeProxy {
-		options.Check = checkUpstreams
-	}
+	options := core.FollowOptions{Service: s.policy.Service, Base: s.engine, Check: checkUpstreams, Cache: config.Cache, Logger: logger}
 	if config.Source == nil {
 		return core.FollowInstances(s.policy, options, notify)
 	}
 	return core.Follow(config.Source, options, notify)
 }
 
-// checkUpstreams refuses a policy with an upstream that mode proxy could not use.
+// checkUpstreams refuses a policy with an upstream that mode proxy could not use. It is the same in both modes, which may share a source.
 func checkUpstreams(e *core.Engine) error {
 	pool := proxy.NewPool(proxy.Options{})
 	defer pool.Close()

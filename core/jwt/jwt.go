@@ -73,6 +73,8 @@ type Verifier struct {
 	started bool
 	detach  func() bool // undoes what Start asked of its context
 	report  func(error)
+
+	failing bool // the last report was an error; guarded by the source's lock
 }
 
 // New prepares a verifier. It reads the files that cfg names, and does no network I/O: keys behind a URL
@@ -116,8 +118,8 @@ func (v *Verifier) SetClock(now func() time.Time) {
 	v.until = func(t time.Time) time.Duration { return t.Sub(now()) }
 }
 
-// OnRefresh sets a function that hears how background refreshes of the keys go: an error when one fails,
-// nil when one succeeds after a failure. It must not block. Call it before Start.
+// OnRefresh sets a function that hears how background refreshes of the keys go: an error when they begin to fail,
+// nil when one succeeds after that. It must not block. Call it before Start.
 func (v *Verifier) OnRefresh(report func(error)) { v.report = report }
 
 // Start lets the verifier keep its keys fresh in the background, until ctx is done or Close is called.

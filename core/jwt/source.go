@@ -31,7 +31,6 @@ type source struct {
 	users  map[*Verifier]bool
 	cancel context.CancelFunc
 	done   chan struct{}
-	failed bool
 	wished bool               // a token named a key that is not known
 	wake   context.CancelFunc // ends the wait for the next refresh; nil while there is none
 }
@@ -223,16 +222,13 @@ func adopt(old, set *keySet) bool {
 	return changed
 }
 
-// tell reports a failure, and the first success after it.
+// tell reports the first failure to each user, and the first success after it.
 func tell(s *source, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err == nil && !s.failed {
-		return
-	}
-	s.failed = err != nil
 	for v := range s.users {
-		if v.report != nil {
+		if v.report != nil && v.failing != (err != nil) {
+			v.failing = err != nil
 			v.report(err)
 		}
 	}

@@ -152,7 +152,7 @@ func isUnsent(a *attempt, err error) bool {
 	if errors.As(err, &op) && (op.Op == "dial" || op.Op == "proxyconnect") {
 		return true
 	}
-	return a.upstream.secure && !a.connected && isHandshake(err)
+	return a.upstream.secure && !a.connected && IsHandshake(err)
 }
 
 // isBroken reports whether a connection broke.
@@ -161,8 +161,8 @@ func isBroken(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &netErr)
 }
 
-// isHandshake reports whether an error is what a failed TLS handshake gives.
-func isHandshake(err error) bool {
+// IsHandshake reports whether an error is what a failed TLS handshake gives. What net/http refuses to send is not.
+func IsHandshake(err error) bool {
 	var certificate *tls.CertificateVerificationError
 	var record tls.RecordHeaderError
 	return isBroken(err) || errors.As(err, &certificate) || errors.As(err, &record) || strings.HasPrefix(err.Error(), "tls: ")
