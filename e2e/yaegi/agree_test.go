@@ -1,6 +1,7 @@
 package yaegi_test
 
 import (
+	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
@@ -11,8 +12,10 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/grayrelease/gray/core"
@@ -52,6 +55,57 @@ func TestAgree(t *testing.T) {
 	}
 	require.Empty(t, plugin.Stderr.String())
 }
+
+// TestAgreeAtOnce has many requests decided at the same time, under several policies, as gateways have: what one statement of an interpreted
+// function keeps for itself must not be what another request's finds there.
+func TestAgreeAtOnce(t *testing.T) {
+	const policies, requests, workers = 12, 250, 8
+	type question struct {
+		document string
+		handler  http.Handler
+		request  *http.Request
+		want     http.Header
+	}
+	plugin := yaegi.Load(t, root)
+	next := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		*r.Context().Value(keptKey{}).(*http.Header) = r.Header.Clone()
+	})
+	decided := func(h http.Handler, r *http.Request) http.Header {
+		var kept http.Header
+		h.ServeHTTP(httptest.NewRecorder(), r.Clone(context.WithValue(t.Context(), keptKey{}, &kept)))
+		return kept
+	}
+	var questions []question
+	for n := range policies {
+		g := &generator{rand.New(rand.NewPCG(2, uint64(n))), n%3 == 0}
+		document, err := json.Marshal(g.policy())
+		require.NoError(t, err)
+		engine, err := core.Load(document)
+		require.NoError(t, err, "%s", document)
+		var config map[string]any
+		require.NoError(t, json.Unmarshal(document, &config))
+		compiled, interpreted := core.Handler(engine, nil, next), plugin.Handler(t, next, config)
+		for range requests {
+			r := g.request()
+			questions = append(questions, question{string(document), interpreted, r, decided(compiled, r)})
+		}
+	}
+	var group sync.WaitGroup
+	for range workers {
+		group.Go(func() {
+			for _, n := range rand.Perm(len(questions)) {
+				q := questions[n]
+				if !assert.Equal(t, q.want, decided(q.handler, q.request), "%s\n%v", q.document, q.request) {
+					return
+				}
+			}
+		})
+	}
+	group.Wait()
+	require.Empty(t, plugin.Stderr.String())
+}
+
+type keptKey struct{}
 
 func keep(into *http.Header) http.Handler {
 	return http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { *into = r.Header.Clone() })
