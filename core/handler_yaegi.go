@@ -125,7 +125,7 @@ func screenHandler(p *plan, next http.Handler) http.Handler {
 
 // bucketHandler serves a policy that ends in a bucket, and begins with the values of one header if with anything.
 func bucketHandler(p *plan, next http.Handler) http.Handler {
-	name, value, baggage, cookie, prefix, open := p.engine.header, p.out.header, p.out.baggage, p.cookie, p.prefix, openBytes(p)
+	name, value, baggage, cookie, start, open := p.engine.header, p.out.header, p.out.baggage, p.cookie, startOf(p), openBytes(p)
 	key, known := leadOf(p)
 	lead, last, out := p.lead, p.last, p.out
 	member, sum256 := "Baggage", sha256.Sum256 // variables are read faster than constants
@@ -146,9 +146,8 @@ func bucketHandler(p *plan, next http.Handler) http.Handler {
 			serveFrom(p, last, next, w, r)
 			return
 		}
-		sum := sum256([]byte(prefix + id))
-		if open[sum[0]] {
-			serveSum(p, id, sum, next, w, r)
+		if open[sum256(append(start, id...))[0]] {
+			serveSum(p, id, next, w, r)
 			return
 		}
 		if h[member] == nil {
@@ -163,7 +162,7 @@ func bucketHandler(p *plan, next http.Handler) http.Handler {
 
 // screenBucketHandler serves a policy that ends in a bucket, after conditions that all have a screen.
 func screenBucketHandler(p *plan, next http.Handler) http.Handler {
-	name, value, baggage, cookie, prefix, open := p.engine.header, p.out.header, p.out.baggage, p.cookie, p.prefix, openBytes(p)
+	name, value, baggage, cookie, start, open := p.engine.header, p.out.header, p.out.baggage, p.cookie, startOf(p), openBytes(p)
 	key, known := leadOf(p)
 	lead, middle, begin, last, out := p.lead, p.middle, p.begin, p.last, p.out
 	member, sum256 := "Baggage", sha256.Sum256 // variables are read faster than constants
@@ -199,9 +198,8 @@ func screenBucketHandler(p *plan, next http.Handler) http.Handler {
 			serveFrom(p, last, next, w, r)
 			return
 		}
-		sum := sum256([]byte(prefix + id))
-		if open[sum[0]] {
-			serveSum(p, id, sum, next, w, r)
+		if open[sum256(append(start, id...))[0]] {
+			serveSum(p, id, next, w, r)
 			return
 		}
 		if h[member] == nil {
@@ -217,7 +215,7 @@ func screenBucketHandler(p *plan, next http.Handler) http.Handler {
 // claimHandler serves a policy that asks for claims: on the quick way when their token is remembered.
 func claimHandler(p *plan, next http.Handler) http.Handler {
 	name, value, baggage, claims := p.engine.header, p.out.header, p.out.baggage, p.claims
-	claim, cookie, prefix, ramped := p.claim, p.cookie, p.prefix, p.last.decision == nil
+	claim, cookie, start, ramped := p.claim, p.cookie, startOf(p), p.last.decision == nil
 	open := openBytes(p)
 	key, known := leadOf(p)
 	lead, begin, last, out := p.lead, p.begin, p.last, p.out
@@ -278,9 +276,8 @@ func claimHandler(p *plan, next http.Handler) http.Handler {
 				serveFrom(p, last, next, w, r)
 				return
 			}
-			sum := sum256([]byte(prefix + id))
-			if open[sum[0]] {
-				serveSum(p, id, sum, next, w, r)
+			if open[sum256(append(start, id...))[0]] {
+				serveSum(p, id, next, w, r)
 				return
 			}
 		}
@@ -330,6 +327,12 @@ func serveDecided(p *plan, d *Decision, next http.Handler, w http.ResponseWriter
 	next.ServeHTTP(w, r)
 }
 
+// startOf is what is hashed before the identity, without room behind it: each append makes a slice of its own.
+func startOf(p *plan) []byte {
+	start := []byte(p.prefix)
+	return start[:len(start):len(start)]
+}
+
 // openBytes has the first bytes of hashes that do not settle that a caller is outside of the bucket: they may be under the limit, or
 // are what an identity without text has, which is none.
 func openBytes(p *plan) []bool {
@@ -346,12 +349,13 @@ func openBytes(p *plan) []bool {
 }
 
 // serveSum serves a caller by the whole hash.
-func serveSum(p *plan, id string, sum [32]byte, next http.Handler, w http.ResponseWriter, r *http.Request) {
+func serveSum(p *plan, id string, next http.Handler, w http.ResponseWriter, r *http.Request) {
 	if id == "" {
 		serveFrom(p, p.last, next, w, r)
 		return
 	}
 	d := p.out
+	sum := sha256.Sum256([]byte(p.prefix + id))
 	if string(sum[:8]) < p.limit {
 		d = p.in
 	}
