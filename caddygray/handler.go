@@ -263,7 +263,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	vars := r.Context().Value(caddyhttp.VarsCtxKey).(map[string]any)
 	release := h.current.Load()
 	if release == nil {
-		core.PassNothing(r)
+		if vars[varsKey] == nil { // else another service's handler has put its own decision there
+			core.PassNothing(r)
+		}
 		vars[noPolicyKey] = true
 		return next.ServeHTTP(w, r)
 	}

@@ -99,6 +99,16 @@ func (s *request) of(service string) *decided {
 	return nil
 }
 
+// told is the version that a header tells: that of the last decision that has it.
+func (s *request) told(header string) string {
+	for d := s.decided; d != nil; d = d.before {
+		if d.release.engine.Header() == header {
+			return d.decision.Version
+		}
+	}
+	return ""
+}
+
 // fallBack sends the request to stable. It is the same request still: nothing is decided again.
 func (d *decided) fallBack() {
 	d.serving.fallbacks.Inc()

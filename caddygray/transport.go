@@ -82,7 +82,8 @@ func (t *transport) roundTrip(req *http.Request) (*http.Response, error) {
 		// Another service's decision came after this one, or another version serves than was decided. The header is copied, as an attempt
 		// that has failed may still be reading it.
 		req.Header = req.Header.Clone()
-		core.Repass(a.decided.release.engine, req, last.decision.Version, a.decided.serving.name)
+		engine := a.decided.release.engine
+		core.Repass(engine, req, state.told(engine.Header()), last.decision.Version, a.decided.serving.name)
 	}
 	send := t.send
 	if t.h2c != nil && (u.scheme == "https" || u.scheme == "" && t.tls) {

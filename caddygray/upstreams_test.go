@@ -402,3 +402,50 @@ func TestStaticUpstreamsServeWhereNothingIsDecided(t *testing.T) {
 	startCaddyfile(t, fmt.Sprintf("http://%s {\n\treverse_proxy %s {\n\t\tdynamic gray\n\t}\n}\n", address, says(t, "static")))
 	require.Equal(t, "static told ", get(t, "http://"+address, "").body)
 }
+
+// Two services may tell their versions by headers of their own; the baggage member is one for both, the last one's.
+func TestFallbackBesideAnotherServicesHeader(t *testing.T) {
+	tells := backend(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = fmt.Fprintf(w, "shop=%q orders=%q baggage=%q", r.Header["X-Shop"], r.Header["X-Orders"], r.Header["Baggage"])
+	})
+	url := site(t, `
+		gray shop {
+			stable v1
+			header X-Shop
+			version v1 `+tells+`
+			version v3 `+freeAddress(t)+`
+			rule dead v3 {
+				when header X-V = v3
+			}
+		}
+		gray orders {
+			stable blue
+			header X-Orders
+			version blue
+		}
+		reverse_proxy {
+			dynamic gray shop
+		}
+	`)
+	for range 2 { // while it is tried, and while it is left out
+		require.Equal(t, `shop=["v1"] orders=["blue"] baggage=["gray=v1"]`, get(t, url, "v3").body)
+	}
+}
+
+// A handler without a policy leaves alone what another one has decided.
+func TestHandlerWithoutPolicyAfterAnother(t *testing.T) {
+	url := site(t, `
+		gray shop {
+			stable v1
+			version v1 `+repeats(t, "one")+`
+		}
+		gray orders {
+			source file://`+t.TempDir()+`/none.json
+			cache `+t.TempDir()+`
+		}
+		reverse_proxy {
+			dynamic gray shop
+		}
+	`)
+	require.Equal(t, `one ["v1"] ["gray=v1"]`, get(t, url, "").body)
+}

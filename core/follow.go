@@ -159,11 +159,11 @@ func (e *Engine) forced(version, reason string) *Engine {
 // beside the source is not enabled; "" otherwise.
 func (e *Engine) Forced() string { return e.force }
 
-// maxEntries bounds a list of upstreams, as far as instances are not more than that.
+// maxEntries bounds how many more entries than instances a list of upstreams has.
 const maxEntries = 256
 
 // Upstreams are the addresses of a version's instances as a balancer takes them that treats all alike: an instance with three times
-// the weight of another is there three times, as nearly as maxEntries allow. Each is there once at least.
+// the weight of another is there three times. Each is there once at least, and weights that ask for more than maxEntries count less.
 func Upstreams(instances []discover.Instance) []string {
 	least, sum := math.Inf(1), 0.0
 	for _, i := range instances {

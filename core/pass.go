@@ -26,14 +26,14 @@ func Pass(e *Engine, c *Caller, response http.Header, d *Decision) {
 }
 
 // Repass corrects what Pass said of a request whose version is not the one that serves it in the end, as when no upstream of it is usable:
-// whoever gets the request is told of the version now, in place of that before. A header that says something else by now was changed on
-// purpose by somebody in between, and stays.
-func Repass(e *Engine, r *http.Request, before, now string) {
+// whoever gets the request is told of the version now, where the engine's header and the baggage have told of other versions. What says
+// something else by now was changed on purpose by somebody in between, and stays.
+func Repass(e *Engine, r *http.Request, header, baggage, now string) {
 	h := r.Header
-	if values := h[e.header]; len(values) == 1 && values[0] == before {
+	if values := h[e.header]; len(values) == 1 && values[0] == header {
 		h[e.header] = []string{now}
 	}
-	own := baggageKey + "=" + before
+	own := baggageKey + "=" + baggage
 	var at cursor
 	for {
 		member, ok := nextMember(h["Baggage"], &at)

@@ -24,7 +24,7 @@ func TestRepass(t *testing.T) {
 		t.Run(c.about, func(t *testing.T) {
 			r := request("/")
 			r.Header["X-Gray-Version"], r.Header["Baggage"] = c.header, c.baggage
-			Repass(e, r, "v2", "v1")
+			Repass(e, r, "v2", "v2", "v1")
 			assert.Equal(t, c.wantHeader, r.Header["X-Gray-Version"])
 			assert.Equal(t, c.wants, r.Header["Baggage"])
 		})
@@ -34,7 +34,7 @@ func TestRepass(t *testing.T) {
 	for range 2 {
 		r := request("/")
 		r.Header["X-Gray-Version"] = []string{"v2"}
-		Repass(e, r, "v2", "v1")
+		Repass(e, r, "v2", "v2", "v1")
 		require.Equal(t, []string{"v1"}, r.Header["X-Gray-Version"])
 		r.Header["X-Gray-Version"][0] = "changed"
 	}

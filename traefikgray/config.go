@@ -86,10 +86,14 @@ func newSetup(ctx context.Context, config *Config, name string) (*setup, error) 
 	if config.Source != nil && config.Source.URL == "" {
 		problems = append(problems, "source.url: missing: where is the policy document?")
 	}
+	if config.StatePath != "" && config.StatePath[0] != '/' {
+		problems = append(problems, fmt.Sprintf("statePath: %q must begin with a slash", config.StatePath))
+	}
 	if err := readPolicy(s, config); err != nil {
 		problems = append(problems, err.Error())
+	} else {
+		problems = append(problems, checkFollowed(s, config)...)
 	}
-	problems = append(problems, checkFollowed(s, config)...)
 	if len(problems) > 0 {
 		return nil, errors.New(strings.Join(problems, "\n"))
 	}
@@ -99,11 +103,8 @@ func newSetup(ctx context.Context, config *Config, name string) (*setup, error) 
 // checkFollowed checks the options that are about a policy with a source or with discovery.
 func checkFollowed(s *setup, config *Config) []string {
 	var problems []string
-	if config.StatePath != "" && config.StatePath[0] != '/' {
-		problems = append(problems, fmt.Sprintf("statePath: %q must begin with a slash", config.StatePath))
-	}
 	if isFollowed(s, config) {
-		return problems
+		return nil
 	}
 	if config.StatePath != "" {
 		problems = append(problems, "statePath: there is no state to tell: the policy has neither a source nor discover")

@@ -123,7 +123,7 @@ func toStable(engine *core.Engine, name, version string, next http.Handler) prox
 		if n := due(); n > 0 {
 			log.Printf("gray: middleware %s: version %s cannot be reached, stable serves instead (%d requests so far): %v", name, version, n, err)
 		}
-		core.Repass(engine, r, version, engine.Stable())
+		core.Repass(engine, r, version, version, engine.Stable())
 		next.ServeHTTP(w, r)
 	}
 }

@@ -224,13 +224,17 @@ func adopt(old, set *keySet) bool {
 
 // tell reports the first failure to each user, and the first success after it.
 func tell(s *source, err error) {
+	var reports []func(error)
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	for v := range s.users {
 		if v.report != nil && v.failing != (err != nil) {
 			v.failing = err != nil
-			v.report(err)
+			reports = append(reports, v.report)
 		}
+	}
+	s.mu.Unlock() // a log may block, and requests wait for this lock
+	for i := range reports {
+		reports[i](err)
 	}
 }
 

@@ -119,10 +119,10 @@ func handleError(w http.ResponseWriter, out *http.Request, err error) {
 }
 
 // upstreamFailures are how net/http begins to say that an exchange failed by what the upstream did; its errors have no types to tell by.
-// What the client's body does is never wrapped in one of these.
+// What is wrong with the client's body begins otherwise: "malformed chunked encoding", "malformed MIME header", "invalid byte", "unexpected EOF".
 var upstreamFailures = []string{
 	"net/http: HTTP/1.x transport connection broken", "net/http: Transport failed to read from server", "http: server closed idle connection",
-	"readLoopPeekFailLocked", "malformed ", // what comes is no HTTP
+	"readLoopPeekFailLocked", "malformed HTTP ", // what comes is no HTTP
 	"stream error: ", "http2: server sent GOAWAY", "http2: client conn", "http2: failed reading the frame payload", "http2: frame too large",
 }
 

@@ -359,6 +359,8 @@ func TestRequestCannotPutAnUpstreamOut(t *testing.T) {
 	for name, request := range map[string]string{
 		"trailer that cannot be sent": "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTrailer: a b\r\n\r\n0\r\n\r\n",
 		"protocol that is no token":   "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: \xff\r\n\r\n",
+		"chunk that does not end":     "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nabXX\r\n0\r\n\r\n",
+		"trailer that is none":        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTrailer: A\r\n\r\n2\r\nab\r\n0\r\nno colon\r\n\r\n",
 		"body that breaks off":        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nno number\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -56,10 +56,14 @@ func (f *file) close() {}
 
 func (f *file) run(ctx context.Context, emit func(Event)) error {
 	for {
-		for _, p := range f.parts {
-			if err := p.poll(emit); err != nil {
-				return err
+		var failure error
+		for _, p := range f.parts { // one that cannot be read does not keep the other from being
+			if err := p.poll(emit); err != nil && failure == nil {
+				failure = err
 			}
+		}
+		if failure != nil {
+			return failure
 		}
 		if time.Since(f.contact) > time.Second {
 			f.contact = time.Now()
