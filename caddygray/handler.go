@@ -120,7 +120,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return fmt.Errorf("policy of %q: %w", engine.Service(), err)
 	}
 	logger := h.slog()
-	engine.OnKeys(func(err error) { core.LogKeys(logger, engine.Service(), err) })
+	engine.OnKeys(func(err error) { live.LogKeys(logger, engine.Service(), err) })
 	engine.Start(background)
 	h.install(background, release)
 	return nil

@@ -109,11 +109,11 @@ func compileFollowed(document []byte, o FollowOptions) (*live.Policy, error) {
 			return nil, err
 		}
 	}
-	if o.Logger != nil {
-		e.OnKeys(func(err error) { LogKeys(o.Logger, e.service, err) })
-	}
-	e.Start(context.Background())
 	p := &live.Policy{Value: e, Service: e.service, Stable: e.Stable(), Versions: sortedVersions(e.versions), Discover: map[string]string{}, Close: e.Close}
+	p.Start = func(keys func(error)) {
+		e.OnKeys(keys)
+		e.Start(context.Background())
+	}
 	for name, v := range e.versions {
 		if v.Discover != "" {
 			p.Discover[name] = v.Discover
@@ -134,15 +134,6 @@ func current(v *live.View, base *Engine) *Current {
 		e = e.forced(v.Force, "the switch sends everybody to "+quote(v.Force))
 	}
 	return &Current{Engine: e, Upstreams: v.Upstreams}
-}
-
-// LogKeys logs what Engine.OnKeys hears.
-func LogKeys(logger *slog.Logger, service string, err error) {
-	if err == nil {
-		logger.Info("keys for tokens are read again", "service", service)
-		return
-	}
-	logger.Warn("keys for tokens cannot be read; those known so far stay", "service", service, "error", err.Error())
 }
 
 // forced is the engine with everybody sent to one version, whatever the rules say. It shares all else, so the original is the one

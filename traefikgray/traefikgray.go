@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/grayrelease/gray/core"
+	"github.com/grayrelease/gray/core/live"
 )
 
 // CreateConfig returns a configuration with its defaults. Traefik fills in what the user gave.
@@ -58,7 +59,7 @@ func New(ctx context.Context, next http.Handler, config *Config, name string) (h
 		}
 	}
 	logger := newLogger(name)
-	s.engine.OnKeys(func(err error) { core.LogKeys(logger, s.engine.Service(), err) })
+	s.engine.OnKeys(func(err error) { live.LogKeys(logger, s.engine.Service(), err) })
 	s.engine.Start(ctx)
 	return handler, nil
 }

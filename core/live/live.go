@@ -66,6 +66,9 @@ type Policy struct {
 	Versions []string
 	// Discover has the discovery URL of each version that has one; see package discover. A URL that is refused makes the document refused.
 	Discover map[string]string
+	// Start is called when the policy comes into force, with what hears how the fetches of its keys go: an error when they begin to fail, nil
+	// when one succeeds after that. Optional.
+	Start func(keys func(error))
 	// Close is called when the policy is no longer in any view that users were notified of. Requests that loaded an older view may still
 	// use it. Optional.
 	Close func()

@@ -238,6 +238,58 @@ func TestRefusedDocumentsAreKnownByWhatTheySay(t *testing.T) {
 	eventually(t, "accepted", func() bool { return text(r.last()) == "v1 v2" })
 }
 
+// A switch file that cannot be read is an error, and no reason to go without the document.
+func TestUnreadableSwitch(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "p")
+	put(t, path, "v1 v2")
+	require.NoError(t, os.Mkdir(path+".switch", 0o700))
+	u, r := use(t, Config{URL: "file://" + path + "?interval=10ms"})
+	eventually(t, "in force", func() bool { return text(r.last()) == "v1 v2" })
+	eventually(t, "told", func() bool { return strings.Contains(u.State().Error, "no regular file") })
+}
+
+// A gateway that reloads starts the new configuration before it lets go of the old one, whose lists must not be the last that are kept.
+func TestKeptListsAreThoseOfTheNewConfiguration(t *testing.T) {
+	registry := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if index := r.URL.Query().Get("index"); index != "" && index != "0" {
+			<-r.Context().Done()
+			return
+		}
+		w.Header().Set("X-Consul-Index", "7")
+		_, _ = io.WriteString(w, `[{"Node":{"Address":"10.0.0.1"},"Service":{"Address":"10.0.0.1","Port":80}}]`)
+	}))
+	defer registry.Close()
+	defer registry.CloseClientConnections()
+	entry := "consul://" + strings.TrimPrefix(registry.URL, "http://") + "/"
+	cache := t.TempDir()
+	start := func(document string, entries map[string]string) *User {
+		u, err := Use(Config{Document: []byte(document), Service: "shop", CacheDir: cache, Notify: func(*View) {}, Compile: func([]byte) (*Policy, error) {
+			return &Policy{Service: "shop", Stable: "v1", Versions: []string{"v1", "v2"}, Discover: entries}, nil
+		}})
+		require.NoError(t, err)
+		t.Cleanup(u.Release)
+		return u
+	}
+	kept := func() string {
+		files, err := filepath.Glob(cache + "/*.upstreams.json")
+		require.NoError(t, err)
+		if len(files) == 0 {
+			return ""
+		}
+		data, err := os.ReadFile(files[0])
+		require.NoError(t, err)
+		return string(data)
+	}
+	before := start("before", map[string]string{"v1": entry + "one"})
+	eventually(t, "one", func() bool { return strings.Contains(kept(), "/one") })
+	after := start("after", map[string]string{"v1": entry + "one", "v2": entry + "two"})
+	eventually(t, "two", func() bool { return strings.Contains(kept(), "/two") })
+	before.Release()
+	require.Contains(t, kept(), "/two")
+	after.Release()
+	require.Contains(t, kept(), "/two")
+}
+
 func TestParseSwitch(t *testing.T) {
 	s, err := ParseSwitch([]byte(` {"epoch": 7, "to": "v1", "reason": "r", "by": "b", "at": "a"} `))
 	require.NoError(t, err)

@@ -43,6 +43,7 @@ type service struct {
 
 	document []byte // in force or, without users, remembered
 	dirty    bool   // document is not on disk yet
+	unkept   bool   // lists of instances are not on disk yet
 	view     *View
 	feeds    map[string]*feed               // by version
 	listener int64                          // by which feeds know this service
@@ -323,12 +324,15 @@ func (s *service) install(ctx context.Context, data []byte, origin, revision str
 	}
 	old, oldFeeds := s.view.Policy, s.feeds
 	s.rememberLists()
-	s.document, s.dirty, s.feeds = data, origin != "kept", feeds
+	s.document, s.dirty, s.feeds, s.unkept = data, origin != "kept", feeds, true
 	s.now.Service, s.now.Origin, s.now.Revision, s.now.Since = policy.Service, origin, revision, since
 	s.now.Rejected = nil
 	s.now.Updates++
 	switched := s.takePending(policy)
 	s.show(policy)
+	for version, f := range feeds {
+		s.logFailure(version, f) // a feed that others follow may have failed before
+	}
 	if s.now.Updates == 1 {
 		close(s.ready)
 	}
@@ -338,7 +342,28 @@ func (s *service) install(ctx context.Context, data []byte, origin, revision str
 		unfollow(f, s.listener)
 	}
 	closePolicy(old)
+	if policy.Start != nil {
+		policy.Start(s.logKeys)
+	}
 	return nil
+}
+
+// logKeys writes to the log of the newest user, as logLocked does.
+func (s *service) logKeys(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.users) > 0 && s.users[len(s.users)-1].config.Logger != nil {
+		LogKeys(s.users[len(s.users)-1].config.Logger, s.now.Service, err)
+	}
+}
+
+// LogKeys logs how the fetches of keys for tokens go.
+func LogKeys(logger *slog.Logger, service string, err error) {
+	if err == nil {
+		logger.Info("keys for tokens are read again", "service", service)
+		return
+	}
+	logger.Warn("keys for tokens cannot be read; those known so far stay", "service", service, "error", err.Error())
 }
 
 // compile has the newest user compile a document: the older ones may belong to a configuration that is being closed.
@@ -450,17 +475,22 @@ func (s *service) tellUpstreams(identity string) {
 		}
 		list, known := s.instances(f)
 		before, shown := s.view.Upstreams[version]
-		_, _, _, failure := f.read()
-		switch {
-		case known && (!shown || !sameInstances(before, list)):
+		if known && (!shown || !sameInstances(before, list)) {
 			changed = true
 			s.logLocked(slog.LevelInfo, "upstreams changed", "version", version, "instances", len(list))
-		case failure != "":
-			s.logLocked(slog.LevelWarn, "discovery cannot be read; the last list stays", "version", version, "discover", f.discovery.Name, "error", failure)
 		}
+		s.logFailure(version, f)
 	}
 	if changed {
+		s.unkept = true
 		s.show(s.view.Policy)
+	}
+}
+
+// logFailure logs that an entry cannot be read, if so. Called with mu held.
+func (s *service) logFailure(version string, f *feed) {
+	if _, _, _, failure := f.read(); failure != "" {
+		s.logLocked(slog.LevelWarn, "discovery cannot be read; the last list stays", "version", version, "discover", f.discovery.Name, "error", failure)
 	}
 }
 
@@ -603,8 +633,9 @@ func (s *service) flush() {
 	s.flushing.Lock() // so that it is all on disk when this returns, whoever writes it
 	defer s.flushing.Unlock()
 	s.mu.Lock()
-	d, document, dirty := s.disk, s.document, s.dirty
-	s.dirty, s.wrote = false, time.Now()
+	// Lists that have not changed are not written again: another user of the service, of a newer configuration, may have written others.
+	d, document, dirty, unkept := s.disk, s.document, s.dirty, s.unkept
+	s.dirty, s.unkept, s.wrote = false, false, time.Now()
 	if s.timer != nil {
 		s.timer.Stop()
 		s.timer = nil
@@ -620,7 +651,7 @@ func (s *service) flush() {
 			s.logError("policy cannot be kept on disk", err)
 		}
 	}
-	if len(lists) == 0 {
+	if !unkept || len(lists) == 0 {
 		return
 	}
 	data, err := json.Marshal(lists)
