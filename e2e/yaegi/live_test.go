@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -76,4 +77,38 @@ func TestSourceIsChecked(t *testing.T) {
 		_, err := plugin.New(t.Context(), http.NotFoundHandler(), map[string]any{"source": map[string]any{"url": source}}, "gray@test")
 		require.ErrorContains(t, err, problem)
 	}
+}
+
+// TestKeysThatCannotBeReadAreLogged has keys whose server is down, in the configuration's own policy and in a followed one.
+func TestKeysThatCannotBeReadAreLogged(t *testing.T) {
+	dir := t.TempDir()
+	output, err := os.Create(filepath.Join(dir, "output"))
+	require.NoError(t, err)
+	defer output.Close()
+	stdout := os.Stdout
+	os.Stdout = output // what the plugin writes goes to that of the process
+	defer func() { os.Stdout = stdout }()
+	policy := map[string]any{
+		"service": "own", "stable": "v1", "versions": map[string]any{"v1": map[string]any{}},
+		"jwt": map[string]any{"jwks": "http://127.0.0.1:1/keys", "plaintext": true},
+	}
+	file := filepath.Join(dir, "followed.json")
+	const followed = `{"service": "followed", "stable": "v1", "versions": {"v1": {}}, "jwt": {"jwks": "http://127.0.0.1:1/others", "plaintext": true}}`
+	require.NoError(t, os.WriteFile(file, []byte(followed), 0o600))
+
+	plugin := yaegi.Load(t, root)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	for _, config := range []map[string]any{policy, {"source": map[string]any{"url": "file://" + file}}} {
+		_, err := plugin.New(ctx, http.NotFoundHandler(), config, "gray@test")
+		require.NoError(t, err)
+	}
+	for _, service := range []string{"own", "followed"} {
+		line := `level=WARN msg="keys for tokens cannot be read; those known so far stay" plugin=gray middleware=gray@test service=` + service + " "
+		require.Eventually(t, func() bool {
+			text, err := os.ReadFile(output.Name())
+			return err == nil && strings.Contains(string(text), line)
+		}, 10*time.Second, 5*time.Millisecond, service)
+	}
+	require.Empty(t, plugin.Stderr.String())
 }
