@@ -290,6 +290,35 @@ func TestKeptListsAreThoseOfTheNewConfiguration(t *testing.T) {
 	require.Contains(t, kept(), "/two")
 }
 
+// A document that is being compiled when the last user goes has not been refused.
+func TestLettingGoRefusesNothing(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "p")
+	put(t, path, "v1 v2")
+	compiling, proceed := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	config := Config{URL: "file://" + path + "?interval=10ms", Notify: func(*View) {}, Compile: func(document []byte) (*Policy, error) {
+		once.Do(func() { close(compiling) })
+		<-proceed
+		return compileText(document)
+	}}
+	u, err := Use(config)
+	require.NoError(t, err)
+	<-compiling
+	released := make(chan struct{})
+	go func() {
+		u.Release()
+		close(released)
+	}()
+	eventually(t, "let go", func() bool { return u.State().Users == 0 })
+	close(proceed)
+	<-released
+	u, err = Use(config)
+	require.NoError(t, err)
+	defer u.Release()
+	<-u.Ready
+	require.Zero(t, u.State().Rejections)
+}
+
 func TestParseSwitch(t *testing.T) {
 	s, err := ParseSwitch([]byte(` {"epoch": 7, "to": "v1", "reason": "r", "by": "b", "at": "a"} `))
 	require.NoError(t, err)

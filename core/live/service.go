@@ -266,7 +266,9 @@ func (s *service) takeDocument(ctx context.Context, data []byte, revision string
 		return
 	}
 	if err := s.install(ctx, data, "source", revision, time.Now()); err != nil {
-		s.refuse(data, revision, err)
+		if ctx.Err() == nil { // else the last user has gone meanwhile, which says nothing of the document
+			s.refuse(data, revision, err)
+		}
 		return
 	}
 	s.mu.Lock()
