@@ -470,22 +470,25 @@ func (s *service) tellUpstreams(identity string) {
 	if len(s.users) == 0 || s.view.Policy == nil {
 		return
 	}
-	changed := false
+	var changed []string
 	for version, f := range s.feeds {
-		if f.discovery.Identity != identity {
-			continue
-		}
 		list, known := s.instances(f)
 		before, shown := s.view.Upstreams[version]
 		if known && (!shown || !sameInstances(before, list)) {
-			changed = true
-			s.logLocked(slog.LevelInfo, "upstreams changed", "version", version, "instances", len(list))
+			changed = append(changed, version)
 		}
-		s.logFailure(version, f)
 	}
-	if changed {
+	if len(changed) > 0 { // requests first, the log after
 		s.unkept = true
 		s.show(s.view.Policy)
+	}
+	for _, version := range changed {
+		s.logLocked(slog.LevelInfo, "upstreams changed", "version", version, "instances", len(s.view.Upstreams[version]))
+	}
+	for version, f := range s.feeds {
+		if f.discovery.Identity == identity {
+			s.logFailure(version, f)
+		}
 	}
 }
 
@@ -710,7 +713,8 @@ func (s *service) state() State {
 	}
 	for version, f := range s.feeds {
 		_, known, contact, failure := f.read()
-		list, _ := s.instances(f)
+		// Those that requests are served by: the feed may know better already.
+		list := s.view.Upstreams[version]
 		st.Upstreams[version] = Upstreams{Discover: f.discovery.Name, Instances: list, Kept: !known, Contact: contact, Error: failure}
 	}
 	return st
