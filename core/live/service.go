@@ -502,23 +502,9 @@ func (s *service) logFailure(version string, f *feed) {
 // takeSwitch puts a switch in force if it is newer than every one seen before. As long as there is no policy it waits for one, which says
 // what versions there are.
 func (s *service) takeSwitch(data []byte, revision string) {
-	next, err := ParseSwitch(data)
 	s.mu.Lock()
 	policy := s.view.Policy
-	if err == nil && policy == nil {
-		s.pending, s.now.SwitchNote = data, "switch: waits for the first policy"
-		s.mu.Unlock()
-		return
-	}
-	if err == nil {
-		err = s.judge(next, policy)
-	}
-	if err != nil {
-		s.refuseSwitch(revision, data, err)
-		s.mu.Unlock()
-		return
-	}
-	switched := s.adopt(next)
+	switched := s.settle(data, revision, policy)
 	if switched != nil {
 		s.show(policy)
 	}
@@ -526,19 +512,28 @@ func (s *service) takeSwitch(data []byte, revision string) {
 	s.keepSwitch(switched)
 }
 
-// takePending puts a switch in force that came before the policy that it is about. Called with mu held, before the policy is shown.
+// takePending settles a switch that came before the policy that it is about. Called with mu held, before the policy is shown.
 func (s *service) takePending(policy *Policy) *Switch {
 	if s.pending == nil {
 		return nil
 	}
 	data := s.pending
 	s.pending = nil
+	return s.settle(data, "", policy)
+}
+
+// settle judges a switch, and returns it if it is a new one to be shown. Called with mu held.
+func (s *service) settle(data []byte, revision string, policy *Policy) *Switch {
 	next, err := ParseSwitch(data)
+	if err == nil && policy == nil {
+		s.pending, s.now.SwitchNote = data, "switch: waits for the first policy"
+		return nil
+	}
 	if err == nil {
 		err = s.judge(next, policy)
 	}
 	if err != nil {
-		s.refuseSwitch("", data, err)
+		s.refuseSwitch(revision, data, err)
 		return nil
 	}
 	return s.adopt(next)
