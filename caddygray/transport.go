@@ -85,18 +85,17 @@ func (t *transport) roundTrip(req *http.Request) (*http.Response, error) {
 		engine := a.decided.release.engine
 		core.Repass(engine, req, state.told(engine.Header()), last.decision.Version, a.decided.serving.name)
 	}
-	send := t.send
-	if t.h2c != nil && (u.scheme == "https" || u.scheme == "" && t.tls) {
-		send = t.sendOverTLS
-	}
-	res, err := send(u, req)
+	res, err := t.sendTraced(u, req)
 	a.ended(u, req, err)
 	return res, err
 }
 
-// sendOverTLS is send with a failed handshake made known as what a failed connection is: nothing has been sent. Handshakes fail in so many
-// ways that the error does not tell, so a trace of the connection does. Only for TLS, as tracing costs every request a little.
-func (t *transport) sendOverTLS(u *upstream, req *http.Request) (*http.Response, error) {
+// sendTraced is send with a failed TLS handshake made known as what a failed connection is: nothing has been sent. Handshakes fail in so
+// many ways that the error does not tell, so a trace of the connection does. Only for TLS, as tracing costs every request a little.
+func (t *transport) sendTraced(u *upstream, req *http.Request) (*http.Response, error) {
+	if t.h2c == nil || u.scheme != "https" && (u.scheme != "" || !t.tls) {
+		return t.send(u, req)
+	}
 	var connected atomic.Bool
 	trace := &httptrace.ClientTrace{
 		GetConn: func(string) { connected.Store(false) },
