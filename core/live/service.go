@@ -350,12 +350,12 @@ func (s *service) install(ctx context.Context, data []byte, origin, revision str
 	return nil
 }
 
-// logKeys writes to the log of the newest user, as logLocked does.
+// logKeys logs how the fetches of the policy's keys go.
 func (s *service) logKeys(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.users) > 0 && s.users[len(s.users)-1].config.Logger != nil {
-		LogKeys(s.users[len(s.users)-1].config.Logger, s.now.Service, err)
+	if logger := s.logger(); logger != nil {
+		LogKeys(logger, s.now.Service, err)
 	}
 }
 
@@ -669,12 +669,17 @@ func (s *service) logError(text string, err error) {
 	s.logLocked(slog.LevelError, text, "error", err.Error())
 }
 
-// logLocked writes to the newest user's log: the older ones may belong to a configuration that is being closed.
-func (s *service) logLocked(level slog.Level, text string, args ...any) {
+// logger is that of the newest user, nil if there is none: the older ones may belong to a configuration that is being closed. Called with
+// mu held.
+func (s *service) logger() *slog.Logger {
 	if len(s.users) == 0 {
-		return
+		return nil
 	}
-	logger := s.users[len(s.users)-1].config.Logger
+	return s.users[len(s.users)-1].config.Logger
+}
+
+func (s *service) logLocked(level slog.Level, text string, args ...any) {
+	logger := s.logger()
 	if logger == nil {
 		return
 	}
