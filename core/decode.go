@@ -145,7 +145,7 @@ func (d *decoder) object(path string, v reflect.Value) error {
 		if err != nil {
 			return err
 		}
-		at := join(path, key)
+		at := FieldPath(path, key)
 		i := indexOf(names, key)
 		if i < 0 {
 			d.note(at, "unknown field"+Suggest(key, names))
@@ -172,7 +172,7 @@ func (d *decoder) table(path string, v reflect.Value) error {
 			return err
 		}
 		element := reflect.New(v.Type().Elem()).Elem()
-		if err := d.value(join(path, key), element); err != nil {
+		if err := d.value(FieldPath(path, key), element); err != nil {
 			return err
 		}
 		v.SetMapIndex(reflect.ValueOf(key), element)
@@ -236,7 +236,7 @@ func (d *decoder) key(path string, seen map[string]bool) (string, error) {
 	}
 	key, _ := token.(string)
 	if seen[key] {
-		d.note(join(path, key), "is there twice")
+		d.note(FieldPath(path, key), "is there twice")
 	}
 	seen[key] = true
 	return key, nil
@@ -277,10 +277,7 @@ func fieldNames(t reflect.Type) []string {
 }
 
 // FieldPath is the path of a field as problems have it, such as versions.v2; a key that would be misread in a path is quoted.
-func FieldPath(path, key string) string { return join(path, key) }
-
-// join is FieldPath.
-func join(path, key string) string {
+func FieldPath(path, key string) string {
 	if strings.ContainsAny(key, ".[] \"\n\r\t") || key == "" || len(key) > 60 {
 		return path + "[" + quote(key) + "]"
 	}

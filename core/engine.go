@@ -210,9 +210,9 @@ func (b *builder) basics() {
 	}
 	for _, name := range sortedVersions(p.Versions) {
 		if !isVersionName(name) {
-			b.note(join("versions", name), "a version's name has 1 to 63 characters of A-Z a-z 0-9 . _ -")
+			b.note(FieldPath("versions", name), "a version's name has 1 to 63 characters of A-Z a-z 0-9 . _ -")
 		}
-		b.discovery(join("versions", name), p.Versions[name])
+		b.discovery(FieldPath("versions", name), p.Versions[name])
 	}
 	b.version("stable", p.Stable)
 	e.header = p.Header
@@ -238,7 +238,7 @@ func (b *builder) discovery(path string, v Version) {
 		b.note(path, "has upstreams and discover: keep one of the two")
 	}
 	if _, err := discover.Open(v.Discover, nil); err != nil {
-		b.note(join(path, "discover"), strings.TrimPrefix(err.Error(), "discover: "))
+		b.note(FieldPath(path, "discover"), strings.TrimPrefix(err.Error(), "discover: "))
 	}
 }
 
