@@ -30,15 +30,8 @@ func TestAgree(t *testing.T) {
 	decided := map[string]int{}
 	for n := range policies {
 		g := &generator{rand.New(rand.NewPCG(1, uint64(n))), n%3 == 0}
-		document, err := json.Marshal(g.policy())
-		require.NoError(t, err)
-		engine, err := core.Load(document)
-		require.NoError(t, err, "%s", document)
-		var config map[string]any
-		require.NoError(t, json.Unmarshal(document, &config))
 		var compiled, interpreted http.Header
-		a := core.Handler(engine, nil, keep(&compiled))
-		b := plugin.Handler(t, keep(&interpreted), config)
+		document, a, b := g.handlers(t, plugin, keep(&compiled), keep(&interpreted))
 		for range requests {
 			r := g.request()
 			wa, wb := httptest.NewRecorder(), httptest.NewRecorder()
@@ -78,16 +71,10 @@ func TestAgreeAtOnce(t *testing.T) {
 	var questions []question
 	for n := range policies {
 		g := &generator{rand.New(rand.NewPCG(2, uint64(n))), n%3 == 0}
-		document, err := json.Marshal(g.policy())
-		require.NoError(t, err)
-		engine, err := core.Load(document)
-		require.NoError(t, err, "%s", document)
-		var config map[string]any
-		require.NoError(t, json.Unmarshal(document, &config))
-		compiled, interpreted := core.Handler(engine, nil, next), plugin.Handler(t, next, config)
+		document, compiled, interpreted := g.handlers(t, plugin, next, next)
 		for range requests {
 			r := g.request()
-			questions = append(questions, question{string(document), interpreted, r, decided(compiled, r)})
+			questions = append(questions, question{document, interpreted, r, decided(compiled, r)})
 		}
 	}
 	var group sync.WaitGroup
@@ -135,6 +122,18 @@ func signed(claims string) string {
 }
 
 func pick[T any](g *generator, from ...T) T { return from[g.IntN(len(from))] }
+
+// handlers serve one and the same generated policy: compiled before the first handler, interpreted before the second.
+func (g *generator) handlers(t *testing.T, plugin *yaegi.Plugin, first, second http.Handler) (document string, compiled, interpreted http.Handler) {
+	t.Helper()
+	text, err := json.Marshal(g.policy())
+	require.NoError(t, err)
+	engine, err := core.Load(text)
+	require.NoError(t, err, "%s", text)
+	var config map[string]any
+	require.NoError(t, json.Unmarshal(text, &config))
+	return string(text), core.Handler(engine, nil, first), plugin.Handler(t, second, config)
+}
 
 func (g *generator) policy() map[string]any {
 	rules, versions := []any{}, map[string]any{"stable": map[string]any{}}
