@@ -16,6 +16,7 @@ import (
 
 	"github.com/grayrelease/gray/core"
 	"github.com/grayrelease/gray/core/jwt"
+	"github.com/grayrelease/gray/core/problem"
 	"github.com/grayrelease/gray/core/source"
 )
 
@@ -264,7 +265,7 @@ func (p *parser) version() error {
 	if _, ok := p.handler.Versions[name]; ok {
 		return p.d.Errf("version %q already specified", name)
 	}
-	path := core.FieldPath("versions", name)
+	path := problem.Field("versions", name)
 	p.mark(path)
 	v := core.Version{Upstreams: p.d.RemainingArgs()}
 	check := &HealthCheck{}
@@ -347,7 +348,7 @@ func (p *parser) identity() error {
 		return p.d.ArgErr()
 	}
 	for i, source := range splitCommas(line) {
-		p.mark(index("identity", i))
+		p.mark(problem.Index("identity", i))
 		p.handler.Identity = append(p.handler.Identity, strings.TrimSpace(source))
 	}
 	return nil
@@ -383,7 +384,7 @@ func (p *parser) cookie() error {
 
 func (p *parser) rule() error {
 	i := len(p.handler.Rules)
-	path := index("rules", i)
+	path := problem.Index("rules", i)
 	p.mark(path)
 	args := p.d.RemainingArgs()
 	p.mark(path + ".version")
@@ -399,7 +400,7 @@ func (p *parser) rule() error {
 	err := p.block(words{
 		"when": func() error {
 			line := p.line()
-			p.mark(index(path+".when", len(r.When)))
+			p.mark(problem.Index(path+".when", len(r.When)))
 			r.When = append(r.When, line)
 			return nil
 		},
@@ -436,7 +437,7 @@ func (p *parser) list() error {
 	if _, ok := p.handler.Lists[name]; ok {
 		return p.d.Errf("list %q already specified", name)
 	}
-	p.mark(core.FieldPath("lists", name))
+	p.mark(problem.Field("lists", name))
 	values := append([]string{}, p.d.RemainingArgs()...)
 	for nesting := p.d.Nesting(); p.d.NextBlock(nesting); {
 		values = append(values, p.d.Val())
@@ -588,21 +589,15 @@ func (p *parser) check() error {
 	if hasPlaceholders(&policy) || p.handler.Source != nil && firstField(&policy) == "" {
 		return nil
 	}
-	var problems core.Problems
+	var problems problem.List
 	if policy.JWT != nil {
-		for _, problem := range jwt.Check(policy.JWT) {
-			path := strings.TrimSuffix("jwt."+problem.Path, ".")
-			problems = append(problems, core.Problem{Path: path, Message: problem.Message})
-		}
+		problems = append(problems, jwt.Check(policy.JWT).Under("jwt")...)
 		no := false
 		policy.JWT = &jwt.Config{Verify: &no} // any that reads no file
 	}
 	policy.Versions = withoutDiscoveryOfTheMachine(policy.Versions)
 	_, err := core.New(&policy)
-	var more core.Problems
-	if errors.As(err, &more) {
-		problems = append(problems, more...)
-	}
+	problems = append(problems, problem.Of(err)...)
 	if p.handler.Source != nil {
 		problems = append(problems, checkBase(&policy)...)
 	}
@@ -618,8 +613,7 @@ func (p *parser) checkUpstreams() error {
 			}
 		}
 		if _, err := parseUpstreams(upstreams); err != nil {
-			at := p.place(core.FieldPath("versions", name) + ".upstreams")
-			return at.WrapErr(fmt.Errorf("%s.%w", core.FieldPath("versions", name), err))
+			return p.placed(problem.Of(err).Under(problem.Field("versions", name)))
 		}
 	}
 	return nil
@@ -665,11 +659,11 @@ func (p *parser) checkSource() error {
 }
 
 // placed adds to each problem the file and line of what it is about.
-func (p *parser) placed(problems core.Problems) error {
+func (p *parser) placed(problems problem.List) error {
 	var all []error
-	for _, problem := range problems {
-		at := p.place(problem.Path)
-		all = append(all, at.WrapErr(errors.New(problem.String())))
+	for _, one := range problems {
+		at := p.place(one.Path)
+		all = append(all, at.WrapErr(errors.New(one.String())))
 	}
 	return errors.Join(all...)
 }
@@ -689,14 +683,9 @@ func (p *parser) place(path string) caddyfile.Dispenser {
 }
 
 func unknown(d *caddyfile.Dispenser, word string, known []string) error {
-	hint := core.Suggest(word, known)
+	hint := problem.Suggest(word, known)
 	if hint == "" {
 		hint = " (one of " + strings.Join(known, ", ") + ")"
 	}
 	return d.Errf("unknown subdirective %q%s", word, hint)
-}
-
-// index is a path as the core's problems write them.
-func index(path string, i int) string {
-	return fmt.Sprintf("%s[%d]", path, i)
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/grayrelease/gray/core"
 	"github.com/grayrelease/gray/core/live"
+	"github.com/grayrelease/gray/core/problem"
 )
 
 // Handler decides which version of a service a request gets, once, and tells everybody after it: the upstream (by a request header
@@ -190,7 +191,7 @@ func (v *Vary) check() error {
 		return nil
 	}
 	for i, name := range v.Headers {
-		if err := checkHeaderName(index("vary.headers", i), name); err != nil { // "*" is one too
+		if err := checkHeaderName(problem.Index("vary.headers", i), name); err != nil { // "*" is one too
 			return err
 		}
 	}

@@ -2,7 +2,6 @@ package caddygray
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"math"
@@ -17,6 +16,7 @@ import (
 
 	"github.com/grayrelease/gray/core"
 	"github.com/grayrelease/gray/core/live"
+	"github.com/grayrelease/gray/core/problem"
 )
 
 // follow keeps in force what a source or a registry says until Cleanup.
@@ -46,12 +46,12 @@ func (h *Handler) follow(ctx context.Context, policy *core.Policy, base *core.En
 }
 
 // checkBase checks a policy that is given beside a source.
-func checkBase(base *core.Policy) core.Problems {
+func checkBase(base *core.Policy) problem.List {
 	if base.Versions[base.Stable].Discover == "" {
 		return nil
 	}
-	return core.Problems{{
-		Path:    core.FieldPath("versions", base.Stable) + ".discover",
+	return problem.List{{
+		Path:    problem.Field("versions", base.Stable) + ".discover",
 		Message: "beside a source, the stable version needs upstreams: it serves until there is a document",
 	}}
 }
@@ -65,13 +65,12 @@ func (h *Handler) slog() *slog.Logger {
 
 // checkUpstreams refuses a policy with an upstream that Caddy could not dial.
 func checkUpstreams(e *core.Engine) error {
-	var problems []error
+	var problems problem.List
 	for name, v := range e.Versions() {
-		if _, err := parseUpstreams(v.Upstreams); err != nil {
-			problems = append(problems, fmt.Errorf("versions.%s.%w", name, err))
-		}
+		_, err := parseUpstreams(v.Upstreams)
+		problems = append(problems, problem.Of(err).Under(problem.Field("versions", name))...)
 	}
-	return errors.Join(problems...)
+	return problems.Err()
 }
 
 // apply puts what came into force to work. Where it cannot, what was in force before stays.

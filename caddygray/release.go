@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/grayrelease/gray/core"
 	"github.com/grayrelease/gray/core/discover"
+	"github.com/grayrelease/gray/core/problem"
 )
 
 // release is a policy in force, with all that requests need prepared.
@@ -75,9 +75,9 @@ func newRelease(h *Handler, engine *core.Engine, instances map[string][]discover
 		if v.Discover != "" {
 			v.Upstreams = core.Upstreams(instances[name])
 		}
-		made, problem := newVersion(r.service, name, v, h.logger)
-		if problem != nil {
-			err = fmt.Errorf("versions.%s.%w", name, problem)
+		made, wrong := newVersion(r.service, name, v, h.logger)
+		if wrong != nil {
+			err = problem.Of(wrong).Under(problem.Field("versions", name))
 			break
 		}
 		r.versions[name] = made

@@ -9,6 +9,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 
+	"github.com/grayrelease/gray/core/problem"
 	"github.com/grayrelease/gray/core/proxy"
 )
 
@@ -33,20 +34,20 @@ func newUpstream(service, version string, to target, logger *zap.Logger) *upstre
 	return &upstream{to, key, shared.(*health), logger}
 }
 
-// parseUpstreams reads the upstreams of a version. What is known of one goes by its address, so that an address has one scheme.
+// parseUpstreams reads the upstreams of a version; its error is a problem.List. What is known of one goes by its address, so that an address has one scheme.
 func parseUpstreams(texts []string) ([]target, error) {
 	targets := make([]target, 0, len(texts))
 	first := map[string]int{}
 	for i, text := range texts {
 		to, err := parseUpstream(text)
 		if err != nil {
-			return nil, fmt.Errorf("upstreams[%d]: %w", i, err)
+			return nil, problem.Of(err).Under(problem.Index("upstreams", i))
 		}
 		same, there := first[to.dial]
 		if !there {
 			first[to.dial] = i
 		} else if targets[same].scheme != to.scheme {
-			return nil, fmt.Errorf("upstreams[%d]: %q is upstreams[%d] with another scheme", i, text, same)
+			return nil, problem.New(problem.Index("upstreams", i), "%q is upstreams[%d] with another scheme", text, same)
 		}
 		targets = append(targets, to)
 	}

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+
+	"github.com/grayrelease/gray/core/problem"
 )
 
 // unknownClient is the address of a client that a strategy cannot tell; it is RFC 7239's word for that. No condition on `ip` holds
@@ -29,7 +31,7 @@ type IPStrategy struct {
 }
 
 // NewClientIP makes the function that finds a request's client for Caller.Client. It is nil where the connection's peer as it is
-// will do, which is what Caller assumes anyway. The error is a Problems.
+// will do, which is what Caller assumes anyway. The error is a problem.List.
 func NewClientIP(s *IPStrategy) (func(*http.Request) string, error) {
 	if s == nil {
 		return nil, nil
@@ -56,18 +58,18 @@ func NewClientIP(s *IPStrategy) (func(*http.Request) string, error) {
 	return nil, nil
 }
 
-func checkStrategy(s *IPStrategy) Problems {
-	var problems Problems
+func checkStrategy(s *IPStrategy) problem.List {
+	var problems problem.List
 	if s.Depth < 0 {
-		problems = append(problems, Problem{Path: "depth", Message: "must be 0 or more, is " + strconv.Itoa(s.Depth)})
+		problems = append(problems, problem.Problem{Path: "depth", Message: "must be 0 or more, is " + strconv.Itoa(s.Depth)})
 	}
 	for i, text := range s.ExcludedIPs {
 		if _, ok := parsePrefix(text); !ok {
-			problems = append(problems, Problem{Path: index("excludedIPs", i), Message: quote(text) + " is no address and no prefix"})
+			problems = append(problems, problem.Problem{Path: problem.Index("excludedIPs", i), Message: problem.Quote(text) + " is no address and no prefix"})
 		}
 	}
 	if s.IPv6Subnet != nil && (*s.IPv6Subnet < 1 || *s.IPv6Subnet > 128) {
-		problems = append(problems, Problem{Path: "ipv6Subnet", Message: "must be from 1 to 128, is " + strconv.Itoa(*s.IPv6Subnet)})
+		problems = append(problems, problem.Problem{Path: "ipv6Subnet", Message: "must be from 1 to 128, is " + strconv.Itoa(*s.IPv6Subnet)})
 	}
 	return problems
 }

@@ -4,6 +4,8 @@ import (
 	"regexp"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/grayrelease/gray/core/problem"
 )
 
 // operatorWords are the operators of a condition line.
@@ -46,8 +48,8 @@ type lineError struct {
 }
 
 // problem places the error in the document.
-func (e *lineError) problem(path, line string) Problem {
-	return Problem{Path: path, Column: utf8.RuneCountInString(line[:e.at]) + 1, Message: e.message}
+func (e *lineError) problem(path, line string) problem.Problem {
+	return problem.Problem{Path: path, Column: utf8.RuneCountInString(line[:e.at]) + 1, Message: e.message}
 }
 
 // nextWord reads the word that starts at or after byte `at`, and returns the byte where it ends. At the end of the line the word is empty.
@@ -105,7 +107,7 @@ func parseCondition(line string, lists map[string]*list) (*condition, *lineError
 		return nil, &lineError{op.at, "operator missing (one of " + strings.Join(operatorWords, " ") + ")"}
 	}
 	if op.quoted || indexOf(operatorWords, op.text) < 0 {
-		return nil, &lineError{op.at, "unknown operator " + quote(op.text) + Suggest(op.text, operatorWords)}
+		return nil, &lineError{op.at, "unknown operator " + problem.Quote(op.text) + problem.Suggest(op.text, operatorWords)}
 	}
 	c.op = op.text
 	if c.op == "!=" {
@@ -163,7 +165,7 @@ func (c *condition) parseOperand(line string, at int, lists map[string]*list) *l
 	default: // < <= > >=
 		number, ok := parseDecimal(w.text)
 		if !ok {
-			return &lineError{w.at, quote(w.text) + " is no decimal number"}
+			return &lineError{w.at, problem.Quote(w.text) + " is no decimal number"}
 		}
 		c.number = number
 	}
@@ -176,7 +178,7 @@ func (c *condition) parseIn(line string, at int, lists map[string]*list) *lineEr
 		name := strings.TrimRight(line[at+1:], " \t")
 		l, ok := lists[name]
 		if !ok {
-			return &lineError{at, "unknown list " + quote("@"+name) + Suggest(name, sortedLists(lists))}
+			return &lineError{at, "unknown list " + problem.Quote("@"+name) + problem.Suggest(name, sortedLists(lists))}
 		}
 		c.list = true
 		c.set = l.set
@@ -184,7 +186,7 @@ func (c *condition) parseIn(line string, at int, lists map[string]*list) *lineEr
 			if l.nets == nil {
 				nets, element := listNetworks(l.values)
 				if nets == nil {
-					return &lineError{at, "list " + quote("@"+name) + " holds " + quote(element) + ", which is no address and no prefix"}
+					return &lineError{at, "list " + problem.Quote("@"+name) + " holds " + problem.Quote(element) + ", which is no address and no prefix"}
 				}
 				l.nets = nets
 			}
@@ -235,7 +237,7 @@ func nextElement(line string, at int) (word, int, *lineError) {
 			return w, 0, &lineError{at, `empty element (write "" for an empty value)`}
 		}
 		if w.text[0] == '@' {
-			return w, 0, &lineError{at, quote(w.text) + " among other elements: a list stands alone (in @name); a value that starts with @ wants quotes"}
+			return w, 0, &lineError{at, problem.Quote(w.text) + " among other elements: a list stands alone (in @name); a value that starts with @ wants quotes"}
 		}
 	}
 	if end == len(line) {
@@ -250,7 +252,7 @@ func (c *condition) setValues(values []word) *lineError {
 		c.nets = newNetworks()
 		for _, v := range values {
 			if !c.nets.add(v.text) {
-				return &lineError{v.at, quote(v.text) + " is no address and no prefix (as in 10.1.2.3, 10.0.0.0/8, 2001:db8::/32)"}
+				return &lineError{v.at, problem.Quote(v.text) + " is no address and no prefix (as in 10.1.2.3, 10.0.0.0/8, 2001:db8::/32)"}
 			}
 		}
 		return nil

@@ -8,12 +8,14 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+
+	"github.com/grayrelease/gray/core/problem"
 )
 
 // ParsePolicy reads a policy document from JSON. It is strict: unknown and repeated fields and wrong types are refused, all at
 // once. What the document means is checked by New.
 //
-// The error is a Problems.
+// The error is a problem.List.
 func ParsePolicy(document []byte) (*Policy, error) {
 	p := &Policy{}
 	if problems := decodeStrict(document, p); len(problems) > 0 {
@@ -25,11 +27,11 @@ func ParsePolicy(document []byte) (*Policy, error) {
 // decoder fills a value from JSON tokens and notes what does not fit, where encoding/json would ignore it or stop at the first.
 type decoder struct {
 	tokens   *json.Decoder
-	problems Problems
+	problems problem.List
 }
 
 // decodeStrict fills what `into` points to.
-func decodeStrict(document []byte, into any) Problems {
+func decodeStrict(document []byte, into any) problem.List {
 	d := &decoder{tokens: json.NewDecoder(bytes.NewReader(document))}
 	d.tokens.UseNumber()
 	err := d.value("", reflect.ValueOf(into).Elem())
@@ -57,7 +59,7 @@ func lineColumn(document []byte, offset int64) (int, int) {
 }
 
 func (d *decoder) note(path, message string) {
-	d.problems = append(d.problems, Problem{Path: path, Message: message})
+	d.problems = append(d.problems, problem.Problem{Path: path, Message: message})
 }
 
 // value reads the next JSON value into v. Its error ends the reading; what merely does not fit is noted.
@@ -145,10 +147,10 @@ func (d *decoder) object(path string, v reflect.Value) error {
 		if err != nil {
 			return err
 		}
-		at := FieldPath(path, key)
+		at := problem.Field(path, key)
 		i := indexOf(names, key)
 		if i < 0 {
-			d.note(at, "unknown field"+Suggest(key, names))
+			d.note(at, "unknown field"+problem.Suggest(key, names))
 			if err := d.skipValue(); err != nil {
 				return err
 			}
@@ -172,7 +174,7 @@ func (d *decoder) table(path string, v reflect.Value) error {
 			return err
 		}
 		element := reflect.New(v.Type().Elem()).Elem()
-		if err := d.value(FieldPath(path, key), element); err != nil {
+		if err := d.value(problem.Field(path, key), element); err != nil {
 			return err
 		}
 		v.SetMapIndex(reflect.ValueOf(key), element)
@@ -184,7 +186,7 @@ func (d *decoder) table(path string, v reflect.Value) error {
 func (d *decoder) array(path string, v reflect.Value) error {
 	for i := 0; d.tokens.More(); i++ {
 		v.Set(reflect.Append(v, reflect.Zero(v.Type().Elem())))
-		if err := d.value(index(path, i), v.Index(i)); err != nil {
+		if err := d.value(problem.Index(path, i), v.Index(i)); err != nil {
 			return err
 		}
 	}
@@ -220,7 +222,7 @@ func (d *decoder) oneByOne(path string, list *[]string) error {
 	}
 	for i := 0; d.tokens.More(); i++ {
 		var s string
-		if err := d.value(index(path, i), reflect.ValueOf(&s).Elem()); err != nil {
+		if err := d.value(problem.Index(path, i), reflect.ValueOf(&s).Elem()); err != nil {
 			return err
 		}
 		*list = append(*list, s)
@@ -236,7 +238,7 @@ func (d *decoder) key(path string, seen map[string]bool) (string, error) {
 	}
 	key, _ := token.(string)
 	if seen[key] {
-		d.note(FieldPath(path, key), "is there twice")
+		d.note(problem.Field(path, key), "is there twice")
 	}
 	seen[key] = true
 	return key, nil
@@ -276,21 +278,6 @@ func fieldNames(t reflect.Type) []string {
 	return names
 }
 
-// FieldPath is the path of a field as problems have it, such as versions.v2; a key that would be misread in a path is quoted.
-func FieldPath(path, key string) string {
-	if strings.ContainsAny(key, ".[] \"\n\r\t") || key == "" || len(key) > 60 {
-		return path + "[" + quote(key) + "]"
-	}
-	if path == "" {
-		return key
-	}
-	return path + "." + key
-}
-
-func index(path string, i int) string {
-	return path + "[" + strconv.Itoa(i) + "]"
-}
-
 func wanted(k reflect.Kind) string {
 	switch k {
 	case reflect.Struct, reflect.Map:
@@ -314,7 +301,7 @@ func found(token json.Token) string {
 		}
 		return "an array"
 	case string:
-		return "the string " + quote(t)
+		return "the string " + problem.Quote(t)
 	case nil:
 		return "null"
 	default:

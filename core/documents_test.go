@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/grayrelease/gray/core"
+	"github.com/grayrelease/gray/core/problem"
 )
 
 // refused is a document that must be refused, with everything that must be said about it and nothing else.
@@ -28,7 +29,7 @@ type expected struct {
 	Suggests string `json:"suggests"` // the word after "did you mean"
 }
 
-func (e expected) fits(p core.Problem) bool {
+func (e expected) fits(p problem.Problem) bool {
 	return (e.Path == "" || p.Path == e.Path) && (e.Column == 0 || p.Column == e.Column) && strings.Contains(p.String(), e.Contains) &&
 		(e.Suggests == "" || strings.Contains(p.Message, `(did you mean "`+e.Suggests+`"?)`))
 }
@@ -62,7 +63,7 @@ func (r refused) check(t *testing.T) {
 	t.Helper()
 	engine, err := core.Load(r.text())
 	require.Nil(t, engine)
-	var left core.Problems
+	var left problem.List
 	require.ErrorAs(t, err, &left)
 	require.NotEmpty(t, left)
 	if len(r.Errors) == 0 {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/grayrelease/gray/core/discover"
 	"github.com/grayrelease/gray/core/jwt"
+	"github.com/grayrelease/gray/core/problem"
 )
 
 // Engine is a policy made ready to decide. It is immutable and safe for any number of requests at once; another policy is
@@ -57,7 +58,7 @@ type list struct {
 // New checks a policy and makes it ready. It reads the files that the policy names and does no network I/O; keys that a URL names are
 // fetched once Start is called.
 //
-// The error is a Problems: everything that is wrong with the policy.
+// The error is a problem.List: everything that is wrong with the policy.
 func New(p *Policy) (*Engine, error) {
 	b := &builder{policy: p, engine: &Engine{}}
 	b.basics()
@@ -81,7 +82,7 @@ func Load(document []byte) (*Engine, error) {
 	if len(problems) == 0 {
 		return e, err
 	}
-	if more, ok := err.(Problems); ok {
+	if more, ok := err.(problem.List); ok {
 		problems = addUnseen(problems, more)
 	}
 	return nil, problems
@@ -89,7 +90,7 @@ func Load(document []byte) (*Engine, error) {
 
 // addUnseen leaves out what is only the consequence of a problem at the same place or around it: a field of the wrong type is
 // not missing too, nor is what stands in it.
-func addUnseen(problems, more Problems) Problems {
+func addUnseen(problems, more problem.List) problem.List {
 	seen := map[string]bool{}
 	for _, p := range problems {
 		seen[p.Path] = true
@@ -180,11 +181,11 @@ func (e *Engine) Close() {
 type builder struct {
 	policy   *Policy
 	engine   *Engine
-	problems Problems
+	problems problem.List
 }
 
 func (b *builder) note(path, message string) {
-	b.problems = append(b.problems, Problem{Path: path, Message: message})
+	b.problems = append(b.problems, problem.Problem{Path: path, Message: message})
 }
 
 // takenHeaders have a meaning to servers and proxies, or are read by conditions as something else.
@@ -210,9 +211,9 @@ func (b *builder) basics() {
 	}
 	for _, name := range sortedVersions(p.Versions) {
 		if !isVersionName(name) {
-			b.note(FieldPath("versions", name), "a version's name has 1 to 63 characters of A-Z a-z 0-9 . _ -")
+			b.note(problem.Field("versions", name), "a version's name has 1 to 63 characters of A-Z a-z 0-9 . _ -")
 		}
-		b.discovery(FieldPath("versions", name), p.Versions[name])
+		b.discovery(problem.Field("versions", name), p.Versions[name])
 	}
 	b.version("stable", p.Stable)
 	e.header = p.Header
@@ -220,7 +221,7 @@ func (b *builder) basics() {
 		e.header = defaultHeader
 	}
 	if !isToken(e.header) {
-		b.note("header", quote(e.header)+" is no header name")
+		b.note("header", problem.Quote(e.header)+" is no header name")
 	}
 	e.header = http.CanonicalHeaderKey(e.header)
 	if indexOf(takenHeaders, e.header) >= 0 {
@@ -238,7 +239,7 @@ func (b *builder) discovery(path string, v Version) {
 		b.note(path, "has upstreams and discover: keep one of the two")
 	}
 	if _, err := discover.Open(v.Discover, nil); err != nil {
-		b.note(FieldPath(path, "discover"), strings.TrimPrefix(err.Error(), "discover: "))
+		b.problems = append(b.problems, problem.Of(err).Under(problem.Field(path, "discover"))...)
 	}
 }
 
@@ -250,7 +251,7 @@ func (b *builder) version(path, name string) {
 	}
 	if _, ok := b.policy.Versions[name]; !ok && len(b.policy.Versions) > 0 {
 		names := sortedVersions(b.policy.Versions)
-		b.note(path, "version "+quote(name)+" is not in versions"+Suggest(name, names))
+		b.note(path, "version "+problem.Quote(name)+" is not in versions"+problem.Suggest(name, names))
 	}
 }
 
@@ -266,7 +267,7 @@ func (b *builder) caller() {
 		chain = []string{"ip"}
 	}
 	for i, line := range chain {
-		path := index("identity", i)
+		path := problem.Index("identity", i)
 		s, end, err := parseSource(line, 0)
 		if err == nil {
 			if w, _, more := nextWord(line, end); more != nil || w.text != "" || w.quoted {
@@ -290,7 +291,7 @@ func (b *builder) caller() {
 			e.trust = newNetworks()
 		}
 		if !e.trust.add(text) {
-			b.note(index("trust", i), quote(text)+" is no address and no prefix (as in 10.1.2.3, 10.0.0.0/8, 2001:db8::/32)")
+			b.note(problem.Index("trust", i), problem.Quote(text)+" is no address and no prefix (as in 10.1.2.3, 10.0.0.0/8, 2001:db8::/32)")
 		}
 	}
 }
@@ -302,14 +303,14 @@ func (b *builder) anonymous() {
 		e.anonymous = anonymousStable
 	}
 	if words := []string{anonymousStable, anonymousRandom, anonymousCookie}; indexOf(words, e.anonymous) < 0 {
-		b.note("anonymous", "unknown word "+quote(e.anonymous)+" (one of stable, random, cookie)"+Suggest(e.anonymous, words))
+		b.note("anonymous", "unknown word "+problem.Quote(e.anonymous)+" (one of stable, random, cookie)"+problem.Suggest(e.anonymous, words))
 	}
 	e.cookieName = p.Cookie.Name
 	if e.cookieName == "" {
 		e.cookieName = defaultCookie
 	}
 	if !isToken(e.cookieName) {
-		b.note("cookie.name", quote(e.cookieName)+" is no cookie name")
+		b.note("cookie.name", problem.Quote(e.cookieName)+" is no cookie name")
 	}
 	lifetime := p.Cookie.Lifetime
 	if lifetime == "" {
@@ -317,7 +318,7 @@ func (b *builder) anonymous() {
 	}
 	d, err := time.ParseDuration(lifetime)
 	if err != nil || d < time.Second {
-		b.note("cookie.lifetime", quote(lifetime)+" is no duration of a second or more (as in 720h or 30m)")
+		b.note("cookie.lifetime", problem.Quote(lifetime)+" is no duration of a second or more (as in 720h or 30m)")
 	}
 	e.cookieLifetime = d
 }
@@ -335,20 +336,9 @@ func (b *builder) token() {
 	if b.policy.JWT == nil {
 		return
 	}
-	problems := jwt.Check(b.policy.JWT)
-	for _, p := range problems {
-		path := "jwt"
-		if p.Path != "" {
-			path += "." + p.Path
-		}
-		b.note(path, p.Message)
-	}
-	if len(problems) > 0 {
-		return
-	}
 	verifier, err := jwt.New(b.policy.JWT)
 	if err != nil {
-		b.note("jwt", err.Error())
+		b.problems = append(b.problems, problem.Of(err).Under("jwt")...)
 		return
 	}
 	b.engine.verifier = verifier
@@ -368,13 +358,13 @@ func (b *builder) rules() {
 	names := map[string]int{}
 	for i := range b.policy.Rules {
 		r := &b.policy.Rules[i]
-		path := index("rules", i)
+		path := problem.Index("rules", i)
 		name := r.Name
 		if name == "" {
 			name = "rule-" + strconv.Itoa(i+1)
 		}
 		if first, taken := names[name]; taken {
-			b.note(path+".name", quote(name)+" is the name of "+index("rules", first)+" too")
+			b.note(path+".name", problem.Quote(name)+" is the name of "+problem.Index("rules", first)+" too")
 		} else {
 			names[name] = i
 		}
@@ -389,7 +379,7 @@ func (b *builder) rules() {
 func (b *builder) rule(r *Rule, path, name string, lists map[string]*list) *rule {
 	built := &rule{name: name, percent: 100, decision: newDecision(r.Version, name)}
 	for i, line := range r.When {
-		at := index(path+".when", i)
+		at := problem.Index(path+".when", i)
 		c, err := parseCondition(line, lists)
 		if err != nil {
 			b.problems = append(b.problems, err.problem(at, line))

@@ -6,6 +6,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/grayrelease/gray/core/problem"
 )
 
 func TestEngine(t *testing.T) {
@@ -67,7 +69,7 @@ func TestIndexedRulesKeepTheirOrder(t *testing.T) {
 
 func TestNewReportsEverything(t *testing.T) {
 	_, err := New(&Policy{})
-	var problems Problems
+	var problems problem.List
 	require.ErrorAs(t, err, &problems)
 	assert.GreaterOrEqual(t, len(problems), 3)
 

@@ -1,6 +1,10 @@
 package core
 
-import "strconv"
+import (
+	"strconv"
+
+	"github.com/grayrelease/gray/core/problem"
+)
 
 // Explanation is a decision with its reasons, for people: what `explain` answers and a debug log shows.
 type Explanation struct {
@@ -114,7 +118,7 @@ func reason(e *Engine, rule string) string {
 	case !e.enabled:
 		return "the policy is not enabled: everybody gets the stable version"
 	case rule != "":
-		return "rule " + quote(rule) + " matched"
+		return "rule " + problem.Quote(rule) + " matched"
 	}
 	return "no rule matched: the stable version"
 }

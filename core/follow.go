@@ -9,6 +9,7 @@ import (
 
 	"github.com/grayrelease/gray/core/discover"
 	"github.com/grayrelease/gray/core/live"
+	"github.com/grayrelease/gray/core/problem"
 )
 
 // Source is where a policy document is kept that changes while gateways serve: a file, a web server, etcd, Consul or Nacos.
@@ -131,7 +132,7 @@ func current(v *live.View, base *Engine) *Current {
 		return &Current{Engine: base}
 	}
 	if v.Force != "" {
-		e = e.forced(v.Force, "the switch sends everybody to "+quote(v.Force))
+		e = e.forced(v.Force, "the switch sends everybody to "+problem.Quote(v.Force))
 	}
 	return &Current{Engine: e, Upstreams: v.Upstreams}
 }

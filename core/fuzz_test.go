@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/grayrelease/gray/core/problem"
 	"github.com/grayrelease/gray/internal/casetest"
 )
 
@@ -47,8 +48,8 @@ func FuzzLoad(f *testing.F) {
 		e, err := Load(document)
 		if err != nil {
 			require.Nil(t, e)
-			require.NotEmpty(t, err.(Problems))
-			for _, p := range err.(Problems) {
+			require.NotEmpty(t, err.(problem.List))
+			for _, p := range err.(problem.List) {
 				require.NotEmpty(t, p.Message)
 				require.GreaterOrEqual(t, p.Column, 0)
 			}

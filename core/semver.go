@@ -2,6 +2,8 @@ package core
 
 import (
 	"strings"
+
+	"github.com/grayrelease/gray/core/problem"
 )
 
 // semver is a version as SemVer 2.0 orders it, its numbers kept as digits so that none overflows. Build metadata does not count.
@@ -130,7 +132,7 @@ func parseConstraint(s string) ([]semverBound, int, string) {
 		}
 		v, written, ok := parseSemver(s[at:end])
 		if !ok {
-			return nil, start, quote(s[start:end]) + " is no version (as in 1.4.2, 2.0.0-rc.1 or 2)"
+			return nil, start, problem.Quote(s[start:end]) + " is no version (as in 1.4.2, 2.0.0-rc.1 or 2)"
 		}
 		switch op {
 		case "", "=":
@@ -140,7 +142,7 @@ func parseConstraint(s string) ([]semverBound, int, string) {
 		case "^", "~":
 			bounds = append(bounds, semverBound{">=", v}, semverBound{"<", semver{numbers: nextNumbers(v, written, op)}})
 		default:
-			return nil, start, "unknown comparison " + quote(op) + " (one of = != > >= < <= ^ ~)"
+			return nil, start, "unknown comparison " + problem.Quote(op) + " (one of = != > >= < <= ^ ~)"
 		}
 		at = end
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/grayrelease/gray/core/jwt"
+	"github.com/grayrelease/gray/core/problem"
 )
 
 // Bounds on what a caller sends. A longer value, or a longer query to look for values in, counts as absent, so that no value can make a
@@ -57,7 +58,7 @@ func parseSource(line string, at int) (source, int, *lineError) {
 	}
 	kind := indexOf(sourceWords, w.text)
 	if w.quoted || kind < 0 {
-		return s, end, &lineError{w.at, "unknown source " + quote(w.text) + Suggest(w.text, sourceWords)}
+		return s, end, &lineError{w.at, "unknown source " + problem.Quote(w.text) + problem.Suggest(w.text, sourceWords)}
 	}
 	s.kind = sourceKind(kind)
 	s.text = w.text
@@ -77,7 +78,7 @@ func parseSource(line string, at int) (source, int, *lineError) {
 	switch s.kind {
 	case fromHeader:
 		if !isToken(s.key) {
-			return s, end, &lineError{k.at, quote(s.key) + " is no header name"}
+			return s, end, &lineError{k.at, problem.Quote(s.key) + " is no header name"}
 		}
 		s.key = http.CanonicalHeaderKey(s.key)
 		if s.key == "Host" {
@@ -85,11 +86,11 @@ func parseSource(line string, at int) (source, int, *lineError) {
 		}
 	case fromCookie:
 		if strings.ContainsAny(s.key, ";=") || strings.Trim(s.key, " \t") != s.key {
-			return s, end, &lineError{k.at, quote(s.key) + " is no cookie name"}
+			return s, end, &lineError{k.at, problem.Quote(s.key) + " is no cookie name"}
 		}
 	case fromBaggage:
 		if !isToken(s.key) {
-			return s, end, &lineError{k.at, quote(s.key) + " is no key of a baggage member"}
+			return s, end, &lineError{k.at, problem.Quote(s.key) + " is no key of a baggage member"}
 		}
 	case fromClaim:
 		path, problem := jwt.ParsePath(s.key)

@@ -7,8 +7,6 @@ package traefikgray
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"net/http"
 	"os"
 	"reflect"
@@ -16,6 +14,7 @@ import (
 
 	"github.com/grayrelease/gray/core"
 	"github.com/grayrelease/gray/core/jwt"
+	"github.com/grayrelease/gray/core/problem"
 )
 
 // Modes of the plugin.
@@ -71,46 +70,44 @@ type setup struct {
 	clientIP func(*http.Request) string // nil: the connection's peer
 }
 
-// newSetup reads the configuration. The error has a line for each problem.
+// newSetup reads the configuration. The error is a problem.List.
 func newSetup(ctx context.Context, config *Config, name string) (*setup, error) {
 	s := &setup{ctx: ctx, name: name, mode: config.Mode}
-	var problems []string
+	var problems problem.List
 	if s.mode != "" && s.mode != modeHeader && s.mode != modeProxy {
-		problems = append(problems, fmt.Sprintf("mode: unknown word %q (one of header, proxy)", s.mode))
+		problems = append(problems, problem.New("mode", "unknown word %q (one of header, proxy)", s.mode)...)
 	}
 	clientIP, err := core.NewClientIP(trimmedStrategy(config.IPStrategy))
-	if err != nil {
-		problems = append(problems, "ipStrategy."+strings.ReplaceAll(err.Error(), "\n", "\nipStrategy."))
-	}
+	problems = append(problems, problem.Of(err).Under("ipStrategy")...)
 	s.clientIP = clientIP
 	if config.Source != nil && config.Source.URL == "" {
-		problems = append(problems, "source.url: missing: where is the policy document?")
+		problems = append(problems, problem.New("source.url", "missing: where is the policy document?")...)
 	}
 	if config.StatePath != "" && config.StatePath[0] != '/' {
-		problems = append(problems, fmt.Sprintf("statePath: %q must begin with a slash", config.StatePath))
+		problems = append(problems, problem.New("statePath", "%q must begin with a slash", config.StatePath)...)
 	}
 	if err := readPolicy(s, config); err != nil {
-		problems = append(problems, err.Error())
+		problems = append(problems, problem.Of(err)...)
 	} else {
 		problems = append(problems, checkFollowed(s, config)...)
 	}
 	if len(problems) > 0 {
-		return nil, errors.New(strings.Join(problems, "\n"))
+		return nil, problems
 	}
 	return s, nil
 }
 
 // checkFollowed checks the options that are about a policy with a source or with discovery.
-func checkFollowed(s *setup, config *Config) []string {
-	var problems []string
+func checkFollowed(s *setup, config *Config) problem.List {
+	var problems problem.List
 	if isFollowed(s, config) {
 		return nil
 	}
 	if config.StatePath != "" {
-		problems = append(problems, "statePath: there is no state to tell: the policy has neither a source nor discover")
+		problems = append(problems, problem.New("statePath", "there is no state to tell: the policy has neither a source nor discover")...)
 	}
 	if config.Cache != "" {
-		problems = append(problems, "cache: there is nothing to keep: the policy has neither a source nor discover")
+		problems = append(problems, problem.New("cache", "there is nothing to keep: the policy has neither a source nor discover")...)
 	}
 	return problems
 }
@@ -127,7 +124,7 @@ func readPolicy(s *setup, config *Config) error {
 	given := !reflect.DeepEqual(s.policy, &core.Policy{})
 	if config.Policy != "" {
 		if given {
-			return fmt.Errorf("policy: the document is in %q, so none of its fields may be given beside it", config.Policy)
+			return problem.New("policy", "the document is in %q, so none of its fields may be given beside it", config.Policy)
 		}
 		return readFile(s, config.Policy)
 	}
@@ -135,11 +132,9 @@ func readPolicy(s *setup, config *Config) error {
 		return nil
 	}
 	engine, err := core.New(s.policy)
-	if err != nil {
-		problems = append(problems, err.Error())
-	}
+	problems = append(problems, problem.Of(err)...)
 	if len(problems) > 0 {
-		return errors.New(strings.Join(problems, "\n"))
+		return problems
 	}
 	s.engine = engine
 	return nil
@@ -148,11 +143,11 @@ func readPolicy(s *setup, config *Config) error {
 func readFile(s *setup, path string) error {
 	document, err := os.ReadFile(path)
 	if err != nil {
-		return fmt.Errorf("policy: %w", err)
+		return problem.Of(err).Under("policy")
 	}
 	engine, err := core.Load(document)
 	if err != nil {
-		return errors.New("policy " + strings.ReplaceAll(err.Error(), "\n", "\npolicy "))
+		return problem.Of(err).Under("policy")
 	}
 	policy, err := core.ParsePolicy(document)
 	if err != nil {

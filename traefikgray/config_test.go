@@ -35,7 +35,7 @@ func TestRefusals(t *testing.T) {
 	}{
 		"mode":                          {func(c *Config) { c.Mode = "proxxy" }, `mode: unknown word "proxxy" (one of header, proxy)`},
 		"policy in a file that is none": {func(c *Config) { *c = Config{Policy: "/nowhere.json"} }, "policy: open /nowhere.json"},
-		"policy in a file that is bad":  {func(c *Config) { *c = Config{Policy: file} }, `policy stable: version "v9" is not in versions`},
+		"policy in a file that is bad":  {func(c *Config) { *c = Config{Policy: file} }, `policy.stable: version "v9" is not in versions`},
 		"policy in a file and here":     {func(c *Config) { c.Policy = file }, "none of its fields may be given beside it"},
 		"several at once": {func(c *Config) { c.Mode, c.Stable = "x", "v9" },
 			"mode: unknown word \"x\" (one of header, proxy); stable: version \"v9\" is not in versions"},

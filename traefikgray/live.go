@@ -3,7 +3,6 @@ package traefikgray
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"log"
 	"log/slog"
 	"net/http"
@@ -62,7 +61,7 @@ func checkUpstreams(e *core.Engine) error {
 	defer pool.Close()
 	for _, version := range canaries(e) {
 		if err := pool.Set(e.Versions()[version].Upstreams); err != nil {
-			return errors.New("versions." + version + ".upstreams" + err.Error())
+			return upstreamProblems(version, err)
 		}
 	}
 	return nil
@@ -104,7 +103,7 @@ func setPool(s *setup, c *core.Current, version string, pool *proxy.Pool) {
 		upstreams = core.Upstreams(c.Upstreams[version])
 	}
 	if err := pool.Set(upstreams); err != nil {
-		log.Printf("gray: middleware %s: versions.%s.upstreams%v: stable serves", s.name, version, err)
+		log.Printf("gray: middleware %s: %v: stable serves", s.name, upstreamProblems(version, err))
 		_ = pool.Set(nil)
 	}
 }

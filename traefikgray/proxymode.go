@@ -6,11 +6,11 @@ import (
 	"log"
 	"net/http"
 	"sort"
-	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/grayrelease/gray/core"
+	"github.com/grayrelease/gray/core/problem"
 	"github.com/grayrelease/gray/core/proxy"
 )
 
@@ -49,28 +49,35 @@ func forwarding(engine *core.Engine, clientIP func(*http.Request) string, target
 // newTargets makes a pool for each version but the stable one.
 func newTargets(s *setup, next http.Handler) (map[string]*target, error) {
 	targets := map[string]*target{}
-	var problems []string
+	var problems problem.List
 	for _, version := range canaries(s.engine) {
 		upstreams := s.engine.Versions()[version].Upstreams
 		if len(upstreams) == 0 {
-			problems = append(problems, "versions."+version+".upstreams: missing: mode proxy forwards to them")
+			problems = append(problems, upstreamProblems(version, errNoUpstreams)...)
 			continue
 		}
 		pool := newPool(s.name)
 		if err := pool.Set(upstreams); err != nil {
 			pool.Close()
-			problems = append(problems, "versions."+version+".upstreams"+err.Error())
+			problems = append(problems, upstreamProblems(version, err)...)
 			continue
 		}
 		targets[version] = &target{pool, toStable(s.engine, s.name, version, next)}
 	}
 	if len(problems) > 0 {
 		closePools(targets)
-		return nil, errors.New(strings.Join(problems, "\n"))
+		return nil, problems
 	}
 	// Requests that are still under way finish; what the pools share with their successors stays open.
 	context.AfterFunc(s.ctx, func() { closePools(targets) })
 	return targets, nil
+}
+
+var errNoUpstreams = errors.New("missing: mode proxy forwards to them")
+
+// upstreamProblems are what is wrong with a version's upstreams, as the policy has them.
+func upstreamProblems(version string, err error) problem.List {
+	return problem.Of(err).Under(problem.Field("versions", version) + ".upstreams")
 }
 
 func newPool(name string) *proxy.Pool {

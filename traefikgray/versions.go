@@ -6,48 +6,49 @@ import (
 	"strings"
 
 	"github.com/grayrelease/gray/core"
+	"github.com/grayrelease/gray/core/problem"
 )
 
 // readVersions reads what Traefik's providers make of the versions: for each a map of its fields or, for a version without any,
 // an empty string or nil. A list may be a string with commas, as in labels.
-func readVersions(given map[string]interface{}) (map[string]core.Version, []string) {
+func readVersions(given map[string]interface{}) (map[string]core.Version, problem.List) {
 	if len(given) == 0 {
 		return nil, nil
 	}
-	var problems []string
+	var problems problem.List
 	versions := map[string]core.Version{}
 	for name, value := range given {
 		version := core.Version{}
-		problems = append(problems, readVersion("versions."+name, value, &version)...)
+		problems = append(problems, readVersion(problem.Field("versions", name), value, &version)...)
 		versions[name] = version
 	}
-	sort.Strings(problems)
+	sort.Slice(problems, func(i, j int) bool { return problems[i].String() < problems[j].String() })
 	return versions, problems
 }
 
-func readVersion(path string, value interface{}, version *core.Version) []string {
+func readVersion(path string, value interface{}, version *core.Version) problem.List {
 	if value == nil || value == "" {
 		return nil
 	}
 	fields, ok := value.(map[string]interface{})
 	if !ok {
-		return []string{fmt.Sprintf("%s: must be an object with upstreams or discover, is %q", path, fmt.Sprint(value))}
+		return problem.New(path, "must be an object with upstreams or discover, is %q", fmt.Sprint(value))
 	}
-	var problems []string
+	var problems problem.List
 	for field, value := range fields {
 		switch strings.ToLower(field) {
 		case "upstreams":
 			version.Upstreams, ok = readList(value)
 			if !ok {
-				problems = append(problems, path+".upstreams: must be a list of strings")
+				problems = append(problems, problem.New(path+".upstreams", "must be a list of strings")...)
 			}
 		case "discover":
 			version.Discover, ok = value.(string)
 			if !ok {
-				problems = append(problems, path+".discover: must be a string")
+				problems = append(problems, problem.New(path+".discover", "must be a string")...)
 			}
 		default:
-			problems = append(problems, fmt.Sprintf("%s: unknown field %q (one of upstreams, discover)", path, field))
+			problems = append(problems, problem.New(path, "unknown field %q (one of upstreams, discover)", field)...)
 		}
 	}
 	return problems

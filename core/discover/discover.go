@@ -67,18 +67,18 @@ var schemes = map[string]func(*remote.Address) (watcher, error){
 func Open(rawURL string, options map[string]string) (*Discovery, error) {
 	address, err := remote.Parse(rawURL, options)
 	if err != nil {
-		return nil, fmt.Errorf("discover: %w", err)
+		return nil, err
 	}
 	construct, ok := schemes[address.Scheme]
 	if !ok {
-		return nil, fmt.Errorf("discover: unknown scheme %q: want one of %v", address.Scheme, Schemes())
+		return nil, fmt.Errorf("unknown scheme %q: want one of %v", address.Scheme, Schemes())
 	}
 	if s, ok := address.Options["scheme"]; ok && s != "http" && s != "https" {
-		return nil, fmt.Errorf("discover: option scheme: want http or https")
+		return nil, fmt.Errorf("option scheme: want http or https")
 	}
 	w, err := construct(address)
 	if err != nil {
-		return nil, fmt.Errorf("discover: %w", err)
+		return nil, err
 	}
 	w.close()
 	return &Discovery{

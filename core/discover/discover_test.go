@@ -17,7 +17,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestOpenErrors(t *testing.T) {
 	for _, c := range []struct{ url, want string }{
-		{"zk://h/k", `discover: unknown scheme "zk": want one of [consul etcd nacos srv]`},
+		{"zk://h/k", `unknown scheme "zk": want one of [consul etcd nacos srv]`},
 		{"consul://h", "the service is missing"},
 		{"etcd://h/", "the prefix is missing"},
 		{"nacos://h", "the service is missing"},

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/grayrelease/gray/core/internal/words"
+	"github.com/grayrelease/gray/core/problem"
 )
 
 // Config is the `jwt` object of a policy document. All fields are plain, so that whatever decodes
@@ -58,26 +58,12 @@ type Config struct {
 	Verify *bool `json:"verify,omitempty"`
 }
 
-// Problem is something wrong in a Config.
-type Problem struct {
-	Path    string // the field, relative to the `jwt` object: "algorithms[1]"; "" for the object as a whole
-	Message string
-}
-
-// Text returns path and message in one line.
-func (p Problem) Text() string {
-	if p.Path == "" {
-		return p.Message
-	}
-	return p.Path + ": " + p.Message
-}
-
 const maxLeeway = time.Hour
 
 // Check returns everything that is wrong in cfg. It does no I/O: whether files and servers are there is found
 // out by New and Start.
-func Check(cfg *Config) []Problem {
-	var problems []Problem
+func Check(cfg *Config) problem.List {
+	var problems problem.List
 	problems = append(problems, checkPlace(cfg)...)
 	problems = append(problems, checkKeys(cfg)...)
 	problems = append(problems, checkAlgorithms(cfg)...)
@@ -85,20 +71,16 @@ func Check(cfg *Config) []Problem {
 	return problems
 }
 
-func problem(path, format string, args ...any) []Problem {
-	return []Problem{{Path: path, Message: fmt.Sprintf(format, args...)}}
-}
-
-func checkPlace(cfg *Config) []Problem {
+func checkPlace(cfg *Config) problem.List {
 	given := named([]string{"header", "cookie", "query"}, []string{cfg.Header, cfg.Cookie, cfg.Query})
 	if len(given) > 1 {
-		return problem(given[1], "the token is in one place, but %s are given: keep one", strings.Join(given, " and "))
+		return problem.New(given[1], "the token is in one place, but %s are given: keep one", strings.Join(given, " and "))
 	}
 	if i := badNameByte(cfg.Header); i >= 0 {
-		return problem("header", "%q at column %d cannot be in the name of a header", cfg.Header[i:i+1], i+1)
+		return problem.New("header", "%q at column %d cannot be in the name of a header", cfg.Header[i:i+1], i+1)
 	}
 	if i := badNameByte(cfg.Cookie); i >= 0 {
-		return problem("cookie", "%q at column %d cannot be in the name of a cookie", cfg.Cookie[i:i+1], i+1)
+		return problem.New("cookie", "%q at column %d cannot be in the name of a cookie", cfg.Cookie[i:i+1], i+1)
 	}
 	return nil
 }
@@ -128,18 +110,18 @@ func givenKeys(cfg *Config) []string {
 	return named([]string{"secret", "key", "jwks", "oidc"}, []string{cfg.Secret, cfg.Key, cfg.JWKS, cfg.OIDC})
 }
 
-func checkKeys(cfg *Config) []Problem {
+func checkKeys(cfg *Config) problem.List {
 	given := givenKeys(cfg)
 	off := cfg.Verify != nil && !*cfg.Verify
 	switch {
 	case off && len(given) > 0:
-		return problem("verify", "false means that no signature is checked, but %s is given: remove one of the two", given[0])
+		return problem.New("verify", "false means that no signature is checked, but %s is given: remove one of the two", given[0])
 	case off:
 		return nil
 	case len(given) == 0:
-		return problem("", "no key: give secret, key, jwks or oidc (or verify: false, if something before gray has verified the token)")
+		return problem.New("", "no key: give secret, key, jwks or oidc (or verify: false, if something before gray has verified the token)")
 	case len(given) > 1:
-		return problem(given[1], "keys come from one place, but %s are given: keep one", strings.Join(given, " and "))
+		return problem.New(given[1], "keys come from one place, but %s are given: keep one", strings.Join(given, " and "))
 	}
 	switch given[0] {
 	case "secret":
@@ -152,72 +134,72 @@ func checkKeys(cfg *Config) []Problem {
 	return checkOIDC(cfg)
 }
 
-func checkSecret(cfg *Config) []Problem {
+func checkSecret(cfg *Config) problem.List {
 	if isFile(cfg.Secret) {
 		return checkFile("secret", cfg.Secret)
 	}
 	if _, err := secretsOf([]byte(cfg.Secret), cfg.Algorithms); err != nil {
-		return problem("secret", "%v", err)
+		return problem.New("secret", "%v", err)
 	}
 	return nil
 }
 
-func checkKey(cfg *Config) []Problem {
+func checkKey(cfg *Config) problem.List {
 	if isFile(cfg.Key) {
 		return checkFile("key", cfg.Key)
 	}
 	if !strings.Contains(cfg.Key, "-----BEGIN") {
-		return problem("key", "neither a PEM text (-----BEGIN PUBLIC KEY-----) nor file:///path")
+		return problem.New("key", "neither a PEM text (-----BEGIN PUBLIC KEY-----) nor file:///path")
 	}
 	if _, err := publicKeys([]byte(cfg.Key)); err != nil {
-		return problem("key", "%v", err)
+		return problem.New("key", "%v", err)
 	}
 	return nil
 }
 
-func checkJWKS(cfg *Config) []Problem {
+func checkJWKS(cfg *Config) problem.List {
 	switch {
 	case isFile(cfg.JWKS):
 		return checkFile("jwks", cfg.JWKS)
 	case isInline(cfg.JWKS):
 		if _, err := webKeys([]byte(cfg.JWKS), true); err != nil {
-			return problem("jwks", "%v", err)
+			return problem.New("jwks", "%v", err)
 		}
 		return nil
 	}
 	return checkURL("jwks", cfg.JWKS, cfg.Plaintext)
 }
 
-func checkOIDC(cfg *Config) []Problem {
+func checkOIDC(cfg *Config) problem.List {
 	if cfg.Issuer != "" && cfg.Issuer != cfg.OIDC {
-		return problem("issuer", "differs from oidc, which is the issuer: remove one of the two")
+		return problem.New("issuer", "differs from oidc, which is the issuer: remove one of the two")
 	}
 	if u, err := url.Parse(cfg.OIDC); err == nil && (u.RawQuery != "" || u.User != nil) {
-		return problem("oidc", "an issuer is a URL without a query or a user")
+		return problem.New("oidc", "an issuer is a URL without a query or a user")
 	}
 	return checkURL("oidc", cfg.OIDC, cfg.Plaintext)
 }
 
-func checkURL(path, text string, plaintext bool) []Problem {
+func checkURL(path, text string, plaintext bool) problem.List {
 	u, err := url.Parse(text)
 	switch {
 	case err != nil:
-		return problem(path, "not a URL") // the parser's message repeats the text, which can hold a password
+		return problem.New(path, "not a URL") // the parser's message repeats the text, which can hold a password
 	case u.Scheme == "http" && !plaintext:
-		return problem(path, "http:// lets the network choose the keys: use https://, or set plaintext: true")
+		return problem.New(path, "http:// lets the network choose the keys: use https://, or set plaintext: true")
 	case u.Scheme != "https" && u.Scheme != "http":
-		return problem(path, "not a URL that begins with https:// (files are written file:///path)")
+		return problem.New(path, "not a URL that begins with https:// (files are written file:///path)")
 	case u.Hostname() == "":
-		return problem(path, "the URL names no host")
+		return problem.New(path, "the URL names no host")
 	case u.Fragment != "":
-		return problem(path, "a URL to fetch has no fragment (#)")
+		return problem.New(path, "a URL to fetch has no fragment (#)")
 	}
 	return nil
 }
 
-func checkFile(path, text string) []Problem {
+func checkFile(path, text string) problem.List {
 	if _, err := filePath(text); err != nil {
-		return problem(path, "%v", err)
+		return problem.New(path, "%v", err)
 	}
 	return nil
 }
@@ -233,15 +215,15 @@ func filePath(text string) (string, error) {
 	return u.Path, nil
 }
 
-func checkAlgorithms(cfg *Config) []Problem {
-	var problems []Problem
+func checkAlgorithms(cfg *Config) problem.List {
+	var problems problem.List
 	for i, name := range cfg.Algorithms {
 		if message := algorithmProblem(cfg, name); message != "" {
-			problems = append(problems, Problem{Path: fmt.Sprintf("algorithms[%d]", i), Message: message})
+			problems = append(problems, problem.Problem{Path: problem.Index("algorithms", i), Message: message})
 		}
 	}
 	if len(cfg.Algorithms) > 0 && cfg.Verify != nil && !*cfg.Verify {
-		problems = append(problems, Problem{Path: "algorithms", Message: "say nothing while verify is false: remove one of the two"})
+		problems = append(problems, problem.Problem{Path: "algorithms", Message: "say nothing while verify is false: remove one of the two"})
 	}
 	return problems
 }
@@ -264,18 +246,18 @@ func algorithmProblem(cfg *Config, name string) string {
 }
 
 func unknownAlgorithm(name string) string {
-	hint := words.Suggest(name, algorithmNames)
+	hint := problem.Suggest(name, algorithmNames)
 	if hint == "" {
 		hint = " (known are " + strings.Join(algorithmNames, ", ") + ")"
 	}
 	return fmt.Sprintf("unknown algorithm %q%s", name, hint)
 }
 
-func checkExpectations(cfg *Config) []Problem {
-	var problems []Problem
+func checkExpectations(cfg *Config) problem.List {
+	var problems problem.List
 	for i, audience := range cfg.Audience {
 		if audience == "" {
-			problems = append(problems, problem(fmt.Sprintf("audience[%d]", i), "an audience is never empty")...)
+			problems = append(problems, problem.New(problem.Index("audience", i), "an audience is never empty")...)
 		}
 	}
 	if cfg.Leeway == "" {
@@ -284,9 +266,9 @@ func checkExpectations(cfg *Config) []Problem {
 	leeway, err := time.ParseDuration(cfg.Leeway)
 	switch {
 	case err != nil:
-		problems = append(problems, problem("leeway", "%q is no duration like \"30s\"", cfg.Leeway)...)
+		problems = append(problems, problem.New("leeway", "%q is no duration like \"30s\"", cfg.Leeway)...)
 	case leeway < 0 || leeway > maxLeeway:
-		problems = append(problems, problem("leeway", "%s is not between 0s and 1h", leeway)...)
+		problems = append(problems, problem.New("leeway", "%s is not between 0s and 1h", leeway)...)
 	}
 	return problems
 }

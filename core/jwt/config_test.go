@@ -54,7 +54,7 @@ func TestCheck(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var got []string
 			for _, p := range Check(&c.cfg) {
-				got = append(got, p.Text())
+				got = append(got, p.String())
 			}
 			require.Equal(t, c.want, got)
 			if c.want != nil {

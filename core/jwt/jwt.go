@@ -16,7 +16,6 @@ package jwt
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"strconv"
 	"strings"
@@ -78,10 +77,11 @@ type Verifier struct {
 }
 
 // New prepares a verifier. It reads the files that cfg names, and does no network I/O: keys behind a URL
-// are fetched once Start is called. The error lists everything that Check finds.
+// are fetched once Start is called. The error is a problem.List: everything
+// that Check finds.
 func New(cfg *Config) (*Verifier, error) {
 	if problems := Check(cfg); len(problems) > 0 {
-		return nil, problemsError(problems)
+		return nil, problems
 	}
 	v := &Verifier{
 		place:      placeOf(cfg),
@@ -261,14 +261,6 @@ func firstSight(v *Verifier, token string) *Set {
 func Payload(v *Verifier, token string) ([]byte, Reason) {
 	_, payload, _, reason := open(v, token)
 	return payload, reason
-}
-
-func problemsError(problems []Problem) error {
-	lines := make([]string, 0, len(problems))
-	for _, p := range problems {
-		lines = append(lines, p.Text())
-	}
-	return errors.New(strings.Join(lines, "\n"))
 }
 
 func setOf(words []string) map[string]bool {

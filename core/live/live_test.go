@@ -473,7 +473,7 @@ func TestReplacedPoliciesAreClosed(t *testing.T) {
 	}
 	eventually(t, "refused", func() bool {
 		s := u.State()
-		return s.Rejected != nil && strings.Contains(s.Rejected.Error, "versions.v1.discover: discover: address: want a URL")
+		return s.Rejected != nil && strings.Contains(s.Rejected.Error, "versions.v1.discover: address: want a URL")
 	})
 	u.Release()
 	require.Empty(t, open)

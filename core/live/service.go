@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/grayrelease/gray/core/discover"
+	"github.com/grayrelease/gray/core/problem"
 	"github.com/grayrelease/gray/core/source"
 )
 
@@ -307,7 +308,7 @@ func (s *service) install(ctx context.Context, data []byte, origin, revision str
 		d, err := discover.Open(rawURL, nil)
 		if err != nil {
 			closePolicy(policy)
-			return fmt.Errorf("versions.%s.discover: %w", version, err)
+			return problem.Of(err).Under(problem.Field("versions", version) + ".discover")
 		}
 		wanted[version] = d
 	}

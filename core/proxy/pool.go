@@ -2,12 +2,13 @@ package proxy
 
 import (
 	"errors"
-	"fmt"
 	"net/http"
 	"net/http/httputil"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/grayrelease/gray/core/problem"
 )
 
 // ErrNoUpstream is what a fallback is told when the pool is empty or all of its upstreams are left out.
@@ -71,7 +72,7 @@ func (p *Pool) Close() {
 }
 
 // Set replaces the pool's upstreams, at any time. Each is as ParseUpstream wants it. An upstream that stays keeps its
-// state. On an error, which names the entry, nothing changes.
+// state. The error is a problem.List whose paths are the entries: "[0]". Nothing changes then.
 func (p *Pool) Set(upstreams []string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -85,7 +86,7 @@ func (p *Pool) Set(upstreams []string) error {
 		if u == nil {
 			made, err := newUpstream(p, text)
 			if err != nil {
-				return fmt.Errorf("[%d]: %w", i, err)
+				return problem.Of(err).Under(problem.Index("", i))
 			}
 			u = made
 			known[text] = u

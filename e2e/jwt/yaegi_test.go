@@ -74,7 +74,7 @@ func Problems(config string) []string {
 	}
 	var lines []string
 	for _, p := range jwt.Check(&cfg) {
-		lines = append(lines, p.Text())
+		lines = append(lines, p.String())
 	}
 	return lines
 }
@@ -164,7 +164,7 @@ func TestCheckInterpreted(t *testing.T) {
 		require.NoError(t, json.Unmarshal([]byte(config), &cfg))
 		var want []string
 		for _, p := range gray.Check(&cfg) {
-			want = append(want, p.Text())
+			want = append(want, p.String())
 		}
 		require.Equal(t, want, problems(config), config)
 	}

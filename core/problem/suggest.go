@@ -1,5 +1,4 @@
-// Package words finds the word that was probably meant.
-package words
+package problem
 
 import "strings"
 
