@@ -94,7 +94,7 @@ func newRelease(h *Handler, engine *core.Engine, instances map[string][]discover
 	for i, name := range engine.RuleNames() {
 		r.outcomes[name] = r.outcome(policy.Rules[i].Version, name)
 	}
-	r.describe(h, policy)
+	r.describe(h)
 	return r, nil
 }
 
@@ -129,14 +129,14 @@ func (r *release) outcome(version, rule string) *outcome {
 }
 
 // describe prepares what responses say of decisions, where the handler is told to.
-func (r *release) describe(h *Handler, policy *core.Policy) {
+func (r *release) describe(h *Handler) {
 	r.debugHeader = h.DebugHeader
 	if h.Vary == nil {
 		return
 	}
 	headers := h.Vary.Headers
 	if len(headers) == 0 {
-		headers = core.Vary(policy)
+		headers = core.Vary(r.engine)
 	}
 	r.vary = strings.Join(headers, ", ")
 }

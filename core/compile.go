@@ -32,13 +32,13 @@ const (
 // Consecutive rules that each want certain values of the same header become one step with an exit for each value, so that ten
 // thousand of them cost what one costs.
 func compile(e *Engine) *step {
-	end := &step{decision: e.stable}
-	if !e.enabled {
-		return end
+	if e.force != "" {
+		return &step{decision: newDecision(e.force, "")}
 	}
+	end := &step{decision: e.stable}
 	var rules []*rule
 	for _, r := range e.rules {
-		if r.percent > 0 { // nobody's rule needs no steps
+		if r.percent > 0 && !r.withdrawn { // a rule that takes nobody needs no steps
 			rules = append(rules, r)
 		}
 	}

@@ -11,6 +11,9 @@ import (
 // operatorWords are the operators of a condition line.
 var operatorWords = []string{"=", "!=", "in", "prefix", "suffix", "contains", "matches", "exists", "<", "<=", ">", ">=", "semver"}
 
+// IsOperator reports whether a word is one of the operators of conditions, such as "=" or "semver".
+func IsOperator(word string) bool { return indexOf(operatorWords, word) >= 0 }
+
 // condition is one line of `when`, read and prepared. Its syntax:
 //
 //	["not"] source [key] operator [operand]
@@ -106,7 +109,7 @@ func parseCondition(line string, lists map[string]*list) (*condition, *lineError
 	if op.text == "" && !op.quoted {
 		return nil, &lineError{op.at, "operator missing (one of " + strings.Join(operatorWords, " ") + ")"}
 	}
-	if op.quoted || indexOf(operatorWords, op.text) < 0 {
+	if op.quoted || !IsOperator(op.text) {
 		return nil, &lineError{op.at, "unknown operator " + problem.Quote(op.text) + problem.Suggest(op.text, operatorWords)}
 	}
 	c.op = op.text

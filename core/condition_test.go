@@ -190,3 +190,12 @@ func TestSetsHoldOnlyWhatCanBeAValue(t *testing.T) {
 		}
 	}
 }
+
+func TestIsOperator(t *testing.T) {
+	for _, word := range operatorWords {
+		assert.True(t, IsOperator(word), word)
+	}
+	for _, word := range []string{"", "prefx", "not", "header", "=="} {
+		assert.False(t, IsOperator(word), word)
+	}
+}

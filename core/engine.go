@@ -2,7 +2,6 @@ package core
 
 import (
 	"context"
-	"math"
 	"net/http"
 	"sort"
 	"strconv"
@@ -20,15 +19,18 @@ import (
 type Engine struct {
 	policy   *Policy
 	service  string
-	enabled  bool
 	versions map[string]Version
-	rules    []*rule
+	written  []*rule // as the policy has them
+	rules    []*rule // written, as an overlay changes them
 
 	start  *step     // of the compiled rules
 	stable *Decision // what nobody's rule gives
 
-	force       string // the version that everybody goes to, whatever the rules say; "" leaves it to them
-	forceReason string
+	// The two parts of the overlay, each with its reason.
+	force, forceReason string
+	percent            map[string]float64
+	withdrawn          []string
+	changeReason       string
 
 	identity       []*source
 	anonymous      string
@@ -44,8 +46,10 @@ type rule struct {
 	name       string
 	conditions []*condition
 	percent    float64
+	salt       string
 	bucket     *bucket // nil at 0 and 100 percent, where nobody's bucket matters
 	decision   *Decision
+	withdrawn  bool // the version is, so that the rule does not match
 }
 
 // list is a named list, prepared once for all conditions that share it.
@@ -70,8 +74,8 @@ func New(p *Policy) (*Engine, error) {
 	}
 	e := b.engine
 	e.policy = withoutLists(p)
-	e.start = compile(e)
-	return e, nil
+	e.rules = e.written
+	return e.With(ownOverlay(p)), nil
 }
 
 // Load reads a policy document and makes it ready: ParsePolicy and New in one, with the problems of both.
@@ -134,8 +138,8 @@ func (e *Engine) Policy() *Policy { return e.policy }
 // Service is the policy's service.
 func (e *Engine) Service() string { return e.service }
 
-// Enabled is false when the policy is off, so that everybody gets the stable version.
-func (e *Engine) Enabled() bool { return e.enabled }
+// Enabled reports whether the policy is enabled. An overlay does not count.
+func (e *Engine) Enabled() bool { return isEnabled(e.policy) }
 
 // Stable is the name of the stable version.
 func (e *Engine) Stable() string { return e.stable.Version }
@@ -199,7 +203,6 @@ var takenHeaders = []string{
 func (b *builder) basics() {
 	p, e := b.policy, b.engine
 	e.service = p.Service
-	e.enabled = p.Enabled == nil || *p.Enabled
 	e.versions = p.Versions
 	if p.Service == "" {
 		b.note("service", "missing: the service's name is part of every bucket's salt")
@@ -372,12 +375,15 @@ func (b *builder) rules() {
 			b.note(path+".name", "a rule's name has at most 128 bytes of UTF-8 and no control characters")
 		}
 		b.version(path+".version", r.Version)
-		b.engine.rules = append(b.engine.rules, b.rule(r, path, name, lists))
+		b.engine.written = append(b.engine.written, b.rule(r, path, name, lists))
 	}
 }
 
 func (b *builder) rule(r *Rule, path, name string, lists map[string]*list) *rule {
-	built := &rule{name: name, percent: 100, decision: newDecision(r.Version, name)}
+	built := &rule{name: name, percent: 100, salt: r.Salt, decision: newDecision(r.Version, name)}
+	if built.salt == "" {
+		built.salt = b.policy.Service + "/" + r.Version
+	}
 	for i, line := range r.When {
 		at := problem.Index(path+".when", i)
 		c, err := parseCondition(line, lists)
@@ -391,19 +397,23 @@ func (b *builder) rule(r *Rule, path, name string, lists map[string]*list) *rule
 	if r.Percent == nil {
 		return built
 	}
-	built.percent = *r.Percent
-	if !(built.percent >= 0 && built.percent <= 100) || math.IsInf(built.percent, 0) {
-		b.note(path+".percent", "must be from 0 to 100, is "+strconv.FormatFloat(built.percent, 'g', -1, 64))
+	if !isPercent(*r.Percent) {
+		b.note(path+".percent", "must be from 0 to 100, is "+strconv.FormatFloat(*r.Percent, 'g', -1, 64))
 		return built
 	}
-	if built.percent > 0 && built.percent < 100 {
-		salt := r.Salt
-		if salt == "" {
-			salt = b.policy.Service + "/" + r.Version
-		}
-		built.bucket = newBucket(salt, built.percent)
-	}
+	setPercent(built, *r.Percent)
 	return built
+}
+
+func isPercent(p float64) bool { return p >= 0 && p <= 100 } // NaN is not
+
+// setPercent says which share of callers a rule takes.
+func setPercent(r *rule, percent float64) {
+	r.percent = percent
+	r.bucket = nil
+	if percent > 0 && percent < 100 {
+		r.bucket = newBucket(r.salt, percent)
+	}
 }
 
 func isVersionName(s string) bool {

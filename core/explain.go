@@ -31,6 +31,8 @@ type RuleTrace struct {
 	Matched bool   `json:"matched"`
 	// Failed is the first condition, as written, that did not hold.
 	Failed string `json:"failed,omitempty"`
+	// Withdrawn reports that the rule would have matched, if an overlay had not withdrawn its version.
+	Withdrawn bool `json:"withdrawn,omitempty"`
 	// Bucket is how the caller stands to the percentage, where the rule has one and its conditions hold.
 	Bucket *BucketTrace `json:"bucket,omitempty"`
 }
@@ -61,10 +63,7 @@ func Explain(e *Engine, c *Caller) *Explanation {
 		x.Claims = TokenResult(c)
 	}
 	if e.force != "" {
-		x.Version = e.force
-	}
-	if e.force != "" || !e.enabled {
-		x.Reason = reason(e, "")
+		x.Version, x.Reason = e.force, reason(e, "")
 		return x
 	}
 	for _, r := range e.rules {
@@ -90,37 +89,46 @@ func explainRule(e *Engine, c *Caller, r *rule) RuleTrace {
 			return trace
 		}
 	}
-	trace.Matched = r.percent > 0
-	if r.percent == 100 {
-		return trace
+	taken := r.percent == 100
+	if !taken {
+		trace.Bucket, taken = explainBucket(e, c, r)
 	}
-	trace.Bucket = &BucketTrace{Percent: r.percent}
-	if r.bucket == nil {
-		return trace
-	}
-	id := bucketID(e, c)
-	trace.Bucket.Salt = r.bucket.salt
-	trace.Bucket.Threshold = strconv.FormatUint(r.bucket.threshold, 10)
-	trace.Matched = id != "" && takes(r.bucket, id)
-	if id != "" {
-		trace.Bucket.Position = strconv.FormatUint(position(r.bucket, id), 10)
-	}
+	trace.Matched, trace.Withdrawn = taken && !r.withdrawn, taken && r.withdrawn
 	return trace
 }
 
-// Reason says in a line why a decision of the engine's is what it is.
+// explainBucket also reports whether a rule's percentage takes the caller.
+func explainBucket(e *Engine, c *Caller, r *rule) (*BucketTrace, bool) {
+	trace := &BucketTrace{Percent: r.percent}
+	if r.bucket == nil {
+		return trace, false
+	}
+	trace.Salt = r.bucket.salt
+	trace.Threshold = strconv.FormatUint(r.bucket.threshold, 10)
+	id := bucketID(e, c)
+	if id == "" {
+		return trace, false
+	}
+	trace.Position = strconv.FormatUint(position(r.bucket, id), 10)
+	return trace, takes(r.bucket, id)
+}
+
+// Reason says in a line why a decision of the engine's is what it is: which rule matched, or which part of the overlay
+// decided.
 func Reason(e *Engine, d *Decision) string { return reason(e, d.Rule) }
 
 func reason(e *Engine, rule string) string {
-	switch {
-	case e.force != "":
+	if e.force != "" {
 		return e.forceReason
-	case !e.enabled:
-		return "the policy is not enabled: everybody gets the stable version"
-	case rule != "":
-		return "rule " + problem.Quote(rule) + " matched"
 	}
-	return "no rule matched: the stable version"
+	if rule == "" {
+		return "no rule matched: the stable version"
+	}
+	matched := "rule " + problem.Quote(rule) + " matched"
+	if _, changed := e.percent[rule]; changed && e.changeReason != "" {
+		return matched + " (" + e.changeReason + ")"
+	}
+	return matched
 }
 
 // Asked tells who the caller counted as in the last percentage that Decide asked about, and where that identity stands between 0 and

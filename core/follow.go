@@ -53,15 +53,15 @@ type FollowOptions struct {
 func Follow(s *Source, o FollowOptions, notify func(*Current)) (*live.User, error) {
 	base, isOff := o.Base, false
 	if base != nil {
-		isOff = !base.enabled
-		base = base.forced(base.Stable(), "there is no policy document yet: everybody gets the stable version")
+		isOff = !base.Enabled()
+		base = base.With(Overlay{Force: base.Stable(), Reason: "there is no policy document yet: everybody gets the stable version"})
 	}
 	c := o.config()
 	c.URL, c.Options, c.Variant = s.URL, s.Options, o.Service
 	c.Notify = func(v *live.View) {
 		now := current(v, base)
 		if isOff && now.Engine != nil {
-			now.Engine = now.Engine.forced(now.Engine.Stable(), "the configuration beside the source says off: everybody gets the stable version")
+			now.Engine = now.Engine.With(Overlay{Force: now.Engine.Stable(), Reason: "the configuration beside the source says off: everybody gets the stable version"})
 		}
 		notify(now)
 	}
@@ -132,19 +132,9 @@ func current(v *live.View, base *Engine) *Current {
 		return &Current{Engine: base}
 	}
 	if v.Force != "" {
-		e = e.forced(v.Force, "the switch sends everybody to "+problem.Quote(v.Force))
+		e = e.With(Overlay{Force: v.Force, Reason: "the switch sends everybody to " + problem.Quote(v.Force)})
 	}
 	return &Current{Engine: e, Upstreams: v.Upstreams}
-}
-
-// forced is the engine with everybody sent to one version, whatever the rules say. It shares all else, so the original is the one
-// to close.
-func (e *Engine) forced(version, reason string) *Engine {
-	f := &Engine{}
-	*f = *e
-	f.force, f.forceReason = version, reason
-	f.start = &step{decision: newDecision(version, "")}
-	return f
 }
 
 // Forced is the version that everybody goes to, whatever the rules say: by a switch, before there is a document, or since the configuration

@@ -5,18 +5,19 @@ import (
 	"sort"
 )
 
-// Vary lists the request headers that a policy's decisions depend on, sorted, as the response header of that name does. It is "*"
-// alone when they also depend on what no header tells: the client's address, or chance. Method, host, path and query are part of
-// any cache's key already.
+// Vary lists the request headers that an engine's decisions depend on, sorted, as the response header of that name
+// does. It returns "*" alone if they also depend on something that no header carries: the client's address, or chance.
+// Method, host, path and query are part of any cache's key already.
 //
-// The policy is one that New accepts.
-func Vary(p *Policy) []string {
-	v := &varying{policy: p, headers: map[string]bool{}}
-	for _, r := range p.Rules {
-		for _, line := range r.When {
-			v.condition(line)
+// What caches hold outlives an overlay. So Force and Withdrawn take nothing off the list, and a rule whose percentage
+// an overlay sets depends on who the caller is even at 0 and at 100 percent.
+func Vary(e *Engine) []string {
+	v := &varying{engine: e, headers: map[string]bool{}}
+	for _, r := range e.rules {
+		for _, c := range r.conditions {
+			v.source(&c.source)
 		}
-		if r.Percent != nil && *r.Percent > 0 && *r.Percent < 100 {
+		if _, changed := e.percent[r.name]; changed || r.bucket != nil {
 			v.identity()
 			v.anonymous()
 		}
@@ -32,20 +33,11 @@ func Vary(p *Policy) []string {
 	return names
 }
 
+// varying collects what decisions depend on.
 type varying struct {
-	policy   *Policy
+	engine   *Engine
 	headers  map[string]bool
 	anything bool
-}
-
-func (v *varying) condition(line string) {
-	at := 0
-	if w, end, err := nextWord(line, 0); err == nil && w.text == "not" && !w.quoted {
-		at = end
-	}
-	if s, _, err := parseSource(line, at); err == nil {
-		v.source(&s)
-	}
 }
 
 func (v *varying) source(s *source) {
@@ -66,18 +58,13 @@ func (v *varying) source(s *source) {
 }
 
 func (v *varying) identity() {
-	if len(v.policy.Identity) == 0 {
-		v.anything = true // the address
-	}
-	for _, line := range v.policy.Identity {
-		if s, _, err := parseSource(line, 0); err == nil {
-			v.source(&s)
-		}
+	for _, s := range v.engine.identity {
+		v.source(s)
 	}
 }
 
 func (v *varying) anonymous() {
-	switch v.policy.Anonymous {
+	switch v.engine.anonymous {
 	case anonymousRandom:
 		v.anything = true
 	case anonymousCookie:
@@ -85,11 +72,11 @@ func (v *varying) anonymous() {
 	}
 }
 
-// token is where claims come from.
+// token adds where claims come from.
 func (v *varying) token() {
-	c := v.policy.JWT
+	c := v.engine.policy.JWT
 	switch {
-	case c == nil || c.Query != "":
+	case c.Query != "":
 	case c.Cookie != "":
 		v.headers["Cookie"] = true
 	case c.Header != "":
