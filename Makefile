@@ -16,7 +16,7 @@ GOLANGCI_LINT_VERSION := v2.15.0
 GOLANGCI_LINT := $(GRAY_CACHE)/tools/$(firstword $(shell go env GOVERSION))/golangci-lint-$(GOLANGCI_LINT_VERSION)/golangci-lint
 
 # What Traefik's interpreter runs. It sets the tag yaegi, by which a file may have a twin.
-INTERPRETED := ./core/... ./traefikgray/...
+INTERPRETED := ./core/... ./internal/remote/... ./traefikgray/...
 
 .PHONY: help
 help: ## list the targets
@@ -25,7 +25,7 @@ help: ## list the targets
 .PHONY: quick
 quick: yaegi ## vet, the core's tests and the Yaegi check: under a minute
 	go vet ./...
-	go test -timeout 5m ./core/...
+	go test -timeout 5m ./core/... ./internal/remote/...
 	go test -tags=yaegi -short -timeout 5m $(INTERPRETED)
 
 # With -short go the long loads and, where the race detector watches, the statistics over a million ids.
@@ -34,7 +34,7 @@ quick: yaegi ## vet, the core's tests and the Yaegi check: under a minute
 test: yaegi servers ## everything but the long loads
 	go vet ./...
 	go test -count=1 $(RACE) -short -timeout 20m ./...
-	go test -count=1 -timeout 10m ./core/...
+	go test -count=1 -timeout 10m ./core/... ./internal/remote/...
 	go test -count=1 -tags=yaegi -timeout 10m $(INTERPRETED)
 	cd e2e && go vet ./...
 	cd e2e && go test -count=1 -p 1 -short -timeout 40m ./...
@@ -78,9 +78,9 @@ fmt: $(GOLANGCI_LINT) ## format the Go code
 # in an assignment of several values panics.
 # Vet would look at the tests too, which may import what the interpreter cannot: the overlay takes them away.
 .PHONY: yaegi
-yaegi: ## prove that core and traefikgray stay within what Yaegi runs
+yaegi: ## prove that what Traefik interprets stays within what Yaegi runs
 	go build -tags=yaegi -modfile=yaegi.mod -gcflags=-lang=go1.20 $(INTERPRETED)
-	@! grep -rnE --include='*.go' --exclude='*_test.go' '^\s*select \{|^[^=]*, [^=]* :?= ([^(]*, )?nil(,|$$)' core traefikgray
+	@! grep -rnE --include='*.go' --exclude='*_test.go' '^\s*select \{|^[^=]*, [^=]* :?= ([^(]*, )?nil(,|$$)' core internal/remote traefikgray
 	@overlay=$$(mktemp) && trap 'rm -f "$$overlay"' EXIT && \
 	go list -tags=yaegi -modfile=yaegi.mod -f '{{$$d := .Dir}}{{range .TestGoFiles}}{{$$d}}/{{.}}{{"\n"}}{{end}}{{range .XTestGoFiles}}{{$$d}}/{{.}}{{"\n"}}{{end}}' $(INTERPRETED) | \
 		awk 'NF { list = list sep "\"" $$0 "\":\"\""; sep = "," } END { print "{\"Replace\":{" list "}}" }' >"$$overlay" && \

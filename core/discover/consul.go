@@ -7,7 +7,7 @@ import (
 	"net/url"
 	"time"
 
-	"github.com/grayrelease/gray/core/internal/remote"
+	"github.com/grayrelease/gray/internal/remote"
 )
 
 // maxAnswer is the largest list that is read, in bytes.

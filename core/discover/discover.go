@@ -19,7 +19,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/grayrelease/gray/core/internal/remote"
+	"github.com/grayrelease/gray/internal/remote"
 )
 
 // MaxInstances is how many instances a version may have.

@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/grayrelease/gray/core/internal/remote"
+	"github.com/grayrelease/gray/internal/remote"
 )
 
 // etcd follows the endpoint records under a prefix: {"Op":0,"Addr":"10.0.0.1:8080","Metadata":{"version":"v2"}}. A record ends with its

@@ -7,7 +7,7 @@ import (
 	"net/url"
 	"time"
 
-	"github.com/grayrelease/gray/core/internal/remote"
+	"github.com/grayrelease/gray/internal/remote"
 )
 
 // nacos asks for the instances at an interval: no interface that HTTP reaches tells of changes.

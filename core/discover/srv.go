@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/grayrelease/gray/core/internal/remote"
+	"github.com/grayrelease/gray/internal/remote"
 )
 
 // srv looks SRV records up at an interval. Of several priorities only the best (lowest) is used, as RFC 2782 has it; weights are kept.

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/grayrelease/gray/core/discover"
-	"github.com/grayrelease/gray/core/internal/remote"
+	"github.com/grayrelease/gray/internal/remote"
 )
 
 // disk keeps what a service must not lose, in three files that people can read: NAME.policy.json is the document as the source had it,

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/grayrelease/gray/core/discover"
-	"github.com/grayrelease/gray/core/internal/remote"
+	"github.com/grayrelease/gray/internal/remote"
 )
 
 // listener is told that a feed with an identity has news.

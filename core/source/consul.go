@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/grayrelease/gray/core/internal/remote"
+	"github.com/grayrelease/gray/internal/remote"
 )
 
 // consul waits by a blocking query on the names of the keys that start with the document's key, which also answers when a value changes, and

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"strconv"
 
-	"github.com/grayrelease/gray/core/internal/remote"
+	"github.com/grayrelease/gray/internal/remote"
 )
 
 // etcd reads both keys at one revision, then watches from the revision after it, so that nothing between the two is missed.

@@ -11,7 +11,7 @@ import (
 	"os"
 	"time"
 
-	"github.com/grayrelease/gray/core/internal/remote"
+	"github.com/grayrelease/gray/internal/remote"
 )
 
 // A file that changed less than this ago may change again without its time or size telling: it is read at every turn.

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/grayrelease/gray/core/internal/remote"
+	"github.com/grayrelease/gray/internal/remote"
 )
 
 // nacos holds one long poll for both configurations (2.x). The interfaces of 3.x that HTTP reaches have none: they are asked at an interval.

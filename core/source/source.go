@@ -17,7 +17,7 @@ import (
 	"fmt"
 	"sort"
 
-	"github.com/grayrelease/gray/core/internal/remote"
+	"github.com/grayrelease/gray/internal/remote"
 )
 
 // Part tells which of a source's two documents an event is about.

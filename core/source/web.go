@@ -11,7 +11,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/grayrelease/gray/core/internal/remote"
+	"github.com/grayrelease/gray/internal/remote"
 )
 
 // webWait is how long a server that can is asked to hold a request until the document changes.
