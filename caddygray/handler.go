@@ -200,7 +200,7 @@ func (v *Vary) check() error {
 
 func checkHeaderName(path, name string) error {
 	if !httpguts.ValidHeaderFieldName(name) {
-		return fmt.Errorf("%s: %q is no header name", path, name)
+		return fmt.Errorf("%s: %q is not a valid header name", path, name)
 	}
 	return nil
 }

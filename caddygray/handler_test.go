@@ -458,7 +458,7 @@ func TestRefusals(t *testing.T) {
 		handler object
 		want    []string
 	}{
-		"empty":            {object{}, []string{"service: missing", "versions: missing", "stable: missing"}},
+		"empty":            {object{}, []string{"service: required", "versions: required", "stable: required"}},
 		"unknown field":    {object{"ruls": 1}, []string{`unknown field "ruls"`}},
 		"several problems": {object{"service": "s", "stable": "v2", "versions": versions, "anonymous": "x"}, []string{`policy of "s":` + "\n", "\nstable: version", "anonymous: unknown word"}},
 		"bad file":         {object{"policy": bad}, []string{"policy file " + bad, `ruls: unknown field (did you mean "rules"?)`}},
@@ -469,8 +469,8 @@ func TestRefusals(t *testing.T) {
 		"health version":   {object{"service": "s", "stable": "v1", "versions": versions, "health_checks": object{"v2": object{"uri": "/"}}}, []string{"health_checks.v2: no such version"}},
 		"health uri":       {object{"service": "s", "stable": "v1", "versions": versions, "health_checks": object{"v1": object{"uri": "x"}}}, []string{`health_checks.v1: uri: "x"`}},
 		"health null":      {object{"service": "s", "stable": "v1", "versions": versions, "health_checks": object{"v1": nil}}, []string{"health_checks.v1: empty: "}},
-		"debug header":     {object{"service": "s", "stable": "v1", "versions": versions, "debug_header": "X Y"}, []string{`debug_header: "X Y" is no header name`}},
-		"vary":             {object{"service": "s", "stable": "v1", "versions": versions, "vary": object{"headers": []string{"*", "A", "B,"}}}, []string{`vary.headers[2]: "B," is no header name`}},
+		"debug header":     {object{"service": "s", "stable": "v1", "versions": versions, "debug_header": "X Y"}, []string{`debug_header: "X Y" is not a valid header name`}},
+		"vary":             {object{"service": "s", "stable": "v1", "versions": versions, "vary": object{"headers": []string{"*", "A", "B,"}}}, []string{`vary.headers[2]: "B," is not a valid header name`}},
 		"placeholder":      {object{"service": "s", "stable": "v1", "versions": object{"v1": object{"upstreams": []string{"{env.GRAY_NOT_SET}"}}}}, []string{"versions.v1.upstreams[0]:"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -65,7 +65,7 @@ func checkStrategy(s *IPStrategy) problem.List {
 	}
 	for i, text := range s.ExcludedIPs {
 		if _, ok := parsePrefix(text); !ok {
-			problems = append(problems, problem.Problem{Path: problem.Index("excludedIPs", i), Message: problem.Quote(text) + " is no address and no prefix"})
+			problems = append(problems, problem.Problem{Path: problem.Index("excludedIPs", i), Message: problem.Quote(text) + " " + notAddress})
 		}
 	}
 	if s.IPv6Subnet != nil && (*s.IPv6Subnet < 1 || *s.IPv6Subnet > 128) {

@@ -65,5 +65,5 @@ func TestClientIPOfThePeer(t *testing.T) {
 func TestClientIPRefuses(t *testing.T) {
 	bits := 129
 	_, err := core.NewClientIP(&core.IPStrategy{Depth: -1, ExcludedIPs: []string{"10.0.0.0/8", "10.0.0"}, IPv6Subnet: &bits})
-	assert.EqualError(t, err, "depth: must be 0 or more, is -1\nexcludedIPs[1]: \"10.0.0\" is no address and no prefix\nipv6Subnet: must be from 1 to 128, is 129")
+	assert.EqualError(t, err, "depth: must be 0 or more, is -1\nexcludedIPs[1]: \"10.0.0\" is not a valid address or prefix\nipv6Subnet: must be from 1 to 128, is 129")
 }

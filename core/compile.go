@@ -64,11 +64,11 @@ func run(rules []*rule) (int, string) {
 			continue
 		}
 		i := len(rules) - 1
-		for i > 0 && exactOn(rules[i-1], c.source.key) != nil {
+		for i > 0 && exactOn(rules[i-1], c.attribute.key) != nil {
 			i--
 		}
 		if key == "" || i < first {
-			first, key = i, c.source.key
+			first, key = i, c.attribute.key
 		}
 	}
 	return first, key
@@ -77,12 +77,12 @@ func run(rules []*rule) (int, string) {
 // isExact reports whether a condition wants certain values of a header. A named list keeps its one shared set instead of an
 // exit for each of its values.
 func isExact(c *condition) bool {
-	return c.set != nil && !c.list && !c.negated && c.source.kind == fromHeader && !c.source.vouched
+	return c.set != nil && !c.list && !c.negated && c.attribute.kind == fromHeader && !c.attribute.vouched
 }
 
 func exactOn(r *rule, key string) *condition {
 	for _, c := range r.conditions {
-		if isExact(c) && c.source.key == key {
+		if isExact(c) && c.attribute.key == key {
 			return c
 		}
 	}
@@ -144,16 +144,9 @@ func conditionStep(c *condition, yes, no *step) *step {
 
 // cost ranks conditions: 0 for those that look something up, more for those that read or compute.
 func cost(c *condition) int {
-	switch c.source.kind {
-	case fromClaim:
-		return 4
-	case fromBaggage, fromIdentity:
-		return 3
-	case fromCookie, fromQuery, fromIP:
-		return 2
-	}
-	if c.op == "matches" || c.op == "semver" {
+	read := attributes[c.attribute.kind].cost
+	if read == 0 && (c.op == "matches" || c.op == "semver") {
 		return 1
 	}
-	return 0
+	return read
 }

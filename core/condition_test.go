@@ -25,7 +25,7 @@ func set(values ...string) map[string]bool {
 func TestParseCondition(t *testing.T) {
 	for _, c := range []struct {
 		line    string
-		kind    sourceKind
+		kind    attributeKind
 		key     string
 		negated bool
 		op      string
@@ -65,8 +65,8 @@ func TestParseCondition(t *testing.T) {
 		t.Run(c.line, func(t *testing.T) {
 			got, problem := parseCondition(c.line, listsForTests)
 			require.Nil(t, problem)
-			assert.Equal(t, c.kind, got.source.kind)
-			assert.Equal(t, c.key, got.source.key)
+			assert.Equal(t, c.kind, got.attribute.kind)
+			assert.Equal(t, c.key, got.attribute.key)
 			assert.Equal(t, c.negated, got.negated)
 			assert.Equal(t, c.op, got.op)
 			assert.Equal(t, c.operand, got.operand)
@@ -82,29 +82,29 @@ func TestParseConditionProblems(t *testing.T) {
 		column  int
 		message string
 	}{
-		{``, 1, `source missing`},
-		{`   `, 4, `source missing`},
-		{`not`, 4, `source missing`},
-		{`hedaer X = 1`, 1, `unknown source "hedaer" (did you mean "header"?)`},
-		{`not cokie a = 1`, 5, `unknown source "cokie" (did you mean "cookie"?)`},
-		{`"header" X = 1`, 1, `unknown source "header"`},
-		{`header`, 7, `name of the header missing`},
-		{`header "" = 1`, 8, `name of the header missing`},
-		{`header X:Y = 1`, 8, `"X:Y" is no header name`},
-		{`header Ü = 1`, 8, `"Ü" is no header name`},
-		{`cookie "a;b" = 1`, 8, `"a;b" is no cookie name`},
-		{`cookie "a=b" = 1`, 8, `"a=b" is no cookie name`},
-		{`cookie " a" = 1`, 8, `" a" is no cookie name`},
-		{`header X-App`, 13, `operator missing`},
-		{`header Ünï`, 8, `is no header name`},
+		{``, 1, `an attribute is required`},
+		{`   `, 4, `an attribute is required`},
+		{`not`, 4, `an attribute is required`},
+		{`hedaer X = 1`, 1, `unknown attribute "hedaer" (did you mean "header"?)`},
+		{`not cokie a = 1`, 5, `unknown attribute "cokie" (did you mean "cookie"?)`},
+		{`"header" X = 1`, 1, `unknown attribute "header"`},
+		{`header`, 7, `the name of the header is required`},
+		{`header "" = 1`, 8, `the name of the header is required`},
+		{`header X:Y = 1`, 8, `"X:Y" is not a valid header name`},
+		{`header Ü = 1`, 8, `"Ü" is not a valid header name`},
+		{`cookie "a;b" = 1`, 8, `"a;b" is not a valid cookie name`},
+		{`cookie "a=b" = 1`, 8, `"a=b" is not a valid cookie name`},
+		{`cookie " a" = 1`, 8, `" a" is not a valid cookie name`},
+		{`header X-App`, 13, `an operator is required`},
+		{`header Ünï`, 8, `is not a valid header name`},
 		{`query Ünï prefx be`, 11, `unknown operator "prefx" (did you mean "prefix"?)`},
-		{`cookie = = =`, 8, `"=" is no cookie name`},
+		{`cookie = = =`, 8, `"=" is not a valid cookie name`},
 		{`path contains "" ""`, 18, `text after the closing quote`},
 		{`header X "=" a`, 10, `unknown operator "="`},
 		{`header X IN a`, 10, `unknown operator "IN" (did you mean "in"?)`},
 		{`header X == a`, 10, `unknown operator "=="`},
-		{`path =`, 7, `operand of = missing`},
-		{`path in   `, 11, `operand of in missing`},
+		{`path =`, 7, `the operand of = is required`},
+		{`path in   `, 11, `the operand of in is required`},
 		{`path = "a`, 8, `does not end`},
 		{`path = "a" b`, 12, `text after the closing quote`},
 		{`path in "a" b, c`, 13, `text after the closing quote`},
@@ -113,15 +113,15 @@ func TestParseConditionProblems(t *testing.T) {
 		{`path in a, @vip`, 12, `"@vip" among other elements`},
 		{`path in @vp`, 9, `unknown list "@vp" (did you mean "vip"?)`},
 		{`path exists yes`, 13, `nothing may follow exists`},
-		{`path matches a(`, 14, `no regular expression`},
-		{`path matches (?=a)`, 14, `no regular expression`},
-		{`query n < ten`, 11, `"ten" is no decimal number`},
-		{`query n >= 1e3`, 12, `"1e3" is no decimal number`},
-		{`header V semver >=1 <2.x`, 21, `"<2.x" is no version`},
+		{`path matches a(`, 14, `not a valid regular expression`},
+		{`path matches (?=a)`, 14, `not a valid regular expression`},
+		{`query n < ten`, 11, `"ten" is not a valid decimal number`},
+		{`query n >= 1e3`, 12, `"1e3" is not a valid decimal number`},
+		{`header V semver >=1 <2.x`, 21, `"<2.x" is not a valid version`},
 		{`header V semver ^^1`, 17, `unknown comparison "^^"`},
-		{`header V semver ""`, 17, `no version to compare with`},
-		{`ip = 10.0.0.300`, 6, `is no address and no prefix`},
-		{`ip in 10.0.0.0/8, 10.0.0.0/33`, 19, `"10.0.0.0/33" is no address and no prefix`},
+		{`header V semver ""`, 17, `a version to compare with is required`},
+		{`ip = 10.0.0.300`, 6, `is not a valid address or prefix`},
+		{`ip in 10.0.0.0/8, 10.0.0.0/33`, 19, `"10.0.0.0/33" is not a valid address or prefix`},
 		{`ip in @vip`, 7, `list "@vip" holds "u-1"`},
 		{`ip x = 1`, 4, `unknown operator "x"`},
 	} {

@@ -30,6 +30,20 @@ func nextCookie(line, name string, at int) (string, int) {
 	}
 }
 
+// nextOnLines returns the next value of a cookie over all Cookie header lines.
+func nextOnLines(lines []string, name string, at *cursor) (string, bool) {
+	for at.line < len(lines) {
+		value, next := nextCookie(lines[at.line], name, at.at)
+		if next >= 0 {
+			at.at = next
+			return value, true
+		}
+		at.line++
+		at.at = 0
+	}
+	return "", false
+}
+
 // startsPair reports whether nothing but space stands between byte i and the semicolon before it.
 func startsPair(line string, i int) bool {
 	for i > 0 && isSpace(line[i-1]) {

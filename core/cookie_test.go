@@ -94,7 +94,7 @@ func FuzzCookie(f *testing.F) {
 	}
 	e := engineFor(f, "")
 	f.Fuzz(func(t *testing.T, name, line string) {
-		s, _, problem := parseSource("cookie "+quoted(name), 0)
+		s, _, problem := parseAttribute("cookie "+quoted(name), 0)
 		if problem != nil {
 			return
 		}

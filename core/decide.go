@@ -36,6 +36,10 @@ type Decision struct {
 	baggage []string
 }
 
+func newDecision(version, rule string) *Decision {
+	return &Decision{Version: version, Rule: rule, header: []string{version}, baggage: []string{baggageKey + "=" + version}}
+}
+
 // Decide says which version serves the caller. It always has an answer: what a request sends can at worst not match.
 //
 // It is a function, not a method, because a method call is by far the dearest thing in the interpreter that runs it in Traefik.
@@ -69,7 +73,7 @@ func headerExit(s *step, values []string) *step {
 	return s.no
 }
 
-// holds reports whether any of the source's values satisfies the condition, before `not`.
+// holds reports whether any of the attribute's values satisfies the condition, before `not`.
 func holds(e *Engine, c *Caller, cond *condition) bool {
 	if cond.nets != nil {
 		addr, ok := clientAddr(c)
@@ -77,7 +81,7 @@ func holds(e *Engine, c *Caller, cond *condition) bool {
 	}
 	var at cursor
 	for {
-		v, ok := nextValue(e, c, &cond.source, &at)
+		v, ok := nextValue(e, c, &cond.attribute, &at)
 		if !ok {
 			return false
 		}
@@ -91,12 +95,4 @@ func holds(e *Engine, c *Caller, cond *condition) bool {
 func inBucket(e *Engine, c *Caller, b *bucket) bool {
 	c.asked, c.id = b, bucketID(e, c)
 	return c.id != "" && takes(b, c.id)
-}
-
-// claims verifies the caller's token, once.
-func claims(e *Engine, c *Caller) *jwt.Set {
-	if c.claims == nil {
-		c.claims = jwt.Claims(e.verifier, c.Request)
-	}
-	return c.claims
 }

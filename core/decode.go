@@ -45,7 +45,7 @@ func decodeStrict(document []byte, into any) problem.List {
 		err, offset = syntax, syntax.Offset-1 // the same, but the offset is that of the very byte
 	}
 	line, column := lineColumn(document, offset)
-	d.note("", fmt.Sprintf("no JSON at line %d, column %d: %s", line, column, strings.TrimPrefix(err.Error(), "json: ")))
+	d.note("", fmt.Sprintf("not valid JSON at line %d, column %d: %s", line, column, strings.TrimPrefix(err.Error(), "json: ")))
 	return d.problems
 }
 
@@ -238,7 +238,7 @@ func (d *decoder) key(path string, seen map[string]bool) (string, error) {
 	}
 	key, _ := token.(string)
 	if seen[key] {
-		d.note(problem.Field(path, key), "is there twice")
+		d.note(problem.Field(path, key), "is given twice")
 	}
 	seen[key] = true
 	return key, nil

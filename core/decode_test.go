@@ -47,11 +47,11 @@ func TestListsThatDoNotFit(t *testing.T) {
 // Where the JSON itself is broken, the place is told.
 func TestBrokenJSON(t *testing.T) {
 	for document, want := range map[string]string{
-		"":                                   "no JSON at line 1, column 1: unexpected end of JSON input",
-		"{\n \"service\": shop}":             "no JSON at line 2, column 13: invalid character 's' looking for beginning of value",
-		"{\"service\": \"shop\"":             "no JSON at line 1, column 18: unexpected end of JSON input",
-		"{} {}":                              "no JSON at line 1, column 4: invalid character '{' after top-level value",
-		"{\"lists\": {\n\"a\": [\n\"b\", c]": "no JSON at line 3, column 6: invalid character 'c' looking for beginning of value",
+		"":                                   "not valid JSON at line 1, column 1: unexpected end of JSON input",
+		"{\n \"service\": shop}":             "not valid JSON at line 2, column 13: invalid character 's' looking for beginning of value",
+		"{\"service\": \"shop\"":             "not valid JSON at line 1, column 18: unexpected end of JSON input",
+		"{} {}":                              "not valid JSON at line 1, column 4: invalid character '{' after top-level value",
+		"{\"lists\": {\n\"a\": [\n\"b\", c]": "not valid JSON at line 3, column 6: invalid character 'c' looking for beginning of value",
 	} {
 		_, err := ParsePolicy([]byte(document))
 		require.Error(t, err, document)

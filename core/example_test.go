@@ -108,5 +108,5 @@ func ExampleLoad() {
 	// rules[0].when[0]:
 	//   column 14: unknown operator "prefx" (did you mean "prefix"?)
 	// rules[0].when[1]:
-	//   column 8: operand of = missing (write "" for an empty value)
+	//   column 8: the operand of = is required (write "" for an empty value)
 }

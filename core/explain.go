@@ -53,7 +53,7 @@ type BucketTrace struct {
 //
 // What it tells holds the caller's own words: it is for those who may read requests.
 func Explain(e *Engine, c *Caller) *Explanation {
-	x := &Explanation{Service: e.service, Version: e.stable.Version}
+	x := &Explanation{Service: e.policy.Service, Version: e.stable.Version}
 	id, from := identify(e, c)
 	if from != nil {
 		x.Identity, x.IdentitySource = id, from.text

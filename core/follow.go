@@ -102,20 +102,20 @@ func compileFollowed(document []byte, o FollowOptions) (*live.Policy, error) {
 	if err != nil {
 		return nil, err
 	}
-	if o.Service != "" && e.service != o.Service {
-		return nil, fmt.Errorf("service: the document is about %q, not %q", e.service, o.Service)
+	if o.Service != "" && e.policy.Service != o.Service {
+		return nil, fmt.Errorf("service: the document is about %q, not %q", e.policy.Service, o.Service)
 	}
 	if o.Check != nil {
 		if err := o.Check(e); err != nil {
 			return nil, err
 		}
 	}
-	p := &live.Policy{Value: e, Service: e.service, Stable: e.Stable(), Versions: sortedVersions(e.versions), Discover: map[string]string{}, Close: e.Close}
+	p := &live.Policy{Value: e, Service: e.policy.Service, Stable: e.Stable(), Versions: sortedVersions(e.policy.Versions), Discover: map[string]string{}, Close: e.Close}
 	p.Start = func(keys func(error)) {
 		e.OnKeys(keys)
 		e.Start(context.Background())
 	}
-	for name, v := range e.versions {
+	for name, v := range e.policy.Versions {
 		if v.Discover != "" {
 			p.Discover[name] = v.Discover
 		}

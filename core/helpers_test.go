@@ -43,18 +43,18 @@ func request(target string, headers ...string) *http.Request {
 	return r
 }
 
-// values reads all values of a source from a request.
+// values reads all values of an attribute from a request.
 func values(t testing.TB, e *Engine, line string, r *http.Request) []string {
 	t.Helper()
-	s, end, problem := parseSource(line, 0)
+	a, end, problem := parseAttribute(line, 0)
 	require.Nil(t, problem)
 	require.Equal(t, len(line), end)
-	s.vouched = false
+	a.vouched = false
 	var all []string
 	var at cursor
 	c := &Caller{Request: r}
 	for {
-		v, ok := nextValue(e, c, &s, &at)
+		v, ok := nextValue(e, c, &a, &at)
 		if !ok {
 			return all
 		}

@@ -9,36 +9,67 @@ import (
 	"unicode/utf8"
 )
 
+// parseIdentity reads one line of a policy's identity.
+func parseIdentity(line string) (*attribute, *lineError) {
+	a, end, err := parseAttribute(line, 0)
+	if err != nil {
+		return &a, err
+	}
+	w, _, err := nextWord(line, end)
+	if err != nil {
+		return &a, err
+	}
+	if !w.isEnd() {
+		return &a, &lineError{w.at, "nothing may follow the attribute of an identity"}
+	}
+	if !attributes[a.kind].isIdentity {
+		words := strings.Join(identityWords(), ", ")
+		return &a, &lineError{0, a.text + " does not say who the caller is (use one of " + words + ")"}
+	}
+	return &a, err
+}
+
+// identityWords returns the words of the attributes that may be an identity.
+func identityWords() []string {
+	var words []string
+	for _, spec := range attributes {
+		if spec.isIdentity {
+			words = append(words, spec.word)
+		}
+	}
+	return words
+}
+
 // identity is who the caller is: the first non-empty value along the chain, or "".
 func identity(e *Engine, c *Caller) string {
 	id, _ := identify(e, c)
 	return id
 }
 
-// identify also tells which source of the chain it was.
-func identify(e *Engine, c *Caller) (string, *source) {
-	for _, s := range e.identity {
-		if id := firstIdentity(e, c, s); id != "" {
-			return id, s
+// identify also tells which attribute of the chain it was.
+func identify(e *Engine, c *Caller) (string, *attribute) {
+	for _, a := range e.identity {
+		if id := firstIdentity(e, c, a); id != "" {
+			return id, a
 		}
 	}
 	return "", nil
 }
 
-// firstIdentity is the source's first value that can be an identity. Of cookies, one that net/http takes for a cookie comes before
+// firstIdentity is the attribute's first value that can be an identity. Of cookies, one that net/http takes for a cookie comes before
 // one that it does not: the service behind sees that one too.
-func firstIdentity(e *Engine, c *Caller, s *source) string {
+func firstIdentity(e *Engine, c *Caller, a *attribute) string {
 	odd := ""
 	var at cursor
 	for {
-		id, ok := nextValue(e, c, s, &at)
+		id, ok := nextValue(e, c, a, &at)
 		if !ok {
 			return odd
 		}
 		if id == "" || len(id) > maxValue || !utf8.ValidString(id) {
 			continue
 		}
-		if s.kind != fromCookie || isPlainCookie(id) {
+		if a.kind != fromCookie || isPlainCookie(id) {
 			return id
 		}
 		if odd == "" {

@@ -4,7 +4,14 @@ import (
 	"net/netip"
 )
 
-// networks is a set of addresses and prefixes. A look-up costs one map access for each prefix length in use, however many there are.
+// What messages say of a text that parsePrefix does not take.
+const (
+	notAddress      = "is not a valid address or prefix"
+	addressExamples = " (as in 10.1.2.3, 10.0.0.0/8, 2001:db8::/32)"
+)
+
+// networks is a set of addresses and prefixes. A look-up costs one map access for each prefix length in use, however
+// many prefixes there are.
 type networks struct {
 	prefixes map[netip.Prefix]bool
 	lengths4 []int
@@ -15,7 +22,8 @@ func newNetworks() *networks {
 	return &networks{prefixes: map[netip.Prefix]bool{}}
 }
 
-// listNetworks makes a set of a named list; where an element is neither address nor prefix it returns nil and that element.
+// listNetworks makes a set of a named list. If an element is neither an address nor a prefix, it returns nil and that
+// element.
 func listNetworks(values []string) (*networks, string) {
 	n := newNetworks()
 	for _, v := range values {
@@ -84,13 +92,4 @@ func parsePrefix(text string) (netip.Prefix, bool) {
 		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-mapped)
 	}
 	return p.Masked(), true
-}
-
-// cleanAddr reads a client's address as conditions and identities see it: IPv4-mapped as IPv4, no zone.
-func cleanAddr(text string) (netip.Addr, bool) {
-	addr, err := netip.ParseAddr(text)
-	if err != nil {
-		return netip.Addr{}, false
-	}
-	return addr.Unmap().WithZone(""), true
 }

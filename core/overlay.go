@@ -29,7 +29,7 @@ type Overlay struct {
 func (e *Engine) With(o Overlay) *Engine {
 	f := &Engine{}
 	*f = *e
-	if _, known := e.versions[o.Force]; known {
+	if _, known := e.policy.Versions[o.Force]; known {
 		f.force, f.forceReason = o.Force, o.Reason
 	}
 	if o.Percent != nil || o.Withdrawn != nil {
@@ -75,7 +75,7 @@ func percentsOf(e *Engine, given map[string]float64) map[string]float64 {
 func withdrawnOf(e *Engine, given []string) []string {
 	var fit []string
 	for _, version := range given {
-		if _, known := e.versions[version]; known && version != e.stable.Version {
+		if _, known := e.policy.Versions[version]; known && version != e.stable.Version {
 			fit = append(fit, version)
 		}
 	}

@@ -86,7 +86,7 @@ func newPlan(e *Engine, client func(*http.Request) string) *plan {
 // addScreen puts a step on the plan if it has a screen.
 func addScreen(p *plan, s *step) bool {
 	if isExactClaim(s) && p.memory.Header != "" {
-		p.claims = append(p.claims, &claimScreen{path: s.cond.source.claim, values: s.cond.set})
+		p.claims = append(p.claims, &claimScreen{path: s.cond.attribute.claim, values: s.cond.set})
 		return true
 	}
 	screen := newScreen(s, p.client == nil)
@@ -98,10 +98,10 @@ func addScreen(p *plan, s *step) bool {
 }
 
 func isExactClaim(s *step) bool {
-	if s.kind != stepCondition || s.cond.negated || s.cond.source.kind != fromClaim {
+	if s.kind != stepCondition || s.cond.negated || s.cond.attribute.kind != fromClaim {
 		return false
 	}
-	return s.cond.set != nil && !jwt.IsElement(s.cond.source.claim)
+	return s.cond.set != nil && !jwt.IsElement(s.cond.attribute.claim)
 }
 
 // newScreen is the screen of a step, nil where it has none.
@@ -113,15 +113,15 @@ func newScreen(s *step, peerIsClient bool) *screen {
 		}
 		return compileScreen(&screen{step: s, key: s.key}, "^"+alternatives(values)+"$")
 	}
-	if s.kind != stepCondition || s.cond.negated || s.cond.source.vouched {
+	if s.kind != stepCondition || s.cond.negated || s.cond.attribute.vouched {
 		return nil
 	}
 	c := s.cond
-	switch c.source.kind {
+	switch c.attribute.kind {
 	case fromHeader:
-		return compileScreen(&screen{step: s, key: c.source.key}, valueScreen(c, "^", "$"))
+		return compileScreen(&screen{step: s, key: c.attribute.key}, valueScreen(c, "^", "$"))
 	case fromCookie:
-		pair := regexp.QuoteMeta(c.source.key) + `[ \t]*=`
+		pair := regexp.QuoteMeta(c.attribute.key) + `[ \t]*=`
 		return compileScreen(&screen{step: s, key: "Cookie"}, pair+valueScreen(c, `[ \t]*"?`, ""))
 	case fromIP:
 		if peerIsClient && c.nets != nil && len(c.nets.prefixes) <= maxAlternatives {

@@ -64,15 +64,15 @@ type Rule struct {
 	Version string `json:"version"`
 	// When lists conditions, of which all must hold:
 	//
-	//	["not"] source [key] operator [operand]
+	//	["not"] attribute [key] operator [operand]
 	//
-	//	source    header K | cookie K | query K | claim PATH | baggage K | ip | path | host | method | identity
+	//	attribute header K | cookie K | query K | claim PATH | baggage K | ip | path | host | method | identity
 	//	operator  = != in prefix suffix contains matches exists < <= > >= semver
 	//	operand   the rest of the line; `in` takes a comma-separated list or @listname; in double quotes
 	//	          where a comma or edge space is meant (\" and \\ within)
 	//
-	// An absent value makes every operator false, != is exactly `not ... =`, and `not` negates the line. Where a source
-	// has several values the line holds when any does, before `not`.
+	// An absent value makes every operator false, != is exactly `not ... =`, and `not` negates the line. Where an
+	// attribute has several values the line holds when any does, before `not`.
 	When []string `json:"when,omitempty"`
 	// Percent of callers whom the rule takes, from 0 to 100, decimals allowed. 0 takes nobody. Default: 100.
 	Percent *float64 `json:"percent,omitempty"`

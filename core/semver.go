@@ -6,14 +6,15 @@ import (
 	"github.com/grayrelease/gray/core/problem"
 )
 
-// semver is a version as SemVer 2.0 orders it, its numbers kept as digits so that none overflows. Build metadata does not count.
+// semver is a version as SemVer 2.0 orders it, its numbers kept as digits so that none overflows. Build metadata does not
+// count.
 type semver struct {
 	numbers    [3]string
 	prerelease []string
 }
 
-// parseSemver reads a version: `1.4.2`, `v1.4.2-rc.1+build`, `1.4` and `1`, the missing numbers taken as 0.
-// It also tells how many numbers were written, which ^ and ~ need, and whether s is a version at all.
+// parseSemver reads a version: `1.4.2`, `v1.4.2-rc.1+build`, `1.4` and `1`, where missing numbers are 0. It also returns
+// how many numbers were written, which ^ and ~ need, and whether s is a version at all.
 func parseSemver(s string) (semver, int, bool) {
 	v := semver{numbers: [3]string{"0", "0", "0"}}
 	written := 0
@@ -49,7 +50,8 @@ func semverNumber(s string) bool {
 	return allDigits(s) && (s == "0" || s[0] != '0')
 }
 
-// semverIdentifiers reports whether s is a list of dot-separated identifiers; the numeric ones of a pre-release have no leading zeros.
+// semverIdentifiers reports whether s is a list of dot-separated identifiers; the numeric ones of a pre-release have no
+// leading zeros.
 func semverIdentifiers(s string, prerelease bool) bool {
 	start := 0
 	for i := 0; i <= len(s); i++ {
@@ -102,14 +104,16 @@ func compareIdentifiers(a, b string) int {
 	}
 }
 
-// semverBound is one comparison of a constraint: the version must stand to `to` as op says ("=", "!=", ">", ">=", "<", "<=").
+// semverBound is one comparison of a constraint: the version must compare with `to` as op says ("=", "!=", ">", ">=", "<",
+// "<=").
 type semverBound struct {
 	op string
 	to semver
 }
 
-// parseConstraint reads a list of comparisons that must all hold, separated by spaces: `>=2.3.0 <3`, `^1.4`, `~2.1`, `1.2.3`.
-// ^ and ~ become their two bounds. Where it fails it returns the byte where the bad comparison starts, and what is wrong with it.
+// parseConstraint reads a list of comparisons that must all hold, separated by spaces: `>=2.3.0 <3`, `^1.4`, `~2.1`,
+// `1.2.3`. ^ and ~ become their two bounds. If it fails, it returns the byte where the bad comparison starts, and what is
+// wrong with it.
 func parseConstraint(s string) ([]semverBound, int, string) {
 	var bounds []semverBound
 	at := 0
@@ -132,7 +136,7 @@ func parseConstraint(s string) ([]semverBound, int, string) {
 		}
 		v, written, ok := parseSemver(s[at:end])
 		if !ok {
-			return nil, start, problem.Quote(s[start:end]) + " is no version (as in 1.4.2, 2.0.0-rc.1 or 2)"
+			return nil, start, problem.Quote(s[start:end]) + " is not a valid version (as in 1.4.2, 2.0.0-rc.1 or 2)"
 		}
 		switch op {
 		case "", "=":
@@ -147,13 +151,13 @@ func parseConstraint(s string) ([]semverBound, int, string) {
 		at = end
 	}
 	if len(bounds) == 0 {
-		return nil, 0, "no version to compare with (as in >=2.3.0 <3)"
+		return nil, 0, "a version to compare with is required (as in >=2.3.0 <3)"
 	}
 	return bounds, 0, ""
 }
 
-// nextNumbers is the first release that ^v (same leftmost number that is not 0) or ~v (same minor, or major where no minor
-// is written) keeps out.
+// nextNumbers returns the first release that ^v (same leftmost number that is not 0) or ~v (same minor, or major if no
+// minor is written) keeps out.
 func nextNumbers(v semver, written int, op string) [3]string {
 	keep := 1
 	if op == "~" {
@@ -186,7 +190,7 @@ func increment(s string) string {
 	return "1" + string(digits)
 }
 
-// satisfies reports whether the version in s holds every bound; what is no version holds none.
+// satisfies reports whether s is a version within all bounds.
 func satisfies(s string, bounds []semverBound) bool {
 	v, _, ok := parseSemver(s)
 	if !ok {

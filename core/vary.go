@@ -15,7 +15,7 @@ func Vary(e *Engine) []string {
 	v := &varying{engine: e, headers: map[string]bool{}}
 	for _, r := range e.rules {
 		for _, c := range r.conditions {
-			v.source(&c.source)
+			v.attribute(&c.attribute)
 		}
 		if _, changed := e.percent[r.name]; changed || r.bucket != nil {
 			v.identity()
@@ -33,6 +33,20 @@ func Vary(e *Engine) []string {
 	return names
 }
 
+// dependence is what must be equal in two requests for an attribute to have equal values in both. One that is not given
+// counts as onClient.
+type dependence int
+
+const (
+	onClient   dependence = iota + 1 // the address, which no header carries
+	onURL                            // method, host, path, query: part of any cache's key
+	onHeader                         // the header that the key names
+	onCookie                         // Cookie
+	onBaggage                        // Baggage
+	onToken                          // where the policy's `jwt` has tokens
+	onIdentity                       // what the policy's identities depend on
+)
+
 // varying collects what decisions depend on.
 type varying struct {
 	engine   *Engine
@@ -40,26 +54,27 @@ type varying struct {
 	anything bool
 }
 
-func (v *varying) source(s *source) {
-	switch s.kind {
-	case fromHeader:
-		v.headers[s.key] = true
-	case fromCookie:
+func (v *varying) attribute(a *attribute) {
+	switch attributes[a.kind].varies {
+	case onURL:
+	case onHeader:
+		v.headers[a.key] = true
+	case onCookie:
 		v.headers["Cookie"] = true
-	case fromBaggage:
+	case onBaggage:
 		v.headers["Baggage"] = true
-	case fromClaim:
+	case onToken:
 		v.token()
-	case fromIP:
-		v.anything = true
-	case fromIdentity:
+	case onIdentity:
 		v.identity()
+	default: // onClient, and what nobody has said
+		v.anything = true
 	}
 }
 
 func (v *varying) identity() {
-	for _, s := range v.engine.identity {
-		v.source(s)
+	for _, a := range v.engine.identity {
+		v.attribute(a)
 	}
 }
 

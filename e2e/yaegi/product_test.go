@@ -76,7 +76,7 @@ func TestEveryProblemIsInTheError(t *testing.T) {
 	}, "gray@file")
 	require.EqualError(t, err, `gray: middleware gray@file: mode: unknown word "prox" (one of header, proxy); `+
 		`ipStrategy.depth: must be 0 or more, is -1; `+
-		`service: missing: the service's name is part of every bucket's salt; `+
+		`service: required: the service's name is part of every bucket's salt; `+
 		`stable: version "v9" is not in versions (did you mean "v1"?); `+
 		`rules[0].when[0]: column 10: unknown operator "prefx" (did you mean "prefix"?)`)
 }

@@ -1,0 +1,194 @@
+package core
+
+import (
+	"net/http"
+	"sort"
+	"time"
+	"unicode/utf8"
+
+	"github.com/grayrelease/gray/core/discover"
+	"github.com/grayrelease/gray/core/jwt"
+	"github.com/grayrelease/gray/core/problem"
+)
+
+// checker turns a Policy into an Engine and collects what is wrong on the way. Its rules are in rule.go.
+type checker struct {
+	policy   *Policy
+	engine   *Engine
+	problems problem.List
+}
+
+func (c *checker) note(path, message string) {
+	c.problems = append(c.problems, problem.Problem{Path: path, Message: message})
+}
+
+// service checks the service and its versions.
+func (c *checker) service() {
+	p := c.policy
+	if p.Service == "" {
+		c.note("service", "required: the service's name is part of every bucket's salt")
+	} else if !printable(p.Service) {
+		c.note("service", "must be UTF-8 without control characters")
+	}
+	if len(p.Versions) == 0 {
+		c.note("versions", "required: name the service's versions")
+	}
+	for _, name := range sortedVersions(p.Versions) {
+		path := problem.Field("versions", name)
+		if !isVersionName(name) {
+			c.note(path, "a version's name has 1 to 63 characters of A-Z a-z 0-9 . _ -")
+		}
+		c.instances(path, p.Versions[name])
+	}
+	c.version("stable", p.Stable)
+	c.engine.stable = newDecision(p.Stable, "")
+}
+
+// instances checks where a version's instances are.
+func (c *checker) instances(path string, v Version) {
+	if v.Discover == "" {
+		return
+	}
+	if len(v.Upstreams) > 0 {
+		c.note(path, "has both upstreams and discover: keep one of them")
+	}
+	if _, err := discover.Open(v.Discover, nil); err != nil {
+		c.problems = append(c.problems, problem.Of(err).Under(problem.Field(path, "discover"))...)
+	}
+}
+
+// version checks that a version is one of the policy's.
+func (c *checker) version(path, name string) {
+	if name == "" {
+		c.note(path, "required: one of the versions")
+		return
+	}
+	if _, ok := c.policy.Versions[name]; !ok && len(c.policy.Versions) > 0 {
+		names := sortedVersions(c.policy.Versions)
+		c.note(path, "version "+problem.Quote(name)+" is not in versions"+problem.Suggest(name, names))
+	}
+}
+
+// takenHeaders have a meaning to servers and proxies, or are read by conditions as something else.
+var takenHeaders = []string{
+	"Accept-Encoding", "Authorization", "Baggage", "Connection", "Content-Length", "Content-Type", "Cookie", "Expect",
+	"Forwarded", "Host", "Keep-Alive", "Origin", "Proxy-Authorization", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
+	"User-Agent", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip",
+}
+
+// header checks the request header that carries the decision.
+func (c *checker) header() {
+	name := orDefault(c.policy.Header, defaultHeader)
+	if !isToken(name) {
+		c.note("header", problem.Quote(name)+" is not a valid header name")
+	}
+	c.engine.header = http.CanonicalHeaderKey(name)
+	if indexOf(takenHeaders, c.engine.header) >= 0 {
+		c.note("header", c.engine.header+" has a meaning of its own: choose another name")
+	}
+}
+
+// identity checks who counts as the caller.
+func (c *checker) identity() {
+	chain := c.policy.Identity
+	if len(chain) == 0 {
+		chain = []string{"ip"}
+	}
+	for i, line := range chain {
+		path := problem.Index("identity", i)
+		a, err := parseIdentity(line)
+		if err != nil {
+			c.problems = append(c.problems, err.problem(path, line))
+			continue
+		}
+		c.attribute(a, path)
+		c.engine.identity = append(c.engine.identity, a)
+	}
+}
+
+// attribute checks an attribute against the rest of the policy.
+func (c *checker) attribute(a *attribute, path string) {
+	if wrong := attributes[a.kind].check(c.engine, a); wrong != "" {
+		c.note(path, wrong)
+	}
+}
+
+// anonymous checks what becomes of callers without an identity.
+func (c *checker) anonymous() {
+	p, e := c.policy, c.engine
+	words := []string{anonymousStable, anonymousRandom, anonymousCookie}
+	e.anonymous = orDefault(p.Anonymous, anonymousStable)
+	if indexOf(words, e.anonymous) < 0 {
+		c.note("anonymous", "unknown word "+problem.Quote(e.anonymous)+" (one of stable, random, cookie)"+problem.Suggest(e.anonymous, words))
+	}
+	e.cookieName = orDefault(p.Cookie.Name, defaultCookie)
+	if !isToken(e.cookieName) {
+		c.note("cookie.name", problem.Quote(e.cookieName)+" is not a valid cookie name")
+	}
+	lifetime := orDefault(p.Cookie.Lifetime, defaultLifetime)
+	d, err := time.ParseDuration(lifetime)
+	if err != nil || d < time.Second {
+		c.note("cookie.lifetime", problem.Quote(lifetime)+" is not a valid duration of a second or more (as in 720h or 30m)")
+	}
+	e.cookieLifetime = d
+}
+
+// trust checks which peers are believed.
+func (c *checker) trust() {
+	for i, text := range c.policy.Trust {
+		if c.engine.trust == nil {
+			c.engine.trust = newNetworks()
+		}
+		if !c.engine.trust.add(text) {
+			c.note(problem.Index("trust", i), problem.Quote(text)+" "+notAddress+addressExamples)
+		}
+	}
+}
+
+// token makes the verifier of claims.
+func (c *checker) token() {
+	if c.policy.JWT == nil {
+		return
+	}
+	verifier, err := jwt.New(c.policy.JWT)
+	if err != nil {
+		c.problems = append(c.problems, problem.Of(err).Under("jwt")...)
+		return
+	}
+	c.engine.verifier = verifier
+}
+
+func orDefault(text, otherwise string) string {
+	if text == "" {
+		return otherwise
+	}
+	return text
+}
+
+func isVersionName(s string) bool {
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		if !(c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' || c == '.' || c == '_' || c == '-') {
+			return false
+		}
+	}
+	return s != "" && len(s) <= 63
+}
+
+func printable(s string) bool {
+	for _, c := range s {
+		if c < ' ' || c == 0x7f || c == utf8.RuneError {
+			return false
+		}
+	}
+	return true
+}
+
+func sortedVersions(versions map[string]Version) []string {
+	names := make([]string, 0, len(versions))
+	for name := range versions {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	return names
+}
