@@ -16,6 +16,7 @@ import (
 
 	"github.com/grayrelease/gray/core"
 	"github.com/grayrelease/gray/core/jwt"
+	"github.com/grayrelease/gray/core/live"
 	"github.com/grayrelease/gray/core/problem"
 	"github.com/grayrelease/gray/core/source"
 )
@@ -217,7 +218,7 @@ func (p *parser) flag(path string, into **bool) func() error {
 
 // source reads where the policy is kept, and options of the client that reads it.
 func (p *parser) source() error {
-	from := &core.Source{}
+	from := &live.Source{}
 	p.handler.Source = from
 	if err := p.text("source", &from.URL)(); err != nil {
 		return err
@@ -595,9 +596,9 @@ func (p *parser) check() error {
 		no := false
 		policy.JWT = &jwt.Config{Verify: &no} // any that reads no file
 	}
-	policy.Versions = withoutDiscoveryOfTheMachine(policy.Versions)
 	_, err := core.New(&policy)
 	problems = append(problems, problem.Of(err)...)
+	problems = append(problems, live.CheckDiscovery(withoutDiscoveryOfTheMachine(policy.Versions))...)
 	if p.handler.Source != nil {
 		problems = append(problems, checkBase(&policy)...)
 	}

@@ -62,16 +62,14 @@ type Handler struct {
 
 	// Source is where the policy document is kept that changes without a reload. The policy in the fields here then only says which
 	// version is stable, and where it runs, until there is a first good document. Default: none.
-	Source *core.Source `json:"source,omitempty"`
+	Source *live.Source `json:"source,omitempty"`
 
 	// Cache is a folder for the last good document, the switch and the instances of registries, with which Caddy starts while their
 	// servers are down. Default: the folder `gray` in Caddy's data directory.
 	Cache string `json:"cache,omitempty"`
 
-	revision string                   // of the policy in the configuration
 	current  *atomic.Pointer[release] // holds nil while there is no policy
-	user     *live.User               // of the source or registry
-	isOff    bool                     // the configuration beside the source is, which outranks the source's documents
+	handle   *live.Handle
 	cancel   context.CancelFunc
 	checking *sync.WaitGroup
 	logger   *zap.Logger
@@ -103,40 +101,12 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	h.revision = revisionOf(policy)
-	engine, err := h.engine(policy)
-	if err != nil {
-		return err
-	}
-	if err := h.checkExtras(engine); err != nil {
+	if err := h.checkExtras(policy); err != nil {
 		return err
 	}
 	var background context.Context
 	background, h.cancel = context.WithCancel(ctx)
-	if h.Source != nil || core.IsDiscovered(policy) {
-		return h.follow(background, policy, engine)
-	}
-	release, err := newRelease(h, engine, nil)
-	if err != nil {
-		return fmt.Errorf("policy of %q: %w", engine.Service(), err)
-	}
-	logger := h.slog()
-	engine.OnKeys(func(err error) { live.LogKeys(logger, engine.Service(), err) })
-	engine.Start(background)
-	h.install(background, release)
-	return nil
-}
-
-// engine is that of the configuration's own policy, nil where there is only a source.
-func (h *Handler) engine(policy *core.Policy) (*core.Engine, error) {
-	if h.Source != nil && h.PolicyFile == "" && firstField(policy) == "" {
-		return nil, nil
-	}
-	engine, err := core.New(policy)
-	if err != nil {
-		return nil, fmt.Errorf("policy of %q:\n%w", policy.Service, err)
-	}
-	return engine, nil
+	return h.open(background, policy)
 }
 
 // document is the policy of the module's own fields or of its file.
@@ -165,7 +135,7 @@ func (h *Handler) document() (*core.Policy, error) {
 }
 
 // checkExtras checks what this module has beside the policy.
-func (h *Handler) checkExtras(engine *core.Engine) error {
+func (h *Handler) checkExtras(policy *core.Policy) error {
 	if err := checkHeaderName("debug_header", h.DebugHeader); err != nil && h.DebugHeader != "" {
 		return err
 	}
@@ -173,7 +143,7 @@ func (h *Handler) checkExtras(engine *core.Engine) error {
 		return err
 	}
 	for name, check := range h.HealthChecks {
-		if engine != nil && h.Source == nil && !hasVersion(engine, name) {
+		if _, known := policy.Versions[name]; !known && h.Source == nil {
 			return fmt.Errorf("health_checks.%s: no such version", name)
 		}
 		if check == nil {
@@ -205,11 +175,6 @@ func checkHeaderName(path, name string) error {
 	return nil
 }
 
-func hasVersion(engine *core.Engine, name string) bool {
-	_, ok := engine.Versions()[name]
-	return ok
-}
-
 // install puts a release in force in place of the one before, whose requests finish with what they have.
 func (h *Handler) install(ctx context.Context, r *release) {
 	h.startHealthChecks(ctx, r)
@@ -226,9 +191,8 @@ func (h *Handler) install(ctx context.Context, r *release) {
 
 // warn logs what somebody may have left in a policy by mistake.
 func (h *Handler) warn(r *release) {
-	if !r.engine.Enabled() || h.isOff {
-		none := r.outcomes[""].version.name
-		h.logger.Warn(core.Reason(r.engine, &core.Decision{Version: none}), zap.String("service", r.service), zap.String("version", none))
+	if forced := r.now.Overlay.Force; forced != "" {
+		h.logger.Warn(r.now.Overlay.Reason, zap.String("service", r.service), zap.String("version", forced))
 	}
 	if !r.verified {
 		h.logger.Warn("tokens are believed as they stand: no signature is checked (jwt.verify is false)",
@@ -238,9 +202,9 @@ func (h *Handler) warn(r *release) {
 
 // Cleanup ends what Provision began, as far as it came.
 func (h *Handler) Cleanup() error {
-	if h.user != nil {
-		states.remove(h.user)
-		h.user.Release()
+	if h.handle != nil {
+		states.remove(h.handle)
+		h.handle.Close()
 	}
 	if h.cancel != nil {
 		h.cancel()
@@ -252,9 +216,6 @@ func (h *Handler) Cleanup() error {
 	if r := h.current.Load(); r != nil {
 		policies.remove(r)
 		r.close()
-		if h.user == nil { // what is followed may have other users
-			r.engine.Close()
-		}
 	}
 	return nil
 }

@@ -11,7 +11,6 @@ import (
 	"sync"
 
 	"github.com/caddyserver/caddy/v2"
-	"go.uber.org/zap"
 	"go.uber.org/zap/exp/zapslog"
 
 	"github.com/grayrelease/gray/core"
@@ -19,30 +18,41 @@ import (
 	"github.com/grayrelease/gray/core/problem"
 )
 
-// follow keeps in force what a source or a registry says until Cleanup.
-func (h *Handler) follow(ctx context.Context, policy *core.Policy, base *core.Engine) error {
-	if h.Cache == "" {
+// open keeps in force what the policy, its source and registries say, until Cleanup.
+func (h *Handler) open(ctx context.Context, policy *core.Policy) error {
+	if h.Cache == "" && h.isFollowed(policy) {
 		h.Cache = filepath.Join(caddy.AppDataDir(), "gray")
 	}
-	if base != nil && h.Source != nil {
-		if problems := checkBase(base.Policy()); len(problems) > 0 {
+	options := live.Options{Policy: policy, Source: h.Source, Service: policy.Service, Cache: h.Cache, Logger: h.slog()}
+	options.Apply = func(c *live.Current) error { return h.apply(ctx, c) }
+	if h.Source != nil {
+		if h.PolicyFile == "" && firstField(policy) == "" {
+			options.Policy = nil
+		} else if problems := checkBase(policy); len(problems) > 0 {
 			return problems
 		}
 	}
-	h.isOff = h.Source != nil && base != nil && !base.Enabled()
-	notify := func(c *core.Current) { h.apply(ctx, c) }
-	options := core.FollowOptions{Service: policy.Service, Base: base, Check: checkUpstreams, Cache: h.Cache, Logger: h.slog()}
 	var err error
-	if h.Source != nil {
-		h.user, err = core.Follow(h.Source, options, notify)
-	} else {
-		h.user, err = core.FollowInstances(policy, options, notify)
+	if h.handle, err = live.Open(options); err != nil {
+		return fmt.Errorf("policy of %q:\n%w", policy.Service, err)
 	}
-	if err != nil {
-		return fmt.Errorf("following the policy: %w", err)
+	if h.isFollowed(policy) {
+		states.add(&followed{h, h.handle, policy.Service})
 	}
-	states.add(&followed{h, h.user, policy.Service})
 	return nil
+}
+
+// isFollowed reports whether anything of the policy may change without a reload.
+func (h *Handler) isFollowed(policy *core.Policy) bool {
+	if h.Source != nil {
+		return true
+	}
+	for _, v := range policy.Versions {
+		if v.Discover != "" {
+			return true
+		}
+	}
+	return false
 }
 
 // checkBase checks a policy that is given beside a source.
@@ -63,27 +73,17 @@ func (h *Handler) slog() *slog.Logger {
 	return slog.New(zapslog.NewHandler(h.logger.Core(), zapslog.WithName(h.logger.Name()), zapslog.AddStacktraceAt(never)))
 }
 
-// checkUpstreams refuses a policy with an upstream that Caddy could not dial.
-func checkUpstreams(e *core.Engine) error {
-	var problems problem.List
-	for name, v := range e.Versions() {
-		_, err := parseUpstreams(v.Upstreams)
-		problems = append(problems, problem.Of(err).Under(problem.Field("versions", name))...)
-	}
-	return problems.Err()
-}
-
-// apply puts what came into force to work. Where it cannot, what was in force before stays.
-func (h *Handler) apply(ctx context.Context, c *core.Current) {
+// apply puts what came into force to work. A policy with an upstream that Caddy cannot dial is refused.
+func (h *Handler) apply(ctx context.Context, c *live.Current) error {
 	if c.Engine == nil {
-		return
+		return nil
 	}
-	release, err := newRelease(h, c.Engine, c.Upstreams)
+	release, err := newRelease(h, c)
 	if err != nil {
-		h.logger.Error("the policy cannot be served: the one before stays in force", zap.String("service", c.Engine.Service()), zap.Error(err))
-		return
+		return err
 	}
 	h.install(ctx, release)
+	return nil
 }
 
 // states are the followed policies of the running configuration, for the admin API.
@@ -98,7 +98,7 @@ type stateList struct {
 // nothing else tells whose policy is missing.
 type followed struct {
 	handler *Handler
-	user    *live.User
+	handle  *live.Handle
 	service string
 }
 
@@ -108,26 +108,10 @@ func (l *stateList) add(f *followed) {
 	l.all = append(l.all, f)
 }
 
-func (l *stateList) remove(u *live.User) {
+func (l *stateList) remove(h *live.Handle) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.all = slices.DeleteFunc(l.all, func(f *followed) bool { return f.user == u })
-}
-
-// document is the state of the source that a handler follows, if a document of its is in force.
-func (l *stateList) document(h *Handler) (live.State, bool) {
-	if h.Source == nil {
-		return live.State{}, false
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, f := range l.all {
-		if f.handler == h {
-			state := f.user.State()
-			return state, state.Origin != "none"
-		}
-	}
-	return live.State{}, false
+	l.all = slices.DeleteFunc(l.all, func(f *followed) bool { return f.handle == h })
 }
 
 // of is the state of each followed source once, however many handlers follow it: those of a service, or all for "".
@@ -137,7 +121,7 @@ func (l *stateList) of(service string) []live.State {
 	seen := map[string]bool{}
 	states := []live.State{}
 	for _, f := range l.all {
-		s := f.user.State()
+		s := f.handle.State()
 		if s.Service == "" {
 			s.Service = f.service
 		}

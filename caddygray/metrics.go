@@ -91,16 +91,9 @@ var (
 		"How long this revision of the policy has been in force.", []string{"service"}, nil)
 )
 
-// add takes a release in. It is as old as the one before of the same revision.
 func (c *policyCollector) add(r *release) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	r.since = time.Now()
-	for _, other := range c.releases {
-		if other.service == r.service && other.revision == r.revision {
-			r.since = other.since
-		}
-	}
 	c.releases = append(c.releases, r)
 }
 
@@ -130,17 +123,11 @@ func (c *policyCollector) Describe(ch chan<- *prometheus.Desc) {
 // Collect implements prometheus.Collector.
 func (c *policyCollector) Collect(ch chan<- prometheus.Metric) {
 	for service, r := range c.latest() {
-		revision, since := r.revision, r.since
-		if state, ok := states.document(r.handler); ok {
-			since = state.Since
-			if state.Revision != "" {
-				revision = strings.ToValidUTF8(state.Revision, "?")
-			}
-		}
-		enabled := r.engine.Enabled() && r.engine.Forced() == ""
+		revision := strings.ToValidUTF8(r.now.Revision, "?")
+		enabled := r.now.Overlay.Force == ""
 		ch <- prometheus.MustNewConstMetric(policyInfo, prometheus.GaugeValue, 1, service, revision,
 			strconv.FormatBool(enabled), strconv.FormatBool(r.verified))
-		ch <- prometheus.MustNewConstMetric(policyAge, prometheus.GaugeValue, time.Since(since).Seconds(), service)
+		ch <- prometheus.MustNewConstMetric(policyAge, prometheus.GaugeValue, time.Since(r.now.Since).Seconds(), service)
 	}
 }
 

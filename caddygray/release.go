@@ -2,27 +2,22 @@ package caddygray
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
 	"github.com/grayrelease/gray/core"
-	"github.com/grayrelease/gray/core/discover"
+	"github.com/grayrelease/gray/core/live"
 	"github.com/grayrelease/gray/core/problem"
 )
 
 // release is a policy in force, with all that requests need prepared.
 type release struct {
 	service  string
-	revision string
-	since    time.Time // when this revision came into force
 	handler  *Handler
+	now      *live.Current
 	engine   *core.Engine
 	verified bool // tokens are, if the policy has any
 	versions map[string]*version
@@ -56,39 +51,37 @@ type outcome struct {
 	debug     string // value of the debug header
 }
 
-func newRelease(h *Handler, engine *core.Engine, instances map[string][]discover.Instance) (*release, error) {
+func newRelease(h *Handler, now *live.Current) (*release, error) {
+	engine := now.Engine
 	policy := engine.Policy()
 	r := &release{
 		service:  engine.Service(),
-		revision: h.revision,
 		handler:  h,
+		now:      now,
 		engine:   engine,
 		verified: policy.JWT == nil || policy.JWT.Verify == nil || *policy.JWT.Verify,
 		versions: map[string]*version{},
 		outcomes: map[string]*outcome{},
 	}
-	if h.Source != nil {
-		r.revision = revisionOf(policy)
-	}
-	var err error
+	var problems problem.List
 	for name, v := range engine.Versions() {
 		if v.Discover != "" {
-			v.Upstreams = core.Upstreams(instances[name])
+			v.Upstreams = now.Addresses(name)
 		}
-		made, wrong := newVersion(r.service, name, v, h.logger)
-		if wrong != nil {
-			err = problem.Of(wrong).Under(problem.Field("versions", name))
-			break
+		made, err := newVersion(r.service, name, v, h.logger)
+		if err != nil {
+			problems = append(problems, problem.Of(err).Under(problem.Field("versions", name))...)
+			continue
 		}
 		r.versions[name] = made
 	}
-	if err != nil {
+	if len(problems) > 0 {
 		r.close()
-		return nil, err
+		return nil, problems
 	}
 	r.stable = r.versions[engine.Stable()]
 	r.outcomes[""] = r.outcome(r.stable.name, "")
-	if version := engine.Forced(); version != "" {
+	if version := now.Overlay.Force; version != "" {
 		r.outcomes[""] = r.outcome(version, "")
 	}
 	for i, name := range engine.RuleNames() {
@@ -154,15 +147,4 @@ func (v *version) close() {
 	for _, u := range v.byDial {
 		u.close()
 	}
-}
-
-// revisionOf identifies a policy by what it says, however it is written. Policies that engines tell have no lists, so what says of a followed
-// document which one it is, is the revision of its source; this one stands in until there is one.
-func revisionOf(policy *core.Policy) string {
-	document, err := json.Marshal(policy)
-	if err != nil {
-		return "" // it cannot be: the document came from JSON
-	}
-	sum := sha256.Sum256(document)
-	return hex.EncodeToString(sum[:6])
 }

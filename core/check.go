@@ -6,7 +6,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/grayrelease/gray/core/discover"
 	"github.com/grayrelease/gray/core/jwt"
 	"github.com/grayrelease/gray/core/problem"
 )
@@ -44,16 +43,10 @@ func (c *checker) service() {
 	c.engine.stable = newDecision(p.Stable, "")
 }
 
-// instances checks where a version's instances are.
+// instances checks where a version's instances are. Whoever follows a discovery URL checks it.
 func (c *checker) instances(path string, v Version) {
-	if v.Discover == "" {
-		return
-	}
-	if len(v.Upstreams) > 0 {
+	if v.Discover != "" && len(v.Upstreams) > 0 {
 		c.note(path, "has both upstreams and discover: keep one of them")
-	}
-	if _, err := discover.Open(v.Discover, nil); err != nil {
-		c.problems = append(c.problems, problem.Of(err).Under(problem.Field(path, "discover"))...)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/grayrelease/gray/core"
 	"github.com/grayrelease/gray/core/jwt"
+	"github.com/grayrelease/gray/core/live"
 	"github.com/grayrelease/gray/core/problem"
 )
 
@@ -37,7 +38,7 @@ type Config struct {
 	IPStrategy *core.IPStrategy `json:"ipStrategy,omitempty"`
 	// Source is where the policy document is kept that changes without Traefik's configuration. The policy in the fields from Service on
 	// then only says which version is stable until there is a first good document. Default: none.
-	Source *core.Source `json:"source,omitempty"`
+	Source *live.Source `json:"source,omitempty"`
 	// Cache is a folder for the last good document, the switch and the instances, with which Traefik starts while their servers are
 	// down. Default: none.
 	Cache string `json:"cache,omitempty"`
@@ -65,8 +66,7 @@ type setup struct {
 	ctx      context.Context
 	name     string // of the middleware
 	mode     string
-	policy   *core.Policy
-	engine   *core.Engine               // nil: the policy is at the source only
+	policy   *core.Policy               // nil: the policy is at the source only
 	clientIP func(*http.Request) string // nil: the connection's peer
 }
 
@@ -91,10 +91,14 @@ func newSetup(ctx context.Context, config *Config, name string) (*setup, error) 
 	} else {
 		problems = append(problems, checkFollowed(s, config)...)
 	}
-	if len(problems) > 0 {
-		return nil, problems
+	if len(problems) == 0 {
+		return s, nil
 	}
-	return s, nil
+	if s.policy != nil { // else what is wrong with it is found when it is opened
+		_, err := core.New(s.policy)
+		problems = append(problems, problem.Of(err)...)
+	}
+	return nil, problems
 }
 
 // checkFollowed checks the options that are about a policy with a source or with discovery.
@@ -114,14 +118,22 @@ func checkFollowed(s *setup, config *Config) problem.List {
 
 // isFollowed reports whether anything of the policy may change without Traefik's configuration.
 func isFollowed(s *setup, config *Config) bool {
-	return config.Source != nil || core.IsDiscovered(s.policy)
+	if config.Source != nil {
+		return true
+	}
+	for _, v := range s.policy.Versions {
+		if v.Discover != "" {
+			return true
+		}
+	}
+	return false
 }
 
-// readPolicy finds the policy in the configuration or the file that it names, and makes its engine.
+// readPolicy finds the policy in the configuration or the file that it names. Opening it judges it.
 func readPolicy(s *setup, config *Config) error {
 	versions, problems := readVersions(config.Versions)
-	s.policy = inlinePolicy(config, versions)
-	given := !reflect.DeepEqual(s.policy, &core.Policy{})
+	policy := inlinePolicy(config, versions)
+	given := !reflect.DeepEqual(policy, &core.Policy{})
 	if config.Policy != "" {
 		if given {
 			return problem.New("policy", "the document is in %q, so none of its fields may be given beside it", config.Policy)
@@ -131,13 +143,8 @@ func readPolicy(s *setup, config *Config) error {
 	if !given && config.Source != nil {
 		return nil
 	}
-	engine, err := core.New(s.policy)
-	problems = append(problems, problem.Of(err)...)
-	if len(problems) > 0 {
-		return problems
-	}
-	s.engine = engine
-	return nil
+	s.policy = policy
+	return problems.Err()
 }
 
 func readFile(s *setup, path string) error {
@@ -145,16 +152,8 @@ func readFile(s *setup, path string) error {
 	if err != nil {
 		return problem.Of(err).Under("policy")
 	}
-	engine, err := core.Load(document)
-	if err != nil {
-		return problem.Of(err).Under("policy")
-	}
-	policy, err := core.ParsePolicy(document)
-	if err != nil {
-		return err
-	}
-	s.engine, s.policy = engine, policy
-	return nil
+	s.policy, err = core.ParsePolicy(document)
+	return problem.Of(err).Under("policy").Err()
 }
 
 // inlinePolicy is the policy in the configuration's own fields. Where Traefik splits a text at its commas, as in labels, it leaves the space

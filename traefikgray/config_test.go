@@ -12,6 +12,7 @@ import (
 
 	"github.com/grayrelease/gray/core"
 	"github.com/grayrelease/gray/core/jwt"
+	"github.com/grayrelease/gray/core/live"
 )
 
 // shop is a configuration as Traefik decodes it, with what a test changes of it.
@@ -40,8 +41,8 @@ func TestRefusals(t *testing.T) {
 		"several at once": {func(c *Config) { c.Mode, c.Stable = "x", "v9" },
 			"mode: unknown word \"x\" (one of header, proxy); stable: version \"v9\" is not in versions"},
 		"strategy":                    {func(c *Config) { c.IPStrategy = &core.IPStrategy{Depth: -1} }, "ipStrategy.depth: must be 0 or more"},
-		"source without a URL":        {func(c *Config) { c.Source = &core.Source{} }, "source.url: missing"},
-		"source that nobody knows":    {func(c *Config) { c.Source = &core.Source{URL: "zoo://x"} }, `unknown scheme "zoo"`},
+		"source without a URL":        {func(c *Config) { c.Source = &live.Source{} }, "source.url: missing"},
+		"source that nobody knows":    {func(c *Config) { c.Source = &live.Source{URL: "zoo://x"} }, `unknown scheme "zoo"`},
 		"registry that nobody knows":  {func(c *Config) { c.Versions["v2"] = map[string]interface{}{"discover": "consol://x/y"} }, `versions.v2.discover: unknown scheme "consol"`},
 		"versions that are no object": {func(c *Config) { c.Versions["v2"] = 7 }, "versions.v2: must be an object"},
 		"upstreams of another shape":  {func(c *Config) { c.Versions["v2"] = map[string]interface{}{"upstreams": 7} }, "versions.v2.upstreams: must be a list"},

@@ -1,7 +1,6 @@
 package traefikgray
 
 import (
-	"context"
 	"errors"
 	"log"
 	"net/http"
@@ -23,15 +22,6 @@ type target struct {
 	fallback proxy.Fallback
 }
 
-// proxyHandler forwards what is decided for other versions than stable; next, the router's own service, is stable.
-func proxyHandler(s *setup, next http.Handler) (http.Handler, error) {
-	targets, err := newTargets(s, next)
-	if err != nil {
-		return nil, refusal(s.name, err)
-	}
-	return forwarding(s.engine, s.clientIP, targets, next), nil
-}
-
 // forwarding sends requests to the target of their version; next is stable's.
 func forwarding(engine *core.Engine, clientIP func(*http.Request) string, targets map[string]*target, next http.Handler) http.Handler {
 	header := engine.Header()
@@ -44,33 +34,6 @@ func forwarding(engine *core.Engine, clientIP func(*http.Request) string, target
 		proxy.Forward(t.pool, w, r, t.fallback)
 	})
 	return core.Handler(engine, clientIP, forward)
-}
-
-// newTargets makes a pool for each version but the stable one.
-func newTargets(s *setup, next http.Handler) (map[string]*target, error) {
-	targets := map[string]*target{}
-	var problems problem.List
-	for _, version := range canaries(s.engine) {
-		upstreams := s.engine.Versions()[version].Upstreams
-		if len(upstreams) == 0 {
-			problems = append(problems, upstreamProblems(version, errNoUpstreams)...)
-			continue
-		}
-		pool := newPool(s.name)
-		if err := pool.Set(upstreams); err != nil {
-			pool.Close()
-			problems = append(problems, upstreamProblems(version, err)...)
-			continue
-		}
-		targets[version] = &target{pool, toStable(s.engine, s.name, version, next)}
-	}
-	if len(problems) > 0 {
-		closePools(targets)
-		return nil, problems
-	}
-	// Requests that are still under way finish; what the pools share with their successors stays open.
-	context.AfterFunc(s.ctx, func() { closePools(targets) })
-	return targets, nil
 }
 
 var errNoUpstreams = errors.New("missing: mode proxy forwards to them")
@@ -102,12 +65,6 @@ func everySoOften() func() int64 {
 			return n
 		}
 		return 0
-	}
-}
-
-func closePools(targets map[string]*target) {
-	for _, t := range targets {
-		t.pool.Close()
 	}
 }
 

@@ -14,8 +14,7 @@ import (
 	"os"
 	"strings"
 
-	"github.com/grayrelease/gray/core"
-	"github.com/grayrelease/gray/core/live"
+	"github.com/grayrelease/gray/core/problem"
 )
 
 // CreateConfig returns a configuration with its defaults. Traefik fills in what the user gave.
@@ -43,24 +42,13 @@ func New(ctx context.Context, next http.Handler, config *Config, name string) (h
 	if err != nil {
 		return nil, refusal(name, err)
 	}
-	if isFollowed(s, config) {
-		handler, err = liveHandler(s, config, next)
-		if err != nil {
-			return nil, refusal(name, err)
-		}
-		return handler, nil
+	handler, err = open(s, config, next)
+	if err != nil && config.Policy != "" {
+		err = problem.Of(err).Under("policy")
 	}
-	// The routers behind this one match the header.
-	handler = core.Handler(s.engine, s.clientIP, next)
-	if s.mode == modeProxy {
-		handler, err = proxyHandler(s, next)
-		if err != nil {
-			return nil, err
-		}
+	if err != nil {
+		return nil, refusal(name, err)
 	}
-	logger := newLogger(name)
-	s.engine.OnKeys(func(err error) { live.LogKeys(logger, s.engine.Service(), err) })
-	s.engine.Start(ctx)
 	return handler, nil
 }
 

@@ -7,8 +7,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/grayrelease/gray/internal/remote"
 )
 
 const (
@@ -150,7 +148,7 @@ func keepFresh(ctx context.Context, s *source, done chan struct{}) {
 
 // wait returns when keys are due, or true when a refresh is wished for and gap has passed.
 //
-// It must not select, see remote.Sleep.
+// It must not select: Yaegi shares the list of channels between all goroutines in one select statement.
 func wait(ctx context.Context, s *source, due, gap time.Duration) bool {
 	start := time.Now()
 	untilDue, wake := context.WithTimeout(ctx, due)
@@ -167,7 +165,15 @@ func wait(ctx context.Context, s *source, due, gap time.Duration) bool {
 	s.wished = false
 	s.wake = nil
 	s.mu.Unlock()
-	return wished && remote.Sleep(ctx, gap-time.Since(start))
+	return wished && sleep(ctx, gap-time.Since(start))
+}
+
+// sleep waits for d and reports whether ctx is still alive.
+func sleep(ctx context.Context, d time.Duration) bool {
+	c, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	<-c.Done()
+	return ctx.Err() == nil
 }
 
 // refresh loads the keys once. A failure leaves the last good ones in force.

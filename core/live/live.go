@@ -1,128 +1,202 @@
-// Package live keeps a policy that comes from somewhere else in force: the last good document of a source, the kill switch beside it, and
-// the instances that registries list for its versions.
+// Package live keeps a policy in force that may change while requests are served: the last good
+// document of a source, the kill switch beside it, and the instances that registries list for its
+// versions. A policy that never changes is the simplest case of it, so a host has one way for all.
 //
-// A host calls Use for every place where it needs the policy and Release when that place is gone. However many users there are, a source
-// is watched by one goroutine over one connection, and so is each discovery entry; they end when the last user goes.
+// A host calls Open for every place where it needs the policy, and Close when that place is gone:
 //
-//	user, err := live.Use(live.Config{
-//		URL:      "etcd://127.0.0.1:2379/gray/user-service",
-//		CacheDir: "/var/lib/gray",
-//		Compile:  compile,                              // document in, policy out
-//		Notify:   func(v *live.View) { current.Store(v) }, // what requests are decided by
+//	handle, err := live.Open(live.Options{
+//		Source: &live.Source{URL: "etcd://127.0.0.1:2379/gray/user-service"},
+//		Cache:  "/var/lib/gray",
 //	})
-//	defer user.Release()
+//	if err != nil {
+//		return err
+//	}
+//	defer handle.Close()
+//	http.ListenAndServe(":8080", live.Handler(handle, nil, next))
+//
+// However many handles there are, one goroutine watches a source over one connection, and so it is
+// for each discovery entry. They end with the last handle. Handles of one source share what it
+// holds, compiled once; whether a document suits a handle is that handle's own decision.
 //
 // What holds, always:
-//   - a document that Compile refuses never replaces a good one, and neither does a deleted key or a source that is down;
-//   - a view is replaced whole: a request that loads it once never sees a mix of two documents;
-//   - epochs of the switch only grow: a switch once seen is never gone back behind, over restarts too when there is a CacheDir;
+//   - a document that is refused never replaces a good one, and neither does a deleted key or a
+//     source that is down;
+//   - what is in force is replaced whole: a request never sees a mix of two documents;
+//   - epochs of the switch only grow, over restarts too if there is a Cache;
 //   - nothing here runs while a request is served.
 package live
 
 import (
-	"errors"
+	"encoding/json"
 	"log/slog"
+	"os"
+	"sync/atomic"
+	"time"
 
+	"github.com/grayrelease/gray/core"
 	"github.com/grayrelease/gray/core/discover"
+	"github.com/grayrelease/gray/core/problem"
 	"github.com/grayrelease/gray/core/source"
 )
 
-// Config says where a policy comes from and who gets it.
-type Config struct {
-	// URL of the source; see package source. Required without Document.
-	URL string
-	// Document is a policy that does not change, instead of URL, for its instances' sake. Service is whose it is. What Compile or
-	// discovery finds wrong with it is an error of Use.
-	Document []byte
-	Service  string
-	// Options outrank those of the URL: user, password, token, ca_file ... Optional.
-	Options map[string]string
-	// Variant keeps users apart who would share otherwise, as their Compile differs. Users with equal URL, Options and Variant share
-	// one watch and one compiled policy. Default: "".
-	Variant string
-	// CacheDir is a folder for the last good document, the switch and the instances, with which a gateway starts while the source is down; of a
-	// Document, just for the instances. It is made if need be; files are replaced atomically and readable by their owner only. Default: nothing
-	// is kept on disk.
-	CacheDir string
-	// Compile checks a document and makes it ready. Its error keeps the last good one in force. It runs on the watch's goroutine, or in Use
-	// for a document that was kept. Required.
-	Compile func(document []byte) (*Policy, error)
-	// Notify gets the view in force: once from Use, then after every change, in order, one call at a time. It must be quick, must keep no lock
-	// that Use or Release is called under, and must not call this package. Required.
-	Notify func(*View)
+// Source is where a policy document is kept that changes while gateways serve.
+type Source struct {
+	// URL of the document, as package source has them: `file:///etc/gray/user.json`,
+	// `https://host/user.json`, `etcd://host:2379/key`, `consul://host:8500/key`,
+	// `nacos://host:8848/dataId?group=G&namespace=N`. Required.
+	URL string `json:"url"`
+	// Options outrank those in the URL: user, password, token, TLS and so on. Default: none.
+	Options map[string]string `json:"options,omitempty"`
+}
+
+// Options say what Open keeps in force. One of Policy, File and Source is required.
+type Options struct {
+	// Policy is a policy in place. Beside a Source it only says which version is stable, and where
+	// that runs, until there is a first good document. If it is not enabled then, all requests get
+	// the stable version of the source's documents too. Default: none.
+	Policy *core.Policy
+	// File is the path of a policy document that Open reads, in place of Policy. Default: none.
+	File string
+	// Source is where the document is kept that is followed. Default: none; nothing changes then
+	// except the instances of versions with a discovery URL.
+	Source *Source
+	// Service that the documents must be about. Default: any; beside a Policy, that policy's.
+	Service string
+	// Cache is a folder for the last good document, the switch and the instances, with which a
+	// gateway starts while their servers are down. It is made if need be; files are replaced
+	// atomically, and only their owner can read them. Default: nothing is kept.
+	Cache string
 	// Logger gets a line for every change and for every new failure. Default: no log.
 	Logger *slog.Logger
+	// Apply puts what is in force to work: once before Open returns, then after every change, one
+	// call at a time. Its error refuses the document for this handle, whose last good one stays, and
+	// is Open's error where nothing can change. It must be quick, must keep no lock that Open or
+	// Close is called under, and must not call this package. Default: nothing is done; see
+	// Handle.Current.
+	Apply func(*Current) error
 }
 
-// Policy is what Compile makes of a document.
-type Policy struct {
-	// Value is the compiled policy, for the host.
-	Value any
-	// Service is the document's service, for logs and the state.
-	Service string
-	// Stable is the version that serves when the switch names a version that the document does not have.
-	Stable string
-	// Versions are the names of all versions: what a switch may name.
-	Versions []string
-	// Discover has the discovery URL of each version that has one; see package discover. A URL that is refused makes the document refused.
-	Discover map[string]string
-	// Start is called when the policy comes into force, with what hears how the fetches of its keys go: an error when they begin to fail, nil
-	// when one succeeds after that. Optional.
-	Start func(keys func(error))
-	// Close is called when the policy is no longer in any view that users were notified of. Requests that loaded an older view may still
-	// use it. Optional.
-	Close func()
-}
-
-// View is what is in force at one moment. It is never changed.
-type View struct {
-	// Policy is nil as long as there has been no good document, neither from the source nor from the disk.
-	Policy *Policy
-	// Force is the version that the kill switch sends every request to, whatever the rules say; "" when there is no switch in force. It is always
-	// one of the policy's versions, and "" without a policy.
-	Force string
-	// Upstreams are the instances of each version that has a discovery URL. A version that is in here without any, or whose registry
-	// has not answered yet, has no usable upstream.
+// Current is what is in force at one moment. It is never changed, but replaced whole.
+type Current struct {
+	// Engine decides, with the overlay put on it. It is nil while there is no policy at all: no good
+	// document yet, and none in place.
+	Engine *core.Engine
+	// Overlay is what is put on the engine: by the kill switch, by a policy that is not enabled, or
+	// for as long as there is no document.
+	Overlay core.Overlay
+	// Upstreams are the instances of each version that has a discovery URL. A version that is not
+	// in it, or has none, has no usable upstream.
 	Upstreams map[string][]discover.Instance
+	// Origin is "source", "kept" (the last good document, not yet confirmed by the source),
+	// "configuration" (a policy in place) or "none".
+	Origin string
+	// Revision is the document's at its source; of a policy in place, the start of its SHA-256.
+	Revision string
+	// Since is when the document came into force.
+	Since time.Time
 }
 
-// User is one user of a policy.
-type User struct {
-	// Ready is closed once there has been a policy in force.
-	Ready <-chan struct{}
-
-	release func()
-	state   func() State
-}
-
-// Use starts to use a policy. It connects to nothing by itself: Notify has the view in force before Use returns, which is that of the users before,
-// or what CacheDir holds, or a view without a policy; what the source says follows. The error is about the configuration.
-func Use(c Config) (*User, error) {
-	if c.Compile == nil || c.Notify == nil {
-		return nil, errors.New("live: Compile and Notify are required")
+// Addresses returns the upstreams of a version: those that the policy lists, or those that a
+// registry does, by weight (see discover.Upstreams).
+func (c *Current) Addresses(version string) []string {
+	v := c.Engine.Versions()[version]
+	if v.Discover == "" {
+		return v.Upstreams
 	}
-	src, err := open(c)
+	return discover.Upstreams(c.Upstreams[version])
+}
+
+// Handle is one use of a policy.
+type Handle struct {
+	watch *watch
+	user  *user
+}
+
+// Open keeps a policy in force until the handle is closed. It connects to nothing by itself: Apply
+// gets what other handles of the source have in force, or what Cache holds, or the policy in place,
+// before Open returns; what the source says follows. The error is about the configuration: a
+// problem.List with paths below `policy`'s fields, `source` or a version's `discover`. A source that
+// is down is not an error.
+func Open(o Options) (*Handle, error) {
+	p, err := policyOf(o)
 	if err != nil {
 		return nil, err
 	}
-	m := &member{config: c}
-	s, err := acquire(src, m)
+	if o.Source != nil {
+		return openSource(o, p)
+	}
+	if p == nil {
+		return nil, problem.New("", "a policy, the path of one, or a source is required")
+	}
+	return openPolicy(o, p)
+}
+
+// policyOf returns the policy that is given in place or in a file, nil if there is none.
+func policyOf(o Options) (*core.Policy, error) {
+	if o.File == "" {
+		return o.Policy, nil
+	}
+	document, err := os.ReadFile(o.File)
 	if err != nil {
 		return nil, err
 	}
-	return &User{Ready: s.ready, release: func() { release(s, m) }, state: s.state}, nil
+	return core.ParsePolicy(document)
 }
 
-func open(c Config) (*source.Source, error) {
-	if c.URL == "" && c.Document != nil {
-		return source.Fixed(c.Service, c.Document), nil
+func openSource(o Options, p *core.Policy) (*Handle, error) {
+	u := newUser(o)
+	if p != nil {
+		base, err := core.New(p)
+		if err == nil {
+			err = checkDiscovery(base).Err()
+		}
+		if err != nil {
+			return nil, err
+		}
+		setBase(u, base)
 	}
-	return source.Open(c.URL, c.Options)
+	src, err := source.Open(o.Source.URL, o.Source.Options)
+	if err != nil {
+		return nil, problem.Of(err).Under("source")
+	}
+	w, err := acquire(newWatch(src.Name, src.Identity+" "+o.Cache), src, nil, u)
+	if err != nil {
+		return nil, err
+	}
+	return &Handle{w, u}, nil
 }
 
-// Release ends the use. The last one ends the watch and closes its connection; when it returns, all is on disk and nobody is notified any more. It may be called
-// more than once, but not by Compile or Notify.
-func (u *User) Release() { u.release() }
+func openPolicy(o Options, p *core.Policy) (*Handle, error) {
+	text, err := json.Marshal(p)
+	if err != nil {
+		return nil, err
+	}
+	name, key := "configuration of "+p.Service, "configuration "+fullDigest(text)+" "+o.Cache
+	u := newUser(o)
+	w, err := acquire(newWatch(name, key), nil, p, u)
+	if err != nil {
+		return nil, err
+	}
+	return &Handle{w, u}, nil
+}
 
-// State tells how the policy stands.
-func (u *User) State() State { return u.state() }
+// Current returns what is in force for this handle.
+func (h *Handle) Current() *Current { return h.user.current.Load().(*Current) }
+
+// Ready returns a channel that is closed once a policy has been in force for this handle, other than
+// the one beside a source.
+func (h *Handle) Ready() <-chan struct{} { return h.user.ready }
+
+// State reports how the policy stands.
+func (h *Handle) State() State { return h.watch.state(h.user) }
+
+// Close ends the use. The last handle ends the watch and its connection. When it returns, all is on
+// disk and Apply is not called any more. It may be called more than once, but not by Apply.
+func (h *Handle) Close() { release(h.watch, h.user) }
+
+// newCurrent makes the value that holds a Current.
+func newCurrent() *atomic.Value {
+	v := &atomic.Value{}
+	v.Store(&Current{Origin: "none"})
+	return v
+}

@@ -2,8 +2,8 @@ package live
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -19,26 +19,32 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+
+	"github.com/grayrelease/gray/core"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// compileText takes documents such as "v1 v2": the versions, stable first; "bad" is refused.
-func compileText(document []byte) (*Policy, error) {
-	text := string(document)
-	if text == "bad" {
-		return nil, errors.New("bad document")
-	}
-	if text == "panic" {
-		panic("compile")
-	}
+// policyText is the policy document of versions, stable first: "v1 v2". Other text is a document that is not good.
+func policyText(text string) string {
 	names := strings.Fields(text)
-	return &Policy{Value: text, Service: "s", Stable: names[0], Versions: names}, nil
+	if len(names) == 0 || !strings.ContainsAny(names[0], "0123456789") || strings.HasPrefix(text, "{") {
+		return text
+	}
+	versions := map[string]core.Version{}
+	for _, name := range names {
+		versions[name] = core.Version{}
+	}
+	document, err := json.Marshal(core.Policy{Service: "s", Stable: names[0], Versions: versions})
+	if err != nil {
+		panic(err)
+	}
+	return string(document)
 }
 
 type recorder struct {
 	mu    sync.Mutex
-	views []*View
+	views []*Current
 	log   bytes.Buffer
 }
 
@@ -48,27 +54,42 @@ func (r *recorder) Write(p []byte) (int, error) {
 	return r.log.Write(p)
 }
 
-func (r *recorder) last() *View {
+func (r *recorder) last() *Current {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.views[len(r.views)-1]
 }
 
-func use(t *testing.T, c Config) (*User, *recorder) {
+func (r *recorder) view(i int) *Current {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.views[i]
+}
+
+// open opens a handle whose host takes everything but policies with the version "no", and panics at "panic1".
+func open(t *testing.T, o Options) (*Handle, *recorder) {
 	t.Helper()
 	r := &recorder{}
-	c.Compile = compileText
-	c.Notify = func(v *View) {
+	o.Apply = func(c *Current) error {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		r.views = append(r.views, v)
+		if c.Engine != nil && has(versionsOf(c.Engine), "no") {
+			return errors.New("this host does not take it")
+		}
+		if c.Engine != nil && has(versionsOf(c.Engine), "panic1") {
+			panic("apply")
+		}
+		r.views = append(r.views, c)
+		return nil
 	}
-	c.Logger = slog.New(slog.NewTextHandler(r, nil))
-	u, err := Use(c)
+	o.Logger = slog.New(slog.NewTextHandler(r, nil))
+	h, err := Open(o)
 	require.NoError(t, err)
-	t.Cleanup(u.Release)
-	return u, r
+	t.Cleanup(h.Close)
+	return h, r
 }
+
+func from(url string) *Source { return &Source{URL: url} }
 
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
@@ -77,35 +98,37 @@ func eventually(t *testing.T, what string, ok func() bool) {
 
 func put(t *testing.T, path, text string) {
 	t.Helper()
-	require.NoError(t, os.WriteFile(path+".new", []byte(text), 0o600))
+	require.NoError(t, os.WriteFile(path+".new", []byte(policyText(text)), 0o600))
 	require.NoError(t, os.Rename(path+".new", path))
 }
 
-func text(v *View) string {
-	if v.Policy == nil {
+func text(c *Current) string {
+	if c.Engine == nil {
 		return ""
 	}
-	return v.Policy.Value.(string)
+	return strings.Join(versionsOf(c.Engine), " ")
 }
 
-func TestUseErrors(t *testing.T) {
-	_, err := Use(Config{URL: "file:///x"})
-	require.ErrorContains(t, err, "Compile and Notify are required")
-	_, err = Use(Config{URL: "ftp://x", Compile: compileText, Notify: func(*View) {}})
+func TestOpenErrors(t *testing.T) {
+	_, err := Open(Options{})
+	require.ErrorContains(t, err, "a policy, the path of one, or a source is required")
+	_, err = Open(Options{Source: from("ftp://x")})
 	require.ErrorContains(t, err, `unknown scheme "ftp"`)
+	_, err = Open(Options{File: "/nowhere/policy.json"})
+	require.ErrorContains(t, err, "/nowhere/policy.json")
 }
 
 func TestBadDocumentsNeverReplaceGoodOnes(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "p")
 	put(t, path, "v1 v2")
-	u, r := use(t, Config{URL: "file://" + path + "?interval=10ms"})
-	<-u.Ready
+	u, r := open(t, Options{Source: from("file://" + path + "?interval=10ms")})
+	<-u.Ready()
 	require.Equal(t, "v1 v2", text(r.last()))
-	for _, bad := range []string{"bad", "panic"} {
+	for _, bad := range []string{"bad", "panic1", "v1 no"} {
 		put(t, path, bad)
 		eventually(t, bad, func() bool {
 			s := u.State()
-			return s.Rejected != nil && strings.Contains(s.Rejected.Error, map[string]string{"bad": "bad document", "panic": "internal error: compile"}[bad])
+			return s.Rejected != nil && strings.Contains(s.Rejected.Error, map[string]string{"bad": "not valid JSON", "panic1": "internal error: apply", "v1 no": "does not take it"}[bad])
 		})
 		require.Equal(t, "v1 v2", text(r.last()))
 	}
@@ -115,23 +138,23 @@ func TestBadDocumentsNeverReplaceGoodOnes(t *testing.T) {
 	put(t, path, "v1 v2")
 	eventually(t, "back", func() bool { s := u.State(); return !s.Deleted && s.Rejected == nil })
 	require.EqualValues(t, 1, u.State().Updates, "the same document is not put in force twice")
-	require.EqualValues(t, 2, u.State().Rejections)
+	require.EqualValues(t, 3, u.State().Rejections)
 }
 
 func TestSwitch(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "p")
 	cache := filepath.Join(t.TempDir(), "cache")
 	put(t, path, "v1 v2")
-	config := Config{URL: "file://" + path + "?interval=10ms", CacheDir: cache}
-	u, r := use(t, config)
-	<-u.Ready
+	config := Options{Source: from("file://" + path + "?interval=10ms"), Cache: cache}
+	u, r := open(t, config)
+	<-u.Ready()
 	note := func(part string) {
 		t.Helper()
 		eventually(t, part, func() bool { return strings.Contains(u.State().SwitchNote, part) })
 	}
 	force := func(version string) {
 		t.Helper()
-		eventually(t, "force "+version, func() bool { return r.last().Force == version })
+		eventually(t, "force "+version, func() bool { return r.last().Overlay.Force == version })
 	}
 	put(t, path+".switch", `{"epoch": 3, "to": "v2"}`)
 	force("v2")
@@ -143,7 +166,7 @@ func TestSwitch(t *testing.T) {
 	note(`unknown field "too"`)
 	require.NoError(t, os.Remove(path+".switch"))
 	eventually(t, "note gone", func() bool { return u.State().SwitchNote == "" })
-	require.Equal(t, "v2", r.last().Force, "a switch ends by a newer one, not by deleting it")
+	require.Equal(t, "v2", r.last().Overlay.Force, "a switch ends by a newer one, not by deleting it")
 
 	// A version that comes with a later document.
 	put(t, path+".switch", `{"epoch": 5, "to": "v3"}`)
@@ -157,10 +180,10 @@ func TestSwitch(t *testing.T) {
 
 	// After a restart with the switch gone from the source, epochs still only grow.
 	require.NoError(t, os.Remove(path+".switch"))
-	u.Release()
-	config.Variant = "another process"
-	u, r = use(t, config)
-	require.Equal(t, "v1", r.last().Force)
+	u.Close()
+	config.Cache += "/."
+	u, r = open(t, config)
+	require.Equal(t, "v1", r.last().Overlay.Force)
 	require.EqualValues(t, 5, u.State().Switch.Epoch)
 	put(t, path+".switch", `{"epoch": 4, "to": ""}`)
 	note("epoch 4 is older than 5")
@@ -182,45 +205,142 @@ func TestSwitchAtStart(t *testing.T) {
 			}
 			put(t, path, "v1 v2")
 			put(t, path+".switch", `{"epoch": 1, "to": "v2"}`)
-			u, r := use(t, Config{URL: url})
-			<-u.Ready
-			require.Equal(t, "v2", r.views[1].Force, "with the document, not after it")
+			u, r := open(t, Options{Source: from(url)})
+			<-u.Ready()
+			require.Equal(t, "v2", r.view(1).Overlay.Force, "with the document, not after it")
 			require.Len(t, r.views, 2)
-			u.Release()
+			u.Close()
 
 			put(t, path+".switch", `{"epoch": 5, "to": "v22"}`)
-			u, r = use(t, Config{URL: url, Variant: "started later"})
+			u, r = open(t, Options{Source: from(url), Cache: t.TempDir()})
 			eventually(t, "refused", func() bool { return strings.Contains(u.State().SwitchNote, `no version "v22"`) })
-			require.Empty(t, r.last().Force)
+			require.Empty(t, r.last().Overlay.Force)
 			put(t, path+".switch", `{"epoch": 5, "to": "v2"}`)
-			eventually(t, "the same epoch is free", func() bool { return r.last().Force == "v2" })
+			eventually(t, "the same epoch is free", func() bool { return r.last().Overlay.Force == "v2" })
 		})
 	}
 }
 
-// The policy in a gateway's own configuration needs nothing but its instances from the disk, which other services share.
-func TestFixedDocuments(t *testing.T) {
+// A policy in a gateway's own configuration needs nothing from the disk but its instances.
+func TestPolicyInPlace(t *testing.T) {
 	cache := t.TempDir()
-	for _, document := range []string{"a1 a2", "b1 b2", "a1 a2 a3"} {
-		u, r := use(t, Config{Document: []byte(document), Service: document[:1], CacheDir: cache})
-		require.Equal(t, document, text(r.last()))
+	for _, versions := range []string{"a1 a2", "b1 b2", "a1 a2 a3"} {
+		p, err := core.ParsePolicy([]byte(policyText(versions)))
+		require.NoError(t, err)
+		u, r := open(t, Options{Policy: p, Cache: cache})
+		require.Equal(t, versions, text(r.last()))
 		require.Len(t, r.views, 1)
-		u.Release()
+		require.Equal(t, "configuration", u.Current().Origin)
+		require.Len(t, u.Current().Revision, 12)
+		u.Close()
+		u.Close()
 	}
 	files, err := filepath.Glob(cache + "/*")
 	require.NoError(t, err)
 	require.Empty(t, files)
+	for key := range watches {
+		require.NotContains(t, key, "configuration", "nothing is remembered of it")
+	}
 
-	_, err = Use(Config{Document: []byte("bad"), Service: "s", Compile: compileText, Notify: func(*View) {}})
-	require.ErrorContains(t, err, "bad document")
-	_, err = Use(Config{Document: []byte("bad"), Service: "s", Compile: compileText, Notify: func(*View) {}})
-	require.ErrorContains(t, err, "bad document", "the first try leaves nothing behind")
+	for range 2 { // the first try leaves nothing behind
+		_, err = Open(Options{Policy: &core.Policy{Service: "s"}})
+		require.ErrorContains(t, err, "stable: required")
+	}
+	_, err = Open(Options{Policy: &core.Policy{Service: "s", Stable: "v1", Versions: map[string]core.Version{"v1": {Discover: "consol://h/x"}}}})
+	require.ErrorContains(t, err, `versions.v1.discover: unknown scheme "consol"`)
+	refuse := func(*Current) error { return errors.New("not here") }
+	_, err = Open(Options{Policy: &core.Policy{Service: "s", Stable: "v1", Versions: map[string]core.Version{"v1": {}}}, Apply: refuse})
+	require.ErrorContains(t, err, "not here")
+	goleak.VerifyNone(t)
+}
+
+// Handles of one source share its documents; each decides for itself which it takes.
+func TestEachHandleHasItsOwnVerdict(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "p")
+	cache := t.TempDir()
+	put(t, path, "v1 v2")
+	source := from("file://" + path + "?interval=10ms")
+	picky, _ := open(t, Options{Source: source, Cache: cache})
+	<-picky.Ready()
+	other := make(chan string, 10)
+	taking, err := Open(Options{Source: source, Cache: cache, Apply: func(c *Current) error { other <- text(c); return nil }})
+	require.NoError(t, err)
+	defer taking.Close()
+	require.Equal(t, "v1 v2", <-other)
+	require.Same(t, picky.Current().Engine, taking.Current().Engine, "compiled once")
+
+	put(t, path, "v1 no")
+	require.Equal(t, "no v1", <-other)
+	eventually(t, "refused", func() bool { return picky.State().Rejected != nil })
+	require.Equal(t, "v1 v2", text(picky.Current()))
+	require.Nil(t, taking.State().Rejected)
+	third, r := open(t, Options{Source: source, Cache: cache})
+	require.Equal(t, "v1 v2", text(r.last()), "a further one gets what all took")
+	require.NotNil(t, third.State().Rejected)
+
+	// The switch reaches both, each with the versions that it has.
+	put(t, path+".switch", `{"epoch": 1, "to": "v2"}`)
+	require.Equal(t, "no v1", <-other)
+	require.Equal(t, "v1", taking.Current().Overlay.Force)
+	eventually(t, "forced", func() bool { return picky.Current().Overlay.Force == "v2" })
+	require.Contains(t, taking.State().SwitchNote, `no version "v2"`)
+
+	foreign, err := Open(Options{Source: source, Cache: cache, Service: "other", Apply: func(c *Current) error {
+		require.Nil(t, c.Engine)
+		return nil
+	}})
+	require.NoError(t, err)
+	defer foreign.Close()
+	require.Contains(t, States()[0].Rejected.Error, `about "s", not "other"`)
+}
+
+// The journal has what the log has, and does not grow without a bound.
+func TestJournal(t *testing.T) {
+	var j journal
+	for i := range 3 * maxEntries {
+		j.add(time.Unix(int64(i), 0), strings.Repeat("x", 2*maxEntryText), []any{"n", i})
+	}
+	require.Len(t, j.list(), maxEntries)
+	require.EqualValues(t, 3*maxEntries-1, j.list()[maxEntries-1].At.Unix())
+	require.Less(t, len(j.list()[0].Text), maxEntryText+10)
+
+	path := filepath.Join(t.TempDir(), "p")
+	put(t, path, "v1 v2")
+	u, _ := open(t, Options{Source: from("file://" + path + "?interval=10ms")})
+	<-u.Ready()
+	eventually(t, "in force", func() bool {
+		entries := u.State().Journal
+		return len(entries) > 0 && strings.HasPrefix(entries[len(entries)-1].Text, "policy in force revision=")
+	})
+}
+
+// What serves before there is a document, and "off" beside a source, are overlays.
+func TestPolicyBesideASource(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "p")
+	base, err := core.ParsePolicy([]byte(policyText("v1 v2")))
+	require.NoError(t, err)
+	source := from("file://" + path + "?interval=10ms")
+	u, r := open(t, Options{Policy: base, Source: source, Cache: t.TempDir()})
+	require.Equal(t, "v1", u.Current().Overlay.Force)
+	require.Equal(t, "none", u.Current().Origin)
+	put(t, path, "v1 v2 v3")
+	eventually(t, "in force", func() bool { return text(r.last()) == "v1 v2 v3" })
+	require.Empty(t, u.Current().Overlay.Force)
+	require.Equal(t, "source", u.Current().Origin)
+
+	off := false
+	base.Enabled = &off
+	put(t, path+".switch", `{"epoch": 1, "to": "v2"}`)
+	u, r = open(t, Options{Policy: base, Source: source, Cache: t.TempDir()})
+	eventually(t, "in force", func() bool { return text(r.last()) == "v1 v2 v3" })
+	require.Equal(t, "v1", u.Current().Overlay.Force, "off outranks the switch")
+	require.Contains(t, u.Current().Overlay.Reason, "says off")
 }
 
 // An HTTP server may give every document the same ETag, a build's for instance.
 func TestRefusedDocumentsAreKnownByWhatTheySay(t *testing.T) {
 	var document atomic.Value
-	document.Store("v1")
+	document.Store(policyText("v1"))
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, ".switch") {
 			w.WriteHeader(http.StatusNotFound)
@@ -230,11 +350,11 @@ func TestRefusedDocumentsAreKnownByWhatTheySay(t *testing.T) {
 		_, _ = io.WriteString(w, document.Load().(string))
 	}))
 	defer server.Close()
-	u, r := use(t, Config{URL: server.URL + "/p#interval=50ms"})
-	<-u.Ready
+	u, r := open(t, Options{Source: from(server.URL + "/p#interval=50ms")})
+	<-u.Ready()
 	document.Store("bad")
 	eventually(t, "refused", func() bool { return u.State().Rejected != nil })
-	document.Store("v1 v2")
+	document.Store(policyText("v1 v2"))
 	eventually(t, "accepted", func() bool { return text(r.last()) == "v1 v2" })
 }
 
@@ -243,7 +363,7 @@ func TestUnreadableSwitch(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "p")
 	put(t, path, "v1 v2")
 	require.NoError(t, os.Mkdir(path+".switch", 0o700))
-	u, r := use(t, Config{URL: "file://" + path + "?interval=10ms"})
+	u, r := open(t, Options{Source: from("file://" + path + "?interval=10ms")})
 	eventually(t, "in force", func() bool { return text(r.last()) == "v1 v2" })
 	eventually(t, "told", func() bool { return strings.Contains(u.State().Error, "no regular file") })
 }
@@ -262,12 +382,14 @@ func TestKeptListsAreThoseOfTheNewConfiguration(t *testing.T) {
 	defer registry.CloseClientConnections()
 	entry := "consul://" + strings.TrimPrefix(registry.URL, "http://") + "/"
 	cache := t.TempDir()
-	start := func(document string, entries map[string]string) *User {
-		u, err := Use(Config{Document: []byte(document), Service: "shop", CacheDir: cache, Notify: func(*View) {}, Compile: func([]byte) (*Policy, error) {
-			return &Policy{Service: "shop", Stable: "v1", Versions: []string{"v1", "v2"}, Discover: entries}, nil
-		}})
+	start := func(entries map[string]string) *Handle {
+		versions := map[string]core.Version{"v1": {}}
+		for version, url := range entries {
+			versions[version] = core.Version{Discover: url}
+		}
+		u, err := Open(Options{Policy: &core.Policy{Service: "shop", Stable: "v1", Versions: versions}, Cache: cache})
 		require.NoError(t, err)
-		t.Cleanup(u.Release)
+		t.Cleanup(u.Close)
 		return u
 	}
 	kept := func() string {
@@ -280,42 +402,43 @@ func TestKeptListsAreThoseOfTheNewConfiguration(t *testing.T) {
 		require.NoError(t, err)
 		return string(data)
 	}
-	before := start("before", map[string]string{"v1": entry + "one"})
+	before := start(map[string]string{"v1": entry + "one"})
 	eventually(t, "one", func() bool { return strings.Contains(kept(), "/one") })
-	after := start("after", map[string]string{"v1": entry + "one", "v2": entry + "two"})
+	after := start(map[string]string{"v1": entry + "one", "v2": entry + "two"})
 	eventually(t, "two", func() bool { return strings.Contains(kept(), "/two") })
-	before.Release()
+	before.Close()
 	require.Contains(t, kept(), "/two")
-	after.Release()
+	after.Close()
 	require.Contains(t, kept(), "/two")
 }
 
-// A document that is being compiled when the last user goes has not been refused.
+// A document that is being applied when the last handle goes has not been refused.
 func TestLettingGoRefusesNothing(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "p")
 	put(t, path, "v1 v2")
-	compiling, proceed := make(chan struct{}), make(chan struct{})
+	applying, proceed := make(chan struct{}), make(chan struct{})
 	var once sync.Once
-	config := Config{URL: "file://" + path + "?interval=10ms", Notify: func(*View) {}, Compile: func(document []byte) (*Policy, error) {
-		once.Do(func() { close(compiling) })
-		<-proceed
-		return compileText(document)
+	o := Options{Source: from("file://" + path + "?interval=10ms"), Apply: func(c *Current) error {
+		if c.Engine != nil {
+			once.Do(func() { close(applying) })
+			<-proceed
+		}
+		return nil
 	}}
-	u, err := Use(config)
+	u, err := Open(o)
 	require.NoError(t, err)
-	<-compiling
-	released := make(chan struct{})
+	<-applying
+	closed := make(chan struct{})
 	go func() {
-		u.Release()
-		close(released)
+		u.Close()
+		close(closed)
 	}()
-	eventually(t, "let go", func() bool { return u.State().Users == 0 })
 	close(proceed)
-	<-released
-	u, err = Use(config)
+	<-closed
+	u, err = Open(o)
 	require.NoError(t, err)
-	defer u.Release()
-	<-u.Ready
+	defer u.Close()
+	<-u.Ready()
 	require.Zero(t, u.State().Rejections)
 }
 
@@ -353,10 +476,10 @@ func TestKeptOnDisk(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "p")
 	cache := filepath.Join(t.TempDir(), "cache")
 	put(t, path, "v1 v2")
-	config := Config{URL: "file://" + path + "?interval=10ms", CacheDir: cache}
-	u, _ := use(t, config)
-	<-u.Ready
-	u.Release()
+	config := Options{Source: from("file://" + path + "?interval=10ms"), Cache: cache}
+	u, _ := open(t, config)
+	<-u.Ready()
+	u.Close()
 	files, err := filepath.Glob(cache + "/*")
 	require.NoError(t, err)
 	require.Len(t, files, 1, "nothing but the document: %v", files)
@@ -365,18 +488,18 @@ func TestKeptOnDisk(t *testing.T) {
 	require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
 
 	require.NoError(t, os.Remove(path))
-	config.Variant = "another process"
-	u, r := use(t, config)
-	require.Equal(t, "v1 v2", text(r.views[0]), "at once, from Use")
+	config.Cache += "/."
+	u, r := open(t, config)
+	require.Equal(t, "v1 v2", text(r.view(0)), "at once, from Use")
 	require.Equal(t, "kept", u.State().Origin)
-	u.Release()
+	u.Close()
 
 	// A kept file that was damaged is no worse than none.
 	require.NoError(t, os.WriteFile(files[0], []byte("bad"), 0o600))
 	require.NoError(t, os.WriteFile(strings.Replace(files[0], ".policy.", ".switch.", 1), []byte("bad"), 0o600))
 	require.NoError(t, os.WriteFile(strings.Replace(files[0], ".policy.", ".upstreams.", 1), []byte("bad"), 0o600))
-	config.Variant = "a third"
-	u, r = use(t, config)
+	config.Cache += "/."
+	u, r = open(t, config)
 	require.Empty(t, text(r.last()))
 	require.Equal(t, "none", u.State().Origin)
 }
@@ -384,8 +507,8 @@ func TestKeptOnDisk(t *testing.T) {
 func TestUnwritableCacheIsNoReasonToFail(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "p")
 	put(t, path, "v1 v2")
-	u, r := use(t, Config{URL: "file://" + path + "?interval=10ms", CacheDir: filepath.Join(path, "in a file")})
-	<-u.Ready
+	u, r := open(t, Options{Source: from("file://" + path + "?interval=10ms"), Cache: filepath.Join(path, "in a file")})
+	<-u.Ready()
 	require.Equal(t, "v1 v2", text(r.last()))
 	eventually(t, "log", func() bool {
 		r.mu.Lock()
@@ -398,83 +521,77 @@ func TestUnwritableCacheIsNoReasonToFail(t *testing.T) {
 func TestUsersShareOneWatch(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "p")
 	put(t, path, "v1 v2")
-	config := Config{URL: "file://" + path + "?interval=10ms"}
-	u, _ := use(t, config)
-	<-u.Ready
+	config := Options{Source: from("file://" + path + "?interval=10ms")}
+	u, _ := open(t, config)
+	<-u.Ready()
 	before := runtime.NumGoroutine()
-	var users []*User
+	var users []*Handle
 	for range 100 {
-		more, r := use(t, config)
+		more, r := open(t, config)
 		require.Equal(t, "v1 v2", text(r.last()))
 		users = append(users, more)
 	}
 	require.LessOrEqual(t, runtime.NumGoroutine(), before)
 	require.Equal(t, 101, u.State().Users)
 	for _, more := range users {
-		more.Release()
-		more.Release()
+		more.Close()
+		more.Close()
 	}
 	require.Equal(t, 1, u.State().Users)
 	for range 500 { // the new configuration first, as Caddy does
-		more, _ := use(t, config)
-		u.Release()
+		more, _ := open(t, config)
+		u.Close()
 		u = more
 	}
 	require.LessOrEqual(t, runtime.NumGoroutine(), before)
 	for range 500 { // the old one first, as Traefik does: what was in force is still there
-		u.Release()
+		u.Close()
 		var r *recorder
-		u, r = use(t, config)
-		require.Equal(t, "v1 v2", text(r.views[0]))
+		u, r = open(t, config)
+		require.Equal(t, "v1 v2", text(r.view(0)))
 	}
 	require.Len(t, States(), 1)
-	u.Release()
+	u.Close()
 	require.Empty(t, States())
 	goleak.VerifyNone(t)
 }
 
 func TestIdleServicesAreBounded(t *testing.T) {
-	for i := range 3 * maxIdle {
-		u, _ := use(t, Config{URL: "file:///none", Variant: fmt.Sprint(i)})
-		u.Release()
+	for range 3 * maxIdle {
+		u, _ := open(t, Options{Source: from("file:///none"), Cache: t.TempDir()})
+		u.Close()
 	}
 	registryLock.Lock()
 	defer registryLock.Unlock()
-	require.LessOrEqual(t, len(services), maxIdle)
+	require.LessOrEqual(t, len(watches), maxIdle)
 	require.LessOrEqual(t, len(idle), maxIdle)
 }
 
+// The keys of a replaced policy are not fetched any more, and those of a refused one never are.
 func TestReplacedPoliciesAreClosed(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "p")
-	put(t, path, "one")
-	var mu sync.Mutex
-	open := map[string]bool{}
-	u, err := Use(Config{URL: "file://" + path + "?interval=10ms", Notify: func(*View) {}, Compile: func(d []byte) (*Policy, error) {
-		mu.Lock()
-		defer mu.Unlock()
-		name := string(d)
-		open[name] = true
-		return &Policy{Versions: []string{"v1"}, Stable: "v1", Close: func() {
-			mu.Lock()
-			defer mu.Unlock()
-			delete(open, name)
-		}, Discover: map[string]string{"v1": map[bool]string{true: "consul://127.0.0.1:1/web", false: "bad"}[name != "three"]}}, nil
-	}})
-	require.NoError(t, err)
-	defer u.Release()
-	<-u.Ready
-	for _, name := range []string{"two", "three"} { // three is refused for its discovery URL
-		put(t, path, name)
-		eventually(t, name, func() bool {
-			mu.Lock()
-			defer mu.Unlock()
-			return len(open) == 1 && open["two"]
-		})
+	var fetches sync.Map
+	keys := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fetches.Store(r.URL.Path, true)
+		_, _ = io.WriteString(w, `{"keys": []}`)
+	}))
+	defer keys.Close()
+	document := func(name, discover string) string {
+		return `{"service": "s", "stable": "v1", "versions": {"v1": {"discover": "` + discover + `"}},
+			"jwt": {"jwks": "` + keys.URL + `/` + name + `", "plaintext": true}}`
 	}
+	path := filepath.Join(t.TempDir(), "p")
+	put(t, path, document("one", "consul://127.0.0.1:1/web"))
+	u, _ := open(t, Options{Source: from("file://" + path + "?interval=10ms")})
+	<-u.Ready()
+	first := u.watch.offered
+	put(t, path, document("two", "consul://127.0.0.1:1/web"))
+	eventually(t, "two", func() bool { _, fetched := fetches.Load("/two"); return fetched })
+	put(t, path, document("three", "bad"))
 	eventually(t, "refused", func() bool {
 		s := u.State()
 		return s.Rejected != nil && strings.Contains(s.Rejected.Error, "versions.v1.discover: address: want a URL")
 	})
-	u.Release()
-	require.Empty(t, open)
+	_, fetched := fetches.Load("/three")
+	require.False(t, fetched)
+	require.Zero(t, first.holders)
 }

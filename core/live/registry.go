@@ -4,73 +4,81 @@ import (
 	"sort"
 	"sync"
 
+	"github.com/grayrelease/gray/core"
 	"github.com/grayrelease/gray/core/source"
 )
 
-// maxIdle is how many services are remembered without users. A host that reloads may let go of all users before it has the new ones; what was
-// in force must not be lost in between.
+// maxIdle is how many watches are remembered without users. A host that reloads may let go of all
+// users before it has the new ones; what was in force must not be lost in between.
 const maxIdle = 32
 
 // Package variables of a Traefik plugin outlive its instances, as those of any program do.
 var (
 	registryLock sync.Mutex
-	services     = map[string]*service{} // by identity
-	idle         []*service              // those without users, the oldest first
+	watches      = map[string]*watch{} // by identity
+	idle         []*watch              // those without users, the oldest first
 )
 
-// acquire makes m a user of a source. The error is about a document that is fixed.
-func acquire(src *source.Source, m *member) (*service, error) {
-	key := src.Identity + " " + m.config.CacheDir + " " + m.config.Variant
+// acquire makes u a user of a source or of a policy in place: of the watch that there is, or of the
+// one that is given.
+func acquire(made *watch, src *source.Source, p *core.Policy, u *user) (*watch, error) {
 	registryLock.Lock()
 	defer registryLock.Unlock()
-	s := services[key]
-	if s == nil {
-		s = newService(src, key)
-		services[key] = s
+	w := watches[made.key]
+	if w == nil {
+		w = made
+		w.source = src
+		watches[w.key] = w
 	}
-	idle = without(idle, s)
-	if err := s.join(m); err != nil {
-		s.leave(m)
-		delete(services, key)
+	idle = without(idle, w)
+	if err := w.join(u, p); err != nil {
+		if w.leave(u) {
+			delete(watches, w.key)
+		}
 		return nil, err
 	}
-	return s, nil
+	return w, nil
 }
 
-func release(s *service, m *member) {
+func release(w *watch, u *user) {
 	registryLock.Lock()
 	defer registryLock.Unlock()
-	if !s.leave(m) {
+	if !w.leave(u) {
 		return
 	}
-	idle = append(idle, s)
+	if w.source == nil && len(w.lists) == 0 { // nothing to remember
+		delete(watches, w.key)
+		return
+	}
+	idle = append(idle, w)
 	if len(idle) > maxIdle {
-		delete(services, idle[0].key)
+		delete(watches, idle[0].key)
 		idle = without(idle, idle[0])
 	}
 }
 
-func without(list []*service, s *service) []*service {
-	var rest []*service
+func without(list []*watch, w *watch) []*watch {
+	var rest []*watch
 	for _, other := range list {
-		if other != s {
+		if other != w {
 			rest = append(rest, other)
 		}
 	}
 	return rest
 }
 
-// States returns the states of all policies in use, sorted by service and source.
+// States returns the states of all policies in use, sorted by service and source: for each source that
+// of its newest handle.
 func States() []State {
 	registryLock.Lock()
-	var all []*service
-	for _, s := range services {
-		all = append(all, s)
+	var all []*watch
+	for _, w := range watches {
+		all = append(all, w)
 	}
 	registryLock.Unlock()
 	var states []State
-	for _, s := range all {
-		if state := s.state(); state.Users > 0 {
+	for _, w := range all {
+		if state, used := w.describe(); used {
 			states = append(states, state)
 		}
 	}

@@ -29,6 +29,8 @@ type State struct {
 
 	Upstreams map[string]Upstreams `json:"upstreams,omitempty"` // of each version that has a discovery URL
 
+	Journal []Entry `json:"journal,omitempty"` // what happened, the newest last
+
 	Updates    uint64 `json:"updates"`    // documents that came into force
 	Rejections uint64 `json:"rejections"` // documents and switches that were refused
 	Failures   uint64 `json:"failures"`   // times that the source could not be read

@@ -48,8 +48,6 @@ type Source struct {
 	Name string
 	// Identity is equal for two sources that are the same place, read the same way with the same credentials. It shows none of them.
 	Identity string
-	// Document is that of a Fixed source, nil of any other.
-	Document []byte
 
 	open func() (watcher, error)
 }

@@ -24,9 +24,9 @@ func TestAccess(t *testing.T) {
 		for name, access := range map[string]func(testing.TB) (right, wrong string){"etcd": etcdAccess, "nacos": nacosAccess} {
 			t.Run(mode.name+"/"+name, func(t *testing.T) {
 				right, wrong := access(t)
-				h := start(t, load, right, "", mode.name)
+				h := start(t, load, right, "")
 				h.await("v2")
-				bad := start(t, load, wrong, "", mode.name)
+				bad := start(t, load, wrong, "")
 				bad.awaitState("refused", func(s live.State) bool { return s.Error != "" })
 				for _, text := range []string{bad.state().Error, bad.state().Source, bad.log.String(), h.state().Source} {
 					require.NotContains(t, text, "wr0ng")
@@ -75,7 +75,7 @@ func nacosAccess(t testing.TB) (right, wrong string) {
 func TestNacos3IsRecognised(t *testing.T) {
 	b := backends.Nacos3(t)
 	b.Put("auto", document("auto", 100))
-	h := start(t, modes[0].load(t), strings.Replace(b.URL("auto"), "&api=v3", "", 1), "", "")
+	h := start(t, modes[0].load(t), strings.Replace(b.URL("auto"), "&api=v3", "", 1), "")
 	took := h.await("v2")
 	b.Put("auto", document("auto", 0))
 	t.Log(took, h.await("v1"))

@@ -49,7 +49,7 @@ func discovery(t *testing.T, r *backends.Registry, load newGateway) {
 	r.Register("s", "v1", portOf(t, stable))
 
 	cache := t.TempDir()
-	h := start(t, load, files.URL("web.json"), cache, "")
+	h := start(t, load, files.URL("web.json"), cache)
 	count := func(version string, n int) {
 		t.Helper()
 		h.awaitState(fmt.Sprintf("%s has %d instances", version, n), func(s live.State) bool {
@@ -91,14 +91,14 @@ func discovery(t *testing.T, r *backends.Registry, load newGateway) {
 	require.Equal(t, map[string]bool{"b": true}, answers())
 	h.close()
 	stop()
-	h = start(t, load, files.URL("web.json"), cache, "restarted")
+	h = start(t, load, files.URL("web.json"), again(cache))
 	require.Equal(t, map[string]bool{"b": true}, answers())
 	require.True(t, h.state().Upstreams["v2"].Kept)
 	h.close()
 	r.Process.Start()
 	r.Register("s", "v1", portOf(t, stable)) // Nacos forgets instances of clients that have gone
 	r.Register("b", "v2", portOf(t, b))
-	h = start(t, load, files.URL("web.json"), cache, "again")
+	h = start(t, load, files.URL("web.json"), again(again(cache)))
 	count("v1", 1)
 	count("v2", 1)
 	stop = requests(t, h)
@@ -117,7 +117,7 @@ func TestDiscoverSRV(t *testing.T) {
 	files.Put("web.json", fmt.Sprintf(`{"service": "web", "stable": "v1", "versions": {"v1": {}, "v2": {"discover": "srv://%s/_web._v2.service.consul?interval=100ms"}}}`, dns))
 	for _, mode := range modes {
 		t.Run(mode.name, func(t *testing.T) {
-			h := start(t, mode.load(t), files.URL("web.json"), "", mode.name)
+			h := start(t, mode.load(t), files.URL("web.json"), "")
 			h.awaitState("nobody", func(s live.State) bool { u := s.Upstreams["v2"]; return !u.Kept && len(u.Instances) == 0 })
 			register := func(id string, servicePort int) {
 				backends.Call(t, "PUT", servers.BaseURL(port)+"/v1/agent/service/register", "application/json", fmt.Sprintf(

@@ -18,7 +18,7 @@ func TestEtcdCompaction(t *testing.T) {
 			b := backends.Etcd(t)
 			base := "http://" + b.Relay.Target
 			b.Put("compact", document("one", 0))
-			h := start(t, mode.load(t), b.URL("compact"), "", "")
+			h := start(t, mode.load(t), b.URL("compact"), "")
 			h.await("v1")
 			b.Relay.Hold(true)
 			b.Relay.Cut()
@@ -39,7 +39,7 @@ func TestEtcdCompaction(t *testing.T) {
 func TestServerThatHangs(t *testing.T) {
 	b := backends.Etcd(t)
 	b.Put("hang", document("one", 0))
-	h := start(t, modes[0].load(t), b.URL("hang")+"?timeout=300ms", "", "")
+	h := start(t, modes[0].load(t), b.URL("hang")+"?timeout=300ms", "")
 	h.await("v1")
 	b.Process.Signal(syscall.SIGSTOP)
 	b.Relay.Cut()

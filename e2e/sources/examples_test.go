@@ -155,7 +155,7 @@ func paste(t *testing.T, checkout string, m *machine, readme string) {
 func checkout(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	for _, name := range []string{"go.mod", "go.sum", "core"} {
+	for _, name := range []string{"go.mod", "go.sum", "core", "internal"} {
 		path, err := filepath.Abs(filepath.Join("../..", name))
 		require.NoError(t, err)
 		require.NoError(t, os.Symlink(path, filepath.Join(dir, name)))

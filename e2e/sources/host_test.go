@@ -21,7 +21,7 @@ import (
 	"github.com/grayrelease/gray/e2e/yaegi"
 )
 
-type newGateway = func(url, cacheDir, variant string, log io.Writer) (func(http.ResponseWriter, *http.Request), func(), func() string, error)
+type newGateway = func(url, cacheDir string, log io.Writer) (func(http.ResponseWriter, *http.Request), func(), func() string, error)
 
 // modes are the two ways in which gateways run the code.
 var modes = []struct {
@@ -62,10 +62,10 @@ type host struct {
 	log    *syncLog
 }
 
-func start(t testing.TB, load newGateway, url, cacheDir, variant string) *host {
+func start(t testing.TB, load newGateway, url, cacheDir string) *host {
 	t.Helper()
 	h := &host{t: t, log: &syncLog{}}
-	handle, closeFunc, state, err := load(url, cacheDir, variant, h.log)
+	handle, closeFunc, state, err := load(url, cacheDir, h.log)
 	require.NoError(t, err)
 	var once sync.Once
 	h.handle, h.close = handle, func() { once.Do(closeFunc) }
@@ -77,6 +77,9 @@ func start(t testing.TB, load newGateway, url, cacheDir, variant string) *host {
 	t.Cleanup(h.close)
 	return h
 }
+
+// again is the same folder for a gateway that shares nothing else with those of the folder: as after a restart.
+func again(folder string) string { return folder + "/." }
 
 // get sends a request through the gateway.
 func (h *host) get() *httptest.ResponseRecorder {

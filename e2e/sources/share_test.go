@@ -26,16 +26,16 @@ func TestRoutesShareOneWatch(t *testing.T) {
 		t.Run(mode.name, func(t *testing.T) {
 			load := mode.load(t)
 			ignore := goleak.IgnoreCurrent()
-			h := start(t, load, b.URL("shared"), "", mode.name)
+			h := start(t, load, b.URL("shared"), "")
 			h.await("v2")
 			require.Eventually(t, func() bool { return watchers() == 1 }, patience, time.Millisecond)
 			b.Relay.Open()
 			var routes []*host
 			for range 100 {
-				routes = append(routes, start(t, load, b.URL("shared"), "", mode.name))
+				routes = append(routes, start(t, load, b.URL("shared"), ""))
 			}
 			for range 500 { // reloads
-				route := start(t, load, b.URL("shared"), "", mode.name)
+				route := start(t, load, b.URL("shared"), "")
 				require.Equal(t, "v2", route.version())
 				route.close()
 			}
@@ -49,7 +49,7 @@ func TestRoutesShareOneWatch(t *testing.T) {
 			}
 			h.close()
 			goleak.VerifyNone(t, ignore)
-			h = start(t, load, b.URL("shared"), "", mode.name)
+			h = start(t, load, b.URL("shared"), "")
 			require.Equal(t, "v2", h.version(), "what was in force is remembered")
 			h.awaitState("connected again", func(s live.State) bool { return s.Connected })
 			h.close()
@@ -80,7 +80,7 @@ func TestManySources(t *testing.T) {
 			var hosts []*host
 			for i := range sources {
 				require.NoError(t, os.WriteFile(path(i), []byte(document("many", 100)), 0o600))
-				hosts = append(hosts, start(t, load, "file://"+path(i)+"?interval=10ms", "", mode.name))
+				hosts = append(hosts, start(t, load, "file://"+path(i)+"?interval=10ms", ""))
 				hosts[i].await("v2")
 			}
 			time.Sleep(polls * 10 * time.Millisecond)

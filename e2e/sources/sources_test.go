@@ -38,7 +38,7 @@ func TestSource(t *testing.T) {
 func story(t *testing.T, b *backends.Backend, load newGateway) {
 	const key = "gray-user.json"
 	cache := t.TempDir()
-	h := start(t, load, b.URL(key), cache, "")
+	h := start(t, load, b.URL(key), cache)
 	h.awaitState("the source has no document", func(s live.State) bool { return s.Deleted && s.Connected })
 	require.Equal(t, "none", h.state().Origin)
 	stop := requests(t, h)
@@ -103,12 +103,12 @@ func story(t *testing.T, b *backends.Backend, load newGateway) {
 		require.Equal(t, "v2", h.version())
 
 		// A gateway that starts now has the last good document and the switch.
-		restarted := start(t, load, b.URL(key), cache, "restarted")
+		restarted := start(t, load, b.URL(key), again(cache))
 		require.Equal(t, "v2", restarted.version())
 		require.Equal(t, "kept", restarted.state().Origin)
 		require.EqualValues(t, 8, restarted.state().Switch.Epoch)
 		// One without either has nothing, and says so.
-		bare := start(t, load, b.URL(key), "", "bare")
+		bare := start(t, load, b.URL(key), "")
 		require.Equal(t, "none", bare.version())
 		bare.awaitState("nothing to go by", func(s live.State) bool { return s.Origin == "none" && s.Error != "" })
 

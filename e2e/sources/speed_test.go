@@ -37,7 +37,7 @@ func TestCompareWriteToEffect(t *testing.T) {
 			t.Run(mode.name+"/"+each.Name, func(t *testing.T) {
 				s := each.Start(t)
 				s.Put("timed", document("start", 0))
-				h := start(t, load, s.URL("timed"), "", "")
+				h := start(t, load, s.URL("timed"), "")
 				h.await("v1")
 				report(t, "percentage", timed(h, func(i int, version string) {
 					s.Put("timed", document(fmt.Sprint("mark-", i), map[string]int{"v1": 0, "v2": 100}[version]))
@@ -70,8 +70,8 @@ func TestCompareFiftyGateways(t *testing.T) {
 	s := backends.Etcd(t)
 	s.Put("fifty", document("start", 0))
 	var hosts []*host
-	for i := range 50 {
-		h := start(t, gateway.New, s.URL("fifty"), "", fmt.Sprint("gateway-", i))
+	for range 50 {
+		h := start(t, gateway.New, s.URL("fifty"), t.TempDir())
 		h.await("v1")
 		hosts = append(hosts, h)
 	}
@@ -101,7 +101,7 @@ func TestCompareRequestPath(t *testing.T) {
 	comparing(t)
 	s := backends.Etcd(t)
 	s.Put("path", document("path", 50))
-	h := start(t, gateway.New, s.URL("path"), "", "")
+	h := start(t, gateway.New, s.URL("path"), "")
 	require.Eventually(t, func() bool { return h.state().Updates == 1 }, patience, time.Millisecond)
 	static, err := gateway.Static(document("path", 50))
 	require.NoError(t, err)

@@ -11,7 +11,6 @@ import (
 	"log"
 	"log/slog"
 	"net/http"
-	"sync/atomic"
 	"time"
 
 	"github.com/grayrelease/gray/core"
@@ -29,12 +28,11 @@ func main() {
 }
 
 func serve(source, cache, listen string) error {
-	var current atomic.Pointer[core.Current]
-	user, err := core.Follow(&core.Source{URL: source}, core.FollowOptions{Cache: cache, Logger: slog.Default()}, current.Store)
+	handle, err := live.Open(live.Options{Source: &live.Source{URL: source}, Cache: cache, Logger: slog.Default()})
 	if err != nil {
 		return err
 	}
-	defer user.Release()
+	defer handle.Close()
 
 	http.HandleFunc("/gray/", func(w http.ResponseWriter, _ *http.Request) {
 		text, err := json.MarshalIndent(live.States(), "", "  ")
@@ -45,7 +43,7 @@ func serve(source, cache, listen string) error {
 		fmt.Fprintf(w, "%s\n", text)
 	})
 	http.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		fmt.Fprintln(w, version(current.Load(), r))
+		fmt.Fprintln(w, version(handle.Current(), r))
 	})
 	log.Print("listening on ", listen)
 	server := &http.Server{Addr: listen, ReadHeaderTimeout: 10 * time.Second}
@@ -53,7 +51,7 @@ func serve(source, cache, listen string) error {
 }
 
 // version is that of what is in force, which may be replaced meanwhile.
-func version(current *core.Current, r *http.Request) string {
+func version(current *live.Current, r *http.Request) string {
 	if current.Engine == nil {
 		return "no policy yet: stable"
 	}

@@ -9,7 +9,6 @@ import (
 	"math/rand"
 	"net/http"
 	"strconv"
-	"sync/atomic"
 	"time"
 
 	"github.com/grayrelease/gray/core"
@@ -19,78 +18,52 @@ import (
 
 // New starts a gateway. Its answers say in headers what was decided: X-Version, X-Rule, and X-Service, which is the document's; X-Upstream when the version's
 // instances are known, whose answer it then passes on. Close lets go of the source; state is the state as JSON.
-func New(url, cacheDir, variant string, log io.Writer) (handle func(http.ResponseWriter, *http.Request), close func(), state func() string, err error) {
-	var current atomic.Value
-	user, err := live.Use(live.Config{
-		URL:      url,
-		CacheDir: cacheDir,
-		Variant:  variant,
-		Compile:  compile,
-		Notify:   func(v *live.View) { current.Store(v) },
-		Logger:   slog.New(slog.NewTextHandler(log, nil)),
+func New(url, cacheDir string, log io.Writer) (handle func(http.ResponseWriter, *http.Request), close func(), state func() string, err error) {
+	h, err := live.Open(live.Options{
+		Source: &live.Source{URL: url}, Cache: cacheDir, Logger: slog.New(slog.NewTextHandler(log, nil)),
 	})
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	handle = func(w http.ResponseWriter, r *http.Request) { serve(current.Load().(*live.View), w, r) }
+	handle = func(w http.ResponseWriter, r *http.Request) { serve(h.Current(), w, r) }
 	state = func() string {
-		text, err := json.Marshal(user.State())
+		text, err := json.Marshal(h.State())
 		if err != nil {
 			return err.Error()
 		}
 		return string(text)
 	}
-	return handle, user.Release, state, nil
-}
-
-func compile(document []byte) (*live.Policy, error) {
-	e, err := core.Load(document)
-	if err != nil {
-		return nil, err
-	}
-	p := &live.Policy{Value: e, Service: e.Service(), Stable: e.Stable(), Discover: map[string]string{}, Close: e.Close}
-	for name, v := range e.Versions() {
-		p.Versions = append(p.Versions, name)
-		if v.Discover != "" {
-			p.Discover[name] = v.Discover
-		}
-	}
-	return p, nil
+	return handle, func() { h.Close() }, state, nil
 }
 
 // Static is the same gateway with a document that never changes.
 func Static(document string) (handle func(http.ResponseWriter, *http.Request), err error) {
-	p, err := compile([]byte(document))
+	e, err := core.Load([]byte(document))
 	if err != nil {
 		return nil, err
 	}
-	var current atomic.Value
-	current.Store(&live.View{Policy: p})
-	return func(w http.ResponseWriter, r *http.Request) { serve(current.Load().(*live.View), w, r) }, nil
+	now := &live.Current{Engine: e}
+	return func(w http.ResponseWriter, r *http.Request) { serve(now, w, r) }, nil
 }
 
-func serve(v *live.View, w http.ResponseWriter, r *http.Request) {
-	if v.Policy == nil {
+func serve(c *live.Current, w http.ResponseWriter, r *http.Request) {
+	if c.Engine == nil {
 		w.Header()["X-Version"] = []string{"none"}
 		return
 	}
-	version, rule := v.Force, ""
-	if version == "" {
-		d := core.Decide(v.Policy.Value.(*core.Engine), &core.Caller{Request: r})
-		version, rule = d.Version, d.Rule
-	}
+	d := core.Decide(c.Engine, &core.Caller{Request: r})
 	h := w.Header()
-	h["X-Version"], h["X-Rule"], h["X-Service"] = []string{version}, []string{rule}, []string{v.Policy.Service}
-	if v.Upstreams != nil {
-		forward(v, version, w)
+	h["X-Version"], h["X-Rule"], h["X-Service"] = []string{d.Version}, []string{d.Rule}, []string{c.Engine.Service()}
+	if c.Upstreams != nil {
+		forward(c, d.Version, w)
 	}
 }
 
 var client = &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 
 // forward asks the version's instances one after the other, then those of stable.
-func forward(v *live.View, version string, w http.ResponseWriter) {
-	if ask(v.Upstreams[version], w) || ask(v.Upstreams[v.Policy.Stable], w) {
+func forward(c *live.Current, version string, w http.ResponseWriter) {
+	if ask(c.Upstreams[version], w) || ask(c.Upstreams[c.Engine.Stable()], w) {
 		return
 	}
 	w.WriteHeader(http.StatusBadGateway)

@@ -1,0 +1,137 @@
+package live
+
+import (
+	"log/slog"
+
+	"github.com/grayrelease/gray/core/discover"
+)
+
+// instancesOf returns what the registries list for a document's versions. Called with mu held.
+func (w *watch) instancesOf(d *document) map[string][]discover.Instance {
+	all := map[string][]discover.Instance{}
+	for version, f := range d.feeds {
+		if list, known := w.instances(f); known {
+			all[version] = list
+		}
+	}
+	return all
+}
+
+// instances returns what the registry lists or, until it has answered, what it listed last.
+func (w *watch) instances(f *feed) (list []discover.Instance, known bool) {
+	list, known, _, _ = f.read()
+	if !known {
+		list, known = w.lists[f.discovery.Name]
+	}
+	return list, known
+}
+
+// instancesChanged is called by a feed that has news.
+func (w *watch) instancesChanged(identity string) {
+	changed := w.showInstances(identity)
+	if changed {
+		w.keepLists()
+		w.keeper.soon()
+	}
+}
+
+// showInstances puts changed lists in force, and reports whether there are any.
+func (w *watch) showInstances(identity string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	changed := map[string]int{}
+	for _, u := range w.users {
+		if u.document == nil {
+			continue
+		}
+		shown := u.current.Load().(*Current).Upstreams
+		for version, list := range w.instancesOf(u.document) {
+			before, there := shown[version]
+			if !there || !sameInstances(before, list) {
+				changed[version] = len(list)
+			}
+		}
+	}
+	if len(changed) > 0 { // requests first, the log after
+		w.refresh()
+	}
+	for version, count := range changed {
+		w.note(slog.LevelInfo, "upstreams changed", "version", version, "instances", count)
+	}
+	if d := w.offered; d != nil {
+		for version, f := range d.feeds {
+			if f.discovery.Identity == identity {
+				w.noteFailure(version, f)
+			}
+		}
+	}
+	return len(changed) > 0
+}
+
+// noteFailure logs that an entry cannot be read, if so. Called with mu held.
+func (w *watch) noteFailure(version string, f *feed) {
+	if _, _, _, failure := f.read(); failure != "" {
+		w.note(slog.LevelWarn, "discovery cannot be read; the last list stays", "version", version,
+			"discover", f.discovery.Name, "error", failure)
+	}
+}
+
+// rememberLists keeps a document's lists for when the same entries are followed again. Called with mu
+// held.
+func (w *watch) rememberLists(d *document) {
+	for _, f := range d.feeds {
+		if list, known := w.instances(f); known {
+			if w.lists == nil {
+				w.lists = map[string][]discover.Instance{}
+			}
+			w.lists[f.discovery.Name] = list
+		}
+	}
+}
+
+// keepLists has the lists of the entries that are followed now written to disk.
+func (w *watch) keepLists() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	d := w.offered
+	if d == nil || len(d.feeds) == 0 {
+		return
+	}
+	lists := map[string][]discover.Instance{}
+	for _, f := range d.feeds {
+		if list, known := w.instances(f); known {
+			lists[f.discovery.Name] = list
+		}
+	}
+	w.lists = lists
+	w.keeper.keepLists(lists)
+}
+
+// restoreLists reads the lists that the disk holds, unless newer ones are remembered.
+func (w *watch) restoreLists(d disk) {
+	lists, err := d.readUpstreams()
+	if err != nil {
+		w.logError("kept upstreams cannot be read", err)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.lists == nil {
+		w.lists = lists
+	}
+}
+
+// upstreamStates reports how the instances of a document's versions stand. Instances are those that
+// requests are served by: the feed may know better already. Called with mu held.
+func (w *watch) upstreamStates(d *document, now *Current) map[string]Upstreams {
+	if len(d.feeds) == 0 {
+		return nil
+	}
+	states := map[string]Upstreams{}
+	for version, f := range d.feeds {
+		_, known, contact, failure := f.read()
+		states[version] = Upstreams{
+			Discover: f.discovery.Name, Instances: now.Upstreams[version], Kept: !known, Contact: contact, Error: failure,
+		}
+	}
+	return states
+}
