@@ -95,7 +95,8 @@ func parseAttribute(line string, at int) (attribute, int, *lineError) {
 	if err != nil {
 		return a, end, err
 	}
-	a.kind, a.text = kindOf(w), w.text
+	a.kind = kindOf(w)
+	a.text = w.text
 	if a.kind < 0 {
 		words := attributeWords()
 		if w.isEnd() {

@@ -181,7 +181,8 @@ func nextElement(line string, at int) (word, int, *lineError) {
 		if err != nil {
 			return w, 0, err
 		}
-		w, end = quoted, skipSpace(line, after)
+		w = quoted
+		end = skipSpace(line, after)
 		if end < len(line) && line[end] != ',' {
 			return w, 0, &lineError{end, "text after the closing quote (elements are separated by commas)"}
 		}
