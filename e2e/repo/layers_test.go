@@ -1,0 +1,116 @@
+package repo
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// layers says what the packages of a folder may import of this module, and whether they may import
+// anything else but the standard library. A package that no row covers is a new layer: add a row.
+var layers = []struct {
+	folder  string
+	imports []string // folders of this module, besides its own
+	library bool     // only the standard library besides
+}{
+	{"core/problem", nil, true},
+	{"core/jwt", []string{"core/problem"}, true},
+	{"core/proxy", []string{"core/problem"}, true},
+	{"core/source", []string{"core/problem", "internal/remote"}, true},
+	{"core/discover", []string{"core/problem", "internal/remote"}, true},
+	{"core/live", []string{"core", "core/problem", "core/source", "core/discover", "internal/remote"}, true},
+	{"core", []string{"core/problem", "core/jwt"}, true},
+	{"internal/remote", []string{"core/problem"}, true},
+	{"traefikgray", []string{"core", "core/problem", "core/jwt", "core/proxy", "core/source", "core/discover", "core/live"}, true},
+	{"caddygray", []string{"core", "core/problem", "core/jwt", "core/proxy", "core/source", "core/discover", "core/live"}, false},
+	{"internal/casetest", nil, true},
+	{"examples", []string{"core", "core/live"}, true},
+}
+
+// Each layer imports only what is below it: the engine knows no source and no host, hosts share the
+// core and not each other, and what Yaegi interprets needs nothing but the standard library.
+func TestLayers(t *testing.T) {
+	format := `{{.ImportPath}}{{range .Imports}} {{.}}{{end}}`
+	for _, tags := range []string{"", "yaegi"} {
+		cmd := exec.Command("go", "list", "-tags="+tags, "-f", format, "./...")
+		cmd.Dir = root
+		out, err := cmd.Output()
+		require.NoError(t, err)
+		for line := range strings.Lines(string(out)) {
+			fields := strings.Fields(line)
+			folder := strings.TrimPrefix(fields[0], module+"/")
+			for _, imported := range fields[1:] {
+				assert.Empty(t, breach(folder, imported), "%s imports %s", folder, imported)
+			}
+		}
+	}
+}
+
+// The engine reaches nothing outside of itself, however indirectly.
+func TestEngineIsPure(t *testing.T) {
+	cmd := exec.Command("go", "list", "-deps", "./core")
+	cmd.Dir = root
+	out, err := cmd.Output()
+	require.NoError(t, err)
+	for path := range strings.FieldsSeq(string(out)) {
+		own, found := strings.CutPrefix(path, module+"/")
+		if found {
+			assert.Contains(t, []string{"core", "core/jwt", "core/problem"}, own)
+		} else {
+			assert.True(t, isStandard(path), path)
+		}
+	}
+}
+
+// breach says which rule an import breaks, "" if it breaks none.
+func breach(folder, imported string) string {
+	for _, layer := range layers {
+		if folder != layer.folder && !strings.HasPrefix(folder, layer.folder+"/") {
+			continue
+		}
+		own, isOwn := strings.CutPrefix(imported, module+"/")
+		if !isOwn {
+			if layer.library && !isStandard(imported) {
+				return "only the standard library"
+			}
+			return ""
+		}
+		if own == layer.folder || strings.HasPrefix(own, layer.folder+"/") && layer.folder != "core" {
+			return ""
+		}
+		for _, allowed := range layer.imports {
+			if own == allowed {
+				return ""
+			}
+		}
+		return "not a layer below " + layer.folder
+	}
+	return "no layer covers " + folder
+}
+
+// isStandard reports whether a package is the standard library's, or vendored in it.
+func isStandard(path string) bool {
+	first, _, _ := strings.Cut(strings.TrimPrefix(path, "vendor/"), "/")
+	return !strings.Contains(first, ".") || strings.HasPrefix(path, "vendor/")
+}
+
+// A rule that nothing can break is none.
+func TestBreachesAreFound(t *testing.T) {
+	for _, c := range [][2]string{
+		{"core", module + "/core/live"}, {"core", module + "/core/discover"}, {"core", module + "/internal/remote"},
+		{"core/live", module + "/rollout"}, {"core/live", module + "/caddygray"}, {"core/jwt", module + "/core"},
+		{"caddygray", module + "/traefikgray"}, {"traefikgray", module + "/caddygray"}, {"traefikgray", module + "/rollout"},
+		{"traefikgray", "go.uber.org/zap"}, {"core", "github.com/caddyserver/caddy/v2"}, {"internal/remote", "go.etcd.io/etcd"},
+		{"novelty", "fmt"},
+	} {
+		assert.NotEmpty(t, breach(c[0], c[1]), "%s imports %s", c[0], c[1])
+	}
+	for _, c := range [][2]string{
+		{"core", "net/http"}, {"core/live", module + "/core"}, {"caddygray/cmd/caddy", module + "/caddygray"}, {"caddygray", "go.uber.org/zap"},
+	} {
+		assert.Empty(t, breach(c[0], c[1]), "%s imports %s", c[0], c[1])
+	}
+}
