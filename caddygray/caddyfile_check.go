@@ -1,0 +1,138 @@
+package caddygray
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/grayrelease/gray/core"
+	"github.com/grayrelease/gray/core/jwt"
+	"github.com/grayrelease/gray/core/live"
+	"github.com/grayrelease/gray/core/problem"
+	"github.com/grayrelease/gray/core/source"
+)
+
+// here adds the file and line to an error, if it is one.
+func (p *parser) here(err error) error {
+	if err == nil {
+		return nil
+	}
+	return p.d.WrapErr(err)
+}
+
+// check judges the policy as far as that is possible before it is loaded, so that problems come with file and line. Files are not
+// read, and what holds placeholders is judged when they have their values.
+func (p *parser) check() error {
+	if err := p.checkUpstreams(); err != nil {
+		return err
+	}
+	if err := p.checkSource(); err != nil {
+		return err
+	}
+	if p.handler.PolicyFile != "" {
+		if f := firstField(&p.handler.Policy); f != "" {
+			return p.d.Errf("%s is given beside the policy file: keep one of the two", f)
+		}
+		return nil
+	}
+	policy := p.handler.Policy
+	if hasPlaceholders(&policy) || p.handler.Source != nil && firstField(&policy) == "" {
+		return nil
+	}
+	var problems problem.List
+	if policy.JWT != nil {
+		problems = append(problems, jwt.Check(policy.JWT).Under("jwt")...)
+		no := false
+		policy.JWT = &jwt.Config{Verify: &no} // any that reads no file
+	}
+	_, err := core.New(&policy)
+	problems = append(problems, problem.Of(err)...)
+	problems = append(problems, live.CheckDiscovery(withoutDiscoveryOfTheMachine(policy.Versions))...)
+	if p.handler.Source != nil {
+		problems = append(problems, checkBase(&policy)...)
+	}
+	return p.placed(problems)
+}
+
+func (p *parser) checkUpstreams() error {
+	for _, name := range slices.Sorted(maps.Keys(p.handler.Versions)) {
+		upstreams := slices.Clone(p.handler.Versions[name].Upstreams)
+		for i, text := range upstreams {
+			if globalPlaceholder.MatchString(text) {
+				upstreams[i] = fmt.Sprintf("placeholder-%d", i) // like no other
+			}
+		}
+		if _, err := parseUpstreams(upstreams); err != nil {
+			return p.placed(problem.Of(err).Under(problem.Field("versions", name)))
+		}
+	}
+	return nil
+}
+
+// ofTheMachine is what depends on the environment or on files, which are those of the machine that the Caddyfile is for.
+var (
+	ofTheMachine = regexp.MustCompile(`\$\{|_file|` + globalPlaceholder.String())
+	namedOption  = regexp.MustCompile(`\boption "?(\w+)`)
+)
+
+func withoutDiscoveryOfTheMachine(versions map[string]core.Version) map[string]core.Version {
+	judged := map[string]core.Version{}
+	for name, v := range versions {
+		if ofTheMachine.MatchString(v.Discover) {
+			v.Discover = ""
+		}
+		judged[name] = v
+	}
+	return judged
+}
+
+// checkSource judges where the policy is kept, as far as that does not depend on the machine.
+func (p *parser) checkSource() error {
+	s := p.handler.Source
+	if s == nil || ofTheMachine.MatchString(s.URL) {
+		return nil
+	}
+	for option, value := range s.Options {
+		if ofTheMachine.MatchString(option) || ofTheMachine.MatchString(value) {
+			return nil
+		}
+	}
+	_, err := source.Open(s.URL, s.Options)
+	if err == nil {
+		return nil
+	}
+	at := p.place("source")
+	if name := namedOption.FindStringSubmatch(err.Error()); name != nil {
+		at = p.place("source." + name[1])
+	}
+	return at.WrapErr(err)
+}
+
+// placed adds to each problem the file and line of what it is about.
+func (p *parser) placed(problems problem.List) error {
+	var all []error
+	for _, one := range problems {
+		at := p.place(one.Path)
+		all = append(all, at.WrapErr(errors.New(one.String())))
+	}
+	return errors.Join(all...)
+}
+
+// place is where the part of the policy at a path was read, or the nearest part around it.
+func (p *parser) place(path string) caddyfile.Dispenser {
+	for {
+		if at, ok := p.places[path]; ok {
+			return at
+		}
+		cut := strings.LastIndexAny(path, ".[")
+		if cut < 0 {
+			return p.places[""]
+		}
+		path = path[:cut]
+	}
+}

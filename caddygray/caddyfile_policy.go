@@ -1,0 +1,294 @@
+package caddygray
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/grayrelease/gray/core"
+	"github.com/grayrelease/gray/core/jwt"
+	"github.com/grayrelease/gray/core/live"
+	"github.com/grayrelease/gray/core/problem"
+)
+
+// source reads where the policy is kept, and options of the client that reads it.
+func (p *parser) source() error {
+	from := &live.Source{}
+	p.handler.Source = from
+	if err := p.text("source", &from.URL)(); err != nil {
+		return err
+	}
+	for nesting := p.d.Nesting(); p.d.NextBlock(nesting); {
+		option, value := p.d.Val(), ""
+		if _, there := from.Options[option]; there {
+			return p.d.Errf("%s already specified", option)
+		}
+		if !p.d.AllArgs(&value) {
+			return p.d.ArgErr()
+		}
+		if from.Options == nil {
+			from.Options = map[string]string{}
+		}
+		from.Options[option] = value
+		p.mark("source." + option)
+	}
+	return nil
+}
+
+func (p *parser) enabled() error {
+	if p.handler.Enabled != nil {
+		return p.d.Err("enabled and off exclude each other")
+	}
+	return p.flag("enabled", &p.handler.Enabled)()
+}
+
+func (p *parser) off() error {
+	if p.d.NextArg() {
+		return p.d.ArgErr()
+	}
+	if p.handler.Enabled != nil {
+		return p.d.Err("enabled and off exclude each other")
+	}
+	p.handler.Enabled = new(bool)
+	return nil
+}
+
+func (p *parser) version() error {
+	if !p.d.NextArg() {
+		return p.d.ArgErr()
+	}
+	name := p.d.Val()
+	if _, ok := p.handler.Versions[name]; ok {
+		return p.d.Errf("version %q already specified", name)
+	}
+	path := problem.Field("versions", name)
+	p.mark(path)
+	v := core.Version{Upstreams: p.d.RemainingArgs()}
+	check := &HealthCheck{}
+	err := p.block(words{
+		"upstreams": func() error {
+			if len(v.Upstreams) > 0 {
+				return p.d.Err("upstreams already specified")
+			}
+			return p.texts(path+".upstreams", &v.Upstreams)()
+		},
+		"discover":        p.text(path+".discover", &v.Discover),
+		"health_uri":      p.text("", &check.URI),
+		"health_interval": p.duration(&check.Interval),
+		"health_timeout":  p.duration(&check.Timeout),
+		"health_status":   p.status(&check.Status),
+	})
+	if err != nil {
+		return err
+	}
+	if p.handler.Versions == nil {
+		p.handler.Versions = map[string]core.Version{}
+	}
+	p.handler.Versions[name] = v
+	return p.health(name, check)
+}
+
+func (p *parser) health(version string, check *HealthCheck) error {
+	if *check == (HealthCheck{}) {
+		return nil
+	}
+	if p.handler.HealthChecks == nil {
+		p.handler.HealthChecks = map[string]*HealthCheck{}
+	}
+	p.handler.HealthChecks[version] = check
+	judged := *check // checking fills in defaults, which stay out of the configuration
+	if err := judged.provision(); err != nil {
+		return p.d.Errf("health check of version %s: %w", version, err)
+	}
+	return nil
+}
+
+func (p *parser) duration(into *caddy.Duration) func() error {
+	return func() error {
+		var text string
+		if !p.d.AllArgs(&text) {
+			return p.d.ArgErr()
+		}
+		duration, err := caddy.ParseDuration(text)
+		if err != nil || duration <= 0 {
+			return p.d.Errf("%q is no duration above zero (as in 10s or 1m)", text)
+		}
+		*into = caddy.Duration(duration)
+		return nil
+	}
+}
+
+// status reads a status code, or a class as in 2xx.
+func (p *parser) status(into *int) func() error {
+	return func() error {
+		var text string
+		if !p.d.AllArgs(&text) {
+			return p.d.ArgErr()
+		}
+		digits := text
+		if len(text) == 3 {
+			digits = strings.TrimSuffix(text, "xx")
+		}
+		status, err := strconv.Atoi(digits)
+		if err != nil || status == 0 {
+			return p.d.Errf("%q is neither a status nor a class of them (as in 200 or 2xx)", text)
+		}
+		*into = status
+		return nil
+	}
+}
+
+func (p *parser) identity() error {
+	line := p.line()
+	if line == "" {
+		return p.d.ArgErr()
+	}
+	for i, source := range splitCommas(line) {
+		p.mark(problem.Index("identity", i))
+		p.handler.Identity = append(p.handler.Identity, strings.TrimSpace(source))
+	}
+	return nil
+}
+
+func (p *parser) cookie() error {
+	cookie := &p.handler.Cookie
+	p.mark("cookie")
+	args := p.d.RemainingArgs()
+	switch len(args) {
+	case 2:
+		cookie.Lifetime = args[1]
+		fallthrough
+	case 1:
+		cookie.Name = args[0]
+	case 0:
+	default:
+		return p.d.ArgErr()
+	}
+	once := func(path string, into *string) func() error {
+		return func() error {
+			if *into != "" {
+				return p.d.Errf("%s already specified", p.d.Val())
+			}
+			return p.text(path, into)()
+		}
+	}
+	return p.block(words{
+		"name":     once("cookie.name", &cookie.Name),
+		"lifetime": once("cookie.lifetime", &cookie.Lifetime),
+	})
+}
+
+func (p *parser) rule() error {
+	i := len(p.handler.Rules)
+	path := problem.Index("rules", i)
+	p.mark(path)
+	args := p.d.RemainingArgs()
+	p.mark(path + ".version")
+	var r core.Rule
+	switch len(args) {
+	case 1:
+		r.Version = args[0]
+	case 2:
+		r.Name, r.Version = args[0], args[1]
+	default:
+		return p.d.Err("a rule has a name and a version: rule <name> <version>")
+	}
+	err := p.block(words{
+		"when": func() error {
+			line := p.line()
+			p.mark(problem.Index(path+".when", len(r.When)))
+			r.When = append(r.When, line)
+			return nil
+		},
+		"percent": func() error { return p.percent(path+".percent", &r.Percent) },
+		"salt":    p.text(path+".salt", &r.Salt),
+	}, "when")
+	p.handler.Rules = append(p.handler.Rules, r)
+	return err
+}
+
+func (p *parser) percent(path string, into **float64) error {
+	var text string
+	if !p.d.AllArgs(&text) {
+		return p.d.ArgErr()
+	}
+	percent, err := strconv.ParseFloat(strings.TrimSuffix(text, "%"), 64)
+	if err != nil {
+		hint := ""
+		if strings.HasPrefix(text, "{env.") {
+			hint = "; a number can come from the environment as {$NAME}, which is replaced when the Caddyfile is read"
+		}
+		return p.d.Errf("percent: %q is no number%s", text, hint)
+	}
+	*into = &percent
+	p.mark(path)
+	return nil
+}
+
+func (p *parser) list() error {
+	if !p.d.NextArg() {
+		return p.d.ArgErr()
+	}
+	name := p.d.Val()
+	if _, ok := p.handler.Lists[name]; ok {
+		return p.d.Errf("list %q already specified", name)
+	}
+	p.mark(problem.Field("lists", name))
+	values := append([]string{}, p.d.RemainingArgs()...)
+	for nesting := p.d.Nesting(); p.d.NextBlock(nesting); {
+		values = append(values, p.d.Val())
+		values = append(values, p.d.RemainingArgs()...)
+	}
+	if p.handler.Lists == nil {
+		p.handler.Lists = map[string][]string{}
+	}
+	p.handler.Lists[name] = values
+	return nil
+}
+
+func (p *parser) jwt() error {
+	if p.d.NextArg() {
+		return p.d.ArgErr()
+	}
+	c := &jwt.Config{}
+	p.handler.JWT = c
+	p.mark("jwt")
+	return p.block(words{
+		"header": p.text("jwt.header", &c.Header),
+		"cookie": p.text("jwt.cookie", &c.Cookie),
+		"query":  p.text("jwt.query", &c.Query),
+		"secret": p.text("jwt.secret", &c.Secret),
+		"key":    p.text("jwt.key", &c.Key),
+		"jwks":   p.text("jwt.jwks", &c.JWKS),
+		"oidc":   p.text("jwt.oidc", &c.OIDC),
+		"plaintext": func() error {
+			c.Plaintext = true
+			if p.d.NextArg() {
+				return p.d.ArgErr()
+			}
+			return nil
+		},
+		"algorithms": p.texts("jwt.algorithms", &c.Algorithms),
+		"issuer":     p.text("jwt.issuer", &c.Issuer),
+		"audience":   p.texts("jwt.audience", &c.Audience),
+		"leeway":     p.text("jwt.leeway", &c.Leeway),
+		"verify":     p.flag("jwt.verify", &c.Verify),
+	})
+}
+
+func (p *parser) debugHeader() error {
+	p.handler.DebugHeader = defaultDebugHeader
+	if p.d.NextArg() {
+		p.handler.DebugHeader = p.d.Val()
+	}
+	if p.d.NextArg() {
+		return p.d.ArgErr()
+	}
+	return p.here(checkHeaderName("debug_header", p.handler.DebugHeader))
+}
+
+func (p *parser) vary() error {
+	p.handler.Vary = &Vary{Headers: p.d.RemainingArgs()}
+	return p.here(p.handler.Vary.check())
+}
