@@ -68,7 +68,7 @@ type Handler struct {
 	// servers are down. Default: the folder `gray` in Caddy's data directory.
 	Cache string `json:"cache,omitempty"`
 
-	current  *atomic.Pointer[release] // holds nil while there is no policy
+	current  *atomic.Pointer[active] // holds nil while there is no policy
 	handle   *live.Handle
 	cancel   context.CancelFunc
 	checking *sync.WaitGroup
@@ -93,7 +93,7 @@ func (Handler) CaddyModule() caddy.ModuleInfo {
 func (h *Handler) Provision(ctx caddy.Context) error {
 	h.logger = ctx.Logger()
 	h.checking = new(sync.WaitGroup)
-	h.current = new(atomic.Pointer[release])
+	h.current = new(atomic.Pointer[active])
 	if err := registerMetrics(ctx.GetMetricsRegistry()); err != nil {
 		return fmt.Errorf("registering metrics: %w", err)
 	}
@@ -175,8 +175,8 @@ func checkHeaderName(path, name string) error {
 	return nil
 }
 
-// install puts a release in force in place of the one before, whose requests finish with what they have.
-func (h *Handler) install(ctx context.Context, r *release) {
+// install puts a policy in force in place of the one before, whose requests finish with what they have.
+func (h *Handler) install(ctx context.Context, r *active) {
 	h.startHealthChecks(ctx, r)
 	policies.add(r)
 	before := h.current.Swap(r)
@@ -190,7 +190,7 @@ func (h *Handler) install(ctx context.Context, r *release) {
 }
 
 // warn logs what somebody may have left in a policy by mistake.
-func (h *Handler) warn(r *release) {
+func (h *Handler) warn(r *active) {
 	if forced := r.now.Overlay.Force; forced != "" {
 		h.logger.Warn(r.now.Overlay.Reason, zap.String("service", r.service), zap.String("version", forced))
 	}
@@ -223,16 +223,16 @@ func (h *Handler) Cleanup() error {
 // ServeHTTP decides and calls next.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	vars := r.Context().Value(caddyhttp.VarsCtxKey).(map[string]any)
-	release := h.current.Load()
-	if release == nil {
+	active := h.current.Load()
+	if active == nil {
 		if vars[varsKey] == nil { // else another service's handler has put its own decision there
 			core.PassNothing(r)
 		}
 		vars[noPolicyKey] = true
 		return next.ServeHTTP(w, r)
 	}
-	d := decide(release, r, vars)
-	core.Pass(release.engine, &d.caller, w.Header(), d.decision)
+	d := decide(active, r, vars)
+	core.Pass(active.engine, &d.caller, w.Header(), d.decision)
 
 	recorder := d.record(w)
 	err := next.ServeHTTP(recorder, r)

@@ -62,8 +62,8 @@ func (c *HealthCheck) provision() error {
 	return nil
 }
 
-// startHealthChecks checks a release's upstreams until ctx is done or the release closed.
-func (h *Handler) startHealthChecks(ctx context.Context, r *release) {
+// startHealthChecks checks an active policy's upstreams until ctx is done or the policy replaced.
+func (h *Handler) startHealthChecks(ctx context.Context, r *active) {
 	ctx, r.stopChecks = context.WithCancel(ctx)
 	for name, check := range h.HealthChecks {
 		v := r.versions[name]

@@ -78,11 +78,11 @@ func (h *Handler) apply(ctx context.Context, c *live.Current) error {
 	if c.Engine == nil {
 		return nil
 	}
-	release, err := newRelease(h, c)
+	active, err := newActive(h, c)
 	if err != nil {
 		return err
 	}
-	h.install(ctx, release)
+	h.install(ctx, active)
 	return nil
 }
 

@@ -79,8 +79,8 @@ func (v *version) count(service string) {
 var policies policyCollector
 
 type policyCollector struct {
-	mu       sync.Mutex
-	releases []*release // oldest first: during a reload there are two of a service
+	mu      sync.Mutex
+	actives []*active // oldest first: during a reload there are two of a service
 }
 
 var (
@@ -91,24 +91,24 @@ var (
 		"How long this revision of the policy has been in force.", []string{"service"}, nil)
 )
 
-func (c *policyCollector) add(r *release) {
+func (c *policyCollector) add(r *active) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.releases = append(c.releases, r)
+	c.actives = append(c.actives, r)
 }
 
-func (c *policyCollector) remove(r *release) {
+func (c *policyCollector) remove(r *active) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.releases = slices.DeleteFunc(c.releases, func(other *release) bool { return other == r })
+	c.actives = slices.DeleteFunc(c.actives, func(other *active) bool { return other == r })
 }
 
-// latest is the newest release of each service.
-func (c *policyCollector) latest() map[string]*release {
+// latest is the newest policy of each service.
+func (c *policyCollector) latest() map[string]*active {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	latest := map[string]*release{}
-	for _, r := range c.releases {
+	latest := map[string]*active{}
+	for _, r := range c.actives {
 		latest[r.service] = r
 	}
 	return latest
@@ -134,6 +134,6 @@ func (c *policyCollector) Collect(ch chan<- prometheus.Metric) {
 // countToken counts how the request's token fared, if the decision looked at it. The results are a small fixed set of words.
 func countToken(d *decided) {
 	if result := core.TokenResult(&d.caller); result != "" {
-		tokensTotal.WithLabelValues(d.release.service, result).Inc()
+		tokensTotal.WithLabelValues(d.active.service, result).Inc()
 	}
 }

@@ -32,7 +32,7 @@ func (s *request) placeholder(key string) (any, bool) {
 	case "rule":
 		return d.decision.Rule, true
 	case "service":
-		return d.release.service, true
+		return d.active.service, true
 	case "fallback":
 		return d.fellBack(), true
 	case "identity":
@@ -40,7 +40,7 @@ func (s *request) placeholder(key string) (any, bool) {
 	case "bucket":
 		return d.bucket(), true
 	case "reason":
-		return core.Reason(d.release.engine, d.decision), true
+		return core.Reason(d.active.engine, d.decision), true
 	}
 	return nil, false
 }
@@ -50,7 +50,7 @@ func (d *decided) identity() string {
 	if id, _, ok := core.Asked(&d.caller); ok {
 		return id
 	}
-	return core.Identity(d.release.engine, &d.caller)
+	return core.Identity(d.active.engine, &d.caller)
 }
 
 // bucket is the caller's position in the last percentage that was asked, as a percentage.

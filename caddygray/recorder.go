@@ -73,11 +73,11 @@ func (r *recorder) complete(status int) {
 	r.recorded = true
 	r.count(status)
 	d := r.decided
-	if d.release.debugHeader != "" {
-		r.Header().Add(d.release.debugHeader, d.debug())
+	if d.active.debugHeader != "" {
+		r.Header().Add(d.active.debugHeader, d.debug())
 	}
-	if d.release.vary != "" {
-		r.Header().Add("Vary", d.release.vary)
+	if d.active.vary != "" {
+		r.Header().Add("Vary", d.active.vary)
 	}
 }
 

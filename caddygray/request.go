@@ -31,7 +31,7 @@ type request struct {
 
 // decided is the decision for one service.
 type decided struct {
-	release  *release
+	active   *active
 	caller   core.Caller
 	decision *core.Decision
 	outcome  *outcome
@@ -41,7 +41,7 @@ type decided struct {
 }
 
 // decide asks the policy and remembers its answer with the request.
-func decide(release *release, r *http.Request, vars map[string]any) *decided {
+func decide(active *active, r *http.Request, vars map[string]any) *decided {
 	state, _ := vars[varsKey].(*request)
 	var d *decided
 	if state == nil {
@@ -52,11 +52,11 @@ func decide(release *release, r *http.Request, vars map[string]any) *decided {
 	} else {
 		d = &decided{before: state.decided}
 	}
-	d.release = release
+	d.active = active
 	d.caller.Request = r
 	d.caller.Client, _ = vars[caddyhttp.ClientIPVarKey].(string)
-	d.decision = core.Decide(release.engine, &d.caller)
-	d.outcome = release.outcomes[d.decision.Rule]
+	d.decision = core.Decide(active.engine, &d.caller)
+	d.outcome = active.outcomes[d.decision.Rule]
 	d.serving = d.outcome.version
 	d.outcome.decisions.Inc()
 	countToken(d)
@@ -92,7 +92,7 @@ func (s *request) of(service string) *decided {
 		return nil
 	}
 	for d := s.decided; d != nil; d = d.before {
-		if service == "" || service == d.release.service {
+		if service == "" || service == d.active.service {
 			return d
 		}
 	}
@@ -102,7 +102,7 @@ func (s *request) of(service string) *decided {
 // told is the version that a header tells: that of the last decision that has it.
 func (s *request) told(header string) string {
 	for d := s.decided; d != nil; d = d.before {
-		if d.release.engine.Header() == header {
+		if d.active.engine.Header() == header {
 			return d.decision.Version
 		}
 	}
@@ -112,7 +112,7 @@ func (s *request) told(header string) string {
 // fallBack sends the request to stable. It is the same request still: nothing is decided again.
 func (d *decided) fallBack() {
 	d.serving.fallbacks.Inc()
-	d.serving = d.release.stable
+	d.serving = d.active.stable
 }
 
 func (d *decided) fellBack() bool { return d.serving != d.outcome.version }
@@ -120,10 +120,10 @@ func (d *decided) fellBack() bool { return d.serving != d.outcome.version }
 // MarshalLogObject tells the access log, service by service.
 func (s *request) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	for d := s.decided; d != nil; d = d.before {
-		if s.of(d.release.service) != d {
+		if s.of(d.active.service) != d {
 			continue // decided again later
 		}
-		if err := enc.AddObject(d.release.service, d); err != nil {
+		if err := enc.AddObject(d.active.service, d); err != nil {
 			return err
 		}
 	}

@@ -82,7 +82,7 @@ func (t *transport) roundTrip(req *http.Request) (*http.Response, error) {
 		// Another service's decision came after this one, or another version serves than was decided. The header is copied, as an attempt
 		// that has failed may still be reading it.
 		req.Header = req.Header.Clone()
-		engine := a.decided.release.engine
+		engine := a.decided.active.engine
 		core.Repass(engine, req, state.told(engine.Header()), last.decision.Version, a.decided.serving.name)
 	}
 	res, err := t.sendTraced(u, req)

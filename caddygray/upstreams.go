@@ -174,7 +174,7 @@ func (a *attempt) settle() {
 // choose is the upstreams for the next try: of the version that serves, or of stable when the former has none that helps.
 func (a *attempt) choose() []*upstream {
 	d := a.decided
-	if d.serving != d.release.stable {
+	if d.serving != d.active.stable {
 		// The proxy takes none of a list when it has its own reasons against all of them: breakers, limits, its own health checks.
 		refused := a.asked > a.sent
 		if !refused && len(a.failed) < attemptsInVersion {

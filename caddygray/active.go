@@ -13,8 +13,8 @@ import (
 	"github.com/grayrelease/gray/core/problem"
 )
 
-// release is a policy in force, with all that requests need prepared.
-type release struct {
+// active is a policy in force, with all that requests need prepared.
+type active struct {
 	service  string
 	handler  *Handler
 	now      *live.Current
@@ -51,10 +51,10 @@ type outcome struct {
 	debug     string // value of the debug header
 }
 
-func newRelease(h *Handler, now *live.Current) (*release, error) {
+func newActive(h *Handler, now *live.Current) (*active, error) {
 	engine := now.Engine
 	policy := engine.Policy()
-	r := &release{
+	r := &active{
 		service:  engine.Service(),
 		handler:  h,
 		now:      now,
@@ -109,7 +109,7 @@ func newVersion(service, name string, v core.Version, logger *zap.Logger) (*vers
 	return made, nil
 }
 
-func (r *release) outcome(version, rule string) *outcome {
+func (r *active) outcome(version, rule string) *outcome {
 	debug := strconv.QuoteToASCII(r.service) + "; version=" + version
 	if rule != "" {
 		debug += "; rule=" + strconv.QuoteToASCII(rule)
@@ -122,7 +122,7 @@ func (r *release) outcome(version, rule string) *outcome {
 }
 
 // describe prepares what responses say of decisions, where the handler is told to.
-func (r *release) describe(h *Handler) {
+func (r *active) describe(h *Handler) {
 	r.debugHeader = h.DebugHeader
 	if h.Vary == nil {
 		return
@@ -134,7 +134,7 @@ func (r *release) describe(h *Handler) {
 	r.vary = strings.Join(headers, ", ")
 }
 
-func (r *release) close() {
+func (r *active) close() {
 	if r.stopChecks != nil {
 		r.stopChecks()
 	}
