@@ -22,7 +22,7 @@ const (
 func TestTopLevel(t *testing.T) {
 	allowed := map[string]bool{}
 	for _, name := range strings.Fields(`
-		.ci .gitignore .golangci.yml .traefik.yml CHANGELOG.md LICENSE Makefile README.md go.mod go.sum yaegi.mod
+		.ci .gitignore .golangci.yml .traefik.yml CHANGELOG.md CONTRIBUTING.md LICENSE SECURITY.md Makefile README.md go.mod go.sum yaegi.mod
 		caddygray core docs e2e examples internal testdata traefikgray`) {
 		allowed[name] = true
 	}
