@@ -32,7 +32,7 @@ func (l *list) addresses() (*networks, string) {
 	if l.nets == nil {
 		nets, element := listNetworks(l.values)
 		if nets == nil {
-			return nets, "holds " + problem.Quote(element) + ", which " + notAddress
+			return nil, "holds " + problem.Quote(element) + ", which " + notAddress
 		}
 		l.nets = nets
 	}

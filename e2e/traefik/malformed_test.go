@@ -48,7 +48,7 @@ func TestWrongConfigurationCostsItsRouterAlone(t *testing.T) {
 	log := g.Log()
 	assert.NotContains(t, log, "this is a bug")
 	assert.NotContains(t, log, "panic")
-	assert.Contains(t, log, `"error":"gray: middleware wrong-6@file: rules[0].when[0]: column 18: no regular expression (RE2 syntax): missing closing ): `)
+	assert.Contains(t, log, `"error":"gray: middleware wrong-6@file: rules[0].when[0]: column 18: not a valid regular expression (RE2 syntax): missing closing ): `)
 	assert.Contains(t, log, `rules[0].percent: must be from 0 to 100, is 101"`)
 	assert.Contains(t, log, `gray: middleware wrong-5@file: versions.v2.upstreams[0]: `)
 
