@@ -403,6 +403,11 @@ func refusalText(isReplacement bool) string {
 // refuseFor notes a document that one handle refuses. Called with mu held.
 func (w *watch) refuseFor(u *user, d *document, err error) {
 	reject(u, d.revision, err, time.Now())
+	for _, other := range w.users {
+		if other != u && other.rejected != nil && other.rejected.Revision == d.revision && other.rejected.Error == err.Error() {
+			return // said already
+		}
+	}
 	w.counters.Rejections++
 	w.noteTo(u.log, slog.LevelError, refusalText(u.document != nil), "revision", d.revision, "error", err.Error())
 }
