@@ -281,7 +281,7 @@ func TestEachHandleHasItsOwnVerdict(t *testing.T) {
 	// The switch reaches both, each with the versions that it has.
 	put(t, path+".switch", `{"epoch": 1, "to": "v2"}`)
 	require.Equal(t, "no v1", <-other)
-	require.Equal(t, "v1", taking.Current().Overlay.Force)
+	eventually(t, "forced to stable", func() bool { return taking.Current().Overlay.Force == "v1" })
 	eventually(t, "forced", func() bool { return picky.Current().Overlay.Force == "v2" })
 	require.Contains(t, taking.State().SwitchNote, `no version "v2"`)
 
