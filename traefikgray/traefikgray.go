@@ -43,7 +43,7 @@ func New(ctx context.Context, next http.Handler, config *Config, name string) (h
 		return nil, refusal(name, err)
 	}
 	handler, err = open(s, config, next)
-	if err != nil && config.Policy != "" {
+	if err != nil && config.Policy != "" && config.Source == nil {
 		err = problem.Of(err).Under("policy")
 	}
 	if err != nil {

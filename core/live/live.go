@@ -97,8 +97,11 @@ type Current struct {
 }
 
 // Addresses returns the upstreams of a version: those that the policy lists, or those that a
-// registry does, by weight (see discover.Upstreams).
+// registry does, by weight (see discover.Upstreams). There are none without a policy.
 func (c *Current) Addresses(version string) []string {
+	if c.Engine == nil {
+		return nil
+	}
 	v := c.Engine.Versions()[version]
 	if v.Discover == "" {
 		return v.Upstreams

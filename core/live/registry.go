@@ -33,7 +33,7 @@ func acquire(made *watch, src *source.Source, p *core.Policy, u *user) (*watch, 
 	idle = without(idle, w)
 	if err := w.join(u, p); err != nil {
 		if w.leave(u) {
-			delete(watches, w.key)
+			retire(w)
 		}
 		return nil, err
 	}
@@ -43,10 +43,14 @@ func acquire(made *watch, src *source.Source, p *core.Policy, u *user) (*watch, 
 func release(w *watch, u *user) {
 	registryLock.Lock()
 	defer registryLock.Unlock()
-	if !w.leave(u) {
-		return
+	if w.leave(u) {
+		retire(w)
 	}
-	if w.source == nil && len(w.lists) == 0 { // nothing to remember
+}
+
+// retire puts a watch without users among the idle ones if there is anything to remember of it.
+func retire(w *watch) {
+	if w.memory == nil && w.ledger.newest.Epoch == 0 && len(w.lists) == 0 {
 		delete(watches, w.key)
 		return
 	}

@@ -142,6 +142,7 @@ func (w *watch) leave(u *user) bool {
 	left := len(w.users) > len(users)
 	w.users = users
 	w.replace(&u.document, nil)
+	w.acceptOffered()
 	isLast := left && len(users) == 0
 	if isLast && w.cancel != nil {
 		w.cancel()
@@ -429,8 +430,8 @@ func (w *watch) install(d *document) bool {
 	w.refused = ""
 	w.refusal = nil
 	w.counters.Revision = d.revision
+	before := w.ledger // a document that nobody takes brings no switch into force
 	switched, err := w.ledger.retake(versionsOf(d.engine))
-	w.noteSwitch(switched, "", err)
 	taken := 0
 	for _, u := range w.users {
 		if err := w.offer(u, d); err != nil {
@@ -441,13 +442,12 @@ func (w *watch) install(d *document) bool {
 	}
 	if taken > 0 {
 		w.counters.Updates++
+		w.noteSwitch(switched, "", err)
+	} else {
+		w.ledger = before
+		switched = nil
 	}
-	if taken == len(w.users) {
-		w.replace(&w.accepted, d)
-		if d.origin != "kept" {
-			w.keeper.keepDocument(d.data)
-		}
-	}
+	w.acceptOffered()
 	for version, f := range d.feeds { // a feed that others follow may have failed before
 		w.noteFailure(version, f)
 	}
@@ -456,6 +456,24 @@ func (w *watch) install(d *document) bool {
 	w.keepLists()
 	w.sweep()
 	return taken > 0
+}
+
+// acceptOffered notes that every handle has the newest document in force, if that is so, and has it kept.
+// Called with mu held.
+func (w *watch) acceptOffered() {
+	d := w.offered
+	if d == nil || d == w.accepted || len(w.users) == 0 {
+		return
+	}
+	for _, u := range w.users {
+		if u.document != d {
+			return
+		}
+	}
+	w.replace(&w.accepted, d)
+	if d.data != nil && d.origin != "kept" {
+		w.keeper.keepDocument(d.data)
+	}
 }
 
 // offer has a handle put a document in force. Called with mu held.
