@@ -101,10 +101,13 @@ func (w *watch) joinPolicy(u *user, p *core.Policy) error {
 		d.since = time.Now()
 		w.start(d)
 		w.mu.Lock()
-		defer w.sweep()
-		defer w.mu.Unlock()
 		w.replace(&w.offered, d)
-		return w.offer(u, d)
+		err = w.offer(u, d)
+		w.mu.Unlock()
+		w.sweep()
+		w.keepLists() // a registry may have answered before there was a user to tell
+		w.keeper.soon()
+		return err
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -234,6 +237,7 @@ func (w *watch) restore() {
 	d.revision = w.counters.Revision
 	w.mu.Unlock()
 	w.install(d)
+	w.keeper.soon()
 }
 
 func (w *watch) restoreSwitch() {
