@@ -93,6 +93,7 @@ func holds(e *Engine, c *Caller, cond *condition) bool {
 
 // inBucket reports whether the bucket takes the caller.
 func inBucket(e *Engine, c *Caller, b *bucket) bool {
-	c.asked, c.id = b, bucketID(e, c)
+	c.asked = b
+	c.id = bucketID(e, c)
 	return c.id != "" && takes(b, c.id)
 }

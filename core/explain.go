@@ -63,7 +63,8 @@ func Explain(e *Engine, c *Caller) *Explanation {
 		x.Claims = TokenResult(c)
 	}
 	if e.force != "" {
-		x.Version, x.Reason = e.force, reason(e, "")
+		x.Version = e.force
+		x.Reason = reason(e, "")
 		return x
 	}
 	for _, r := range e.rules {

@@ -33,7 +33,9 @@ func (e *Engine) With(o Overlay) *Engine {
 		f.force, f.forceReason = o.Force, o.Reason
 	}
 	if o.Percent != nil || o.Withdrawn != nil {
-		f.percent, f.withdrawn, f.changeReason = percentsOf(e, o.Percent), withdrawnOf(e, o.Withdrawn), o.Reason
+		f.percent = percentsOf(e, o.Percent)
+		f.withdrawn = withdrawnOf(e, o.Withdrawn)
+		f.changeReason = o.Reason
 		f.rules = changedRules(f)
 	}
 	f.start = compile(f)

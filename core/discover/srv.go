@@ -28,7 +28,8 @@ func newSRV(a *remote.Address) (watcher, error) {
 		server = a.Hosts[0]
 	}
 	if name == "" {
-		name, server = strings.TrimSuffix(server, ":53"), ""
+		name = strings.TrimSuffix(server, ":53")
+		server = ""
 	}
 	if name == "" || len(a.Hosts) > 1 {
 		return nil, errors.New("address: want srv://_http._tcp.example.com, or srv://server:53/_http._tcp.example.com")

@@ -133,10 +133,12 @@ func keepFresh(ctx context.Context, s *source, done chan struct{}) {
 		tell(s, err)
 		switch {
 		case err != nil:
-			due, gap = jittered(backoff), backoff
+			due = jittered(backoff)
+			gap = backoff
 			backoff = doubled(backoff, maxBackoff)
 		case wished && !changed:
-			gap, backoff = doubled(gap, maxGap), minGap
+			gap = doubled(gap, maxGap)
+			backoff = minGap
 		default:
 			gap, backoff = minGap, minGap
 		}

@@ -1,0 +1,45 @@
+// Package overlaid reports what an engine says under overlays. It is compiled and interpreted, and
+// both must report the same.
+package overlaid
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http/httptest"
+	"strconv"
+
+	"github.com/grayrelease/gray/core"
+)
+
+// Report puts overlays, as a JSON array, on a document's engine in turn, and returns all that the
+// engine says then of 40 requests, a line each.
+func Report(document, overlays string) string {
+	e, err := core.Load([]byte(document))
+	if err != nil {
+		return err.Error()
+	}
+	var list []core.Overlay
+	if err := json.Unmarshal([]byte(overlays), &list); err != nil {
+		return err.Error()
+	}
+	for _, o := range list {
+		e = e.With(o)
+	}
+	text := fmt.Sprintln(e.Overlay(), core.Vary(e))
+	for n := 0; n < 40; n++ {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Header.Set("X-ID", strconv.Itoa(n))
+		if n%3 == 0 {
+			r.Header.Set("X-Kiosk", "yes")
+		}
+		c := &core.Caller{Request: r}
+		d := core.Decide(e, c)
+		id, position, asked := core.Asked(c)
+		x, err := json.Marshal(core.Explain(e, c))
+		if err != nil {
+			return err.Error()
+		}
+		text += fmt.Sprintln(d.Version, d.Rule, core.Reason(e, d), id, position, asked, string(x))
+	}
+	return text
+}
