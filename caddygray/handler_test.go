@@ -399,7 +399,7 @@ func TestOff(t *testing.T) {
 		}
 		respond "{http.gray.version} {http.gray.reason}"
 	`)
-	require.Equal(t, "v1 the policy is not enabled: everybody gets the stable version", get(t, url, "").body)
+	require.Equal(t, "v1 the policy is not enabled: every request gets the stable version", get(t, url, "").body)
 	require.EqualValues(t, 1, metric(t, "caddy_gray_policy_info", "service=shop", "enabled=false"))
 }
 

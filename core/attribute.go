@@ -8,15 +8,15 @@ import (
 	"github.com/grayrelease/gray/core/problem"
 )
 
-// attribute is a property of a request that conditions compare and identities are made of: a kind and, for the kinds
-// that have one, a key.
+// attribute is a property of a request that conditions compare and identities are made of: a kind
+// and, for the kinds that have one, a key.
 type attribute struct {
 	kind  attributeKind
 	text  string   // as written, for explanations
 	key   string   // of header (canonical), cookie, query and baggage
 	claim jwt.Path // of claim
-	// vouched: only a trusted peer's values count. True of what a gateway passes on: its header, its baggage member,
-	// and the header that this member is part of.
+	// vouched: only a trusted peer's values count. True of what a gateway passes on: its header,
+	// its baggage member, and the header that this member is part of.
 	vouched bool
 }
 
@@ -36,7 +36,8 @@ const (
 	fromAuthority
 )
 
-// attributeSpec is what the engine knows about a kind of attribute, except how to read its values: see nextValue.
+// attributeSpec is what the engine knows about a kind of attribute, except how to read its values:
+// see nextValue.
 type attributeSpec struct {
 	word       string     // in condition lines; "" for a kind that has no word of its own
 	key        string     // how the grammar names the key; "" if there is none
@@ -87,8 +88,8 @@ func kindOf(w word) attributeKind {
 	return -1
 }
 
-// parseAttribute reads an attribute from byte `at` of a line, and returns the byte where it ends. Conditions and
-// identities both begin with one.
+// parseAttribute reads an attribute from byte `at` of a line, and returns the byte where it ends.
+// Conditions and identities both begin with one.
 func parseAttribute(line string, at int) (attribute, int, *lineError) {
 	var a attribute
 	w, end, err := nextWord(line, at)

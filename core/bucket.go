@@ -6,10 +6,12 @@ import (
 	"strconv"
 )
 
-// bucket decides which share of all callers a rule takes: those whose position is under the threshold.
+// bucket decides which share of all callers a rule takes: those whose position is under the
+// threshold.
 //
-// The position of a caller is the first 8 bytes, big-endian, of SHA-256(salt, 0x00, identity), the threshold percent/100 x 2^64.
-// Nobody moves when the percentage grows but those who come in; different salts pick independently; and anyone can recompute it.
+// The position of a caller is the first 8 bytes, big-endian, of SHA-256(salt, 0x00, identity), the
+// threshold percent/100 x 2^64. Nobody moves when the percentage grows but those who come in;
+// different salts pick independently; and anyone can recompute it.
 type bucket struct {
 	percent   float64
 	salt      string
@@ -24,8 +26,8 @@ func newBucket(salt string, percent float64) *bucket {
 	return &bucket{percent: percent, salt: salt, prefix: salt + "\x00", threshold: t, limit: string(b)}
 }
 
-// threshold is the least whole number not under percent/100 x 2^64, computed without rounding from the percentage's decimal form.
-// The percentage is above 0 and below 100: both ends need no bucket.
+// threshold is the least whole number not under percent/100 x 2^64, computed without rounding from
+// the percentage's decimal form. The percentage is above 0 and below 100: both ends need no bucket.
 func threshold(percent float64) uint64 {
 	exact, _ := new(big.Rat).SetString(strconv.FormatFloat(percent, 'f', -1, 64))
 	exact.Mul(exact, new(big.Rat).SetFrac(new(big.Int).Lsh(big.NewInt(1), 64), big.NewInt(100)))
@@ -42,7 +44,7 @@ func takes(b *bucket, id string) bool {
 	return string(sum[:8]) < b.limit
 }
 
-// position is where that identity stands between 0 and 2^64.
+// position returns the identity's place between 0 and 2^64.
 func position(b *bucket, id string) uint64 {
 	sum := digest(b.prefix, id)
 	var p uint64

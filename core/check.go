@@ -10,7 +10,8 @@ import (
 	"github.com/grayrelease/gray/core/problem"
 )
 
-// checker turns a Policy into an Engine and collects what is wrong on the way. Its rules are in rule.go.
+// checker turns a Policy into an Engine and collects what is wrong on the way. Its rules are in
+// rule.go.
 type checker struct {
 	policy   *Policy
 	engine   *Engine

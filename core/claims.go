@@ -10,8 +10,8 @@ func claims(e *Engine, c *Caller) *jwt.Set {
 	return c.claims
 }
 
-// TokenResult returns how the caller's token fared, for hosts that count: "ok", "unverified", or the jwt.Reason why
-// there are no claims. It returns "" if the decision did not look at the token.
+// TokenResult returns how the caller's token fared, for hosts that count: "ok", "unverified", or
+// the jwt.Reason why there are no claims. It returns "" if the decision did not look at the token.
 func TokenResult(c *Caller) string {
 	if c.claims == nil {
 		return ""

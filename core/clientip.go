@@ -9,29 +9,33 @@ import (
 	"github.com/grayrelease/gray/core/problem"
 )
 
-// unknownClient is the address of a client that a strategy cannot tell; it is RFC 7239's word for that. No condition on `ip` holds
-// for it, and it is nobody's identity.
+// unknownClient is the address of a client that a strategy cannot find, in the word of RFC 7239. No
+// condition on `ip` holds for it, and it is not an identity.
 const unknownClient = "unknown"
 
 const forwardedFor = "X-Forwarded-For"
 
-// IPStrategy says which address is the client's when proxies in front of the gateway report it in X-Forwarded-For. Its fields and
-// what they mean are those of Traefik's option ipStrategy. Only the part of that header that trusted proxies wrote may be read:
-// everything left of it is the client's own claim.
+// IPStrategy says which address is the client's when proxies in front of the gateway report it in
+// X-Forwarded-For. Its fields and what they mean are those of Traefik's option ipStrategy. Only the
+// part of that header that trusted proxies wrote may be read: the client may have written
+// everything left of it.
 type IPStrategy struct {
-	// Depth takes the address at that position of X-Forwarded-For, counted from the right, from 1: the number of proxies in front
-	// of the gateway. With fewer entries than that the address is unknown. Default: 0, the connection's peer.
+	// Depth takes the address at that position of X-Forwarded-For, counted from the right, from 1:
+	// the number of proxies in front of the gateway. With fewer entries than that the address is
+	// unknown. Default: 0, the connection's peer.
 	Depth int `json:"depth,omitempty"`
-	// ExcludedIPs takes the rightmost entry of X-Forwarded-For that is none of these addresses and prefixes, which name the proxies.
-	// Depth comes before it. Default: none.
+	// ExcludedIPs takes the rightmost entry of X-Forwarded-For that is none of these addresses and
+	// prefixes, which name the proxies. Depth comes before it. Default: none.
 	ExcludedIPs []string `json:"excludedIPs,omitempty"`
-	// IPv6Subnet makes one address of all IPv6 addresses that share so many leading bits, 1 to 128, since a client usually has a
-	// whole /64. It does not apply to ExcludedIPs. Default: absent, addresses stay whole.
+	// IPv6Subnet makes one address of all IPv6 addresses that share so many leading bits, 1 to 128,
+	// since a client usually has a whole /64. It does not apply to ExcludedIPs. Default: absent,
+	// addresses stay whole.
 	IPv6Subnet *int `json:"ipv6Subnet,omitempty"`
 }
 
-// NewClientIP makes the function that finds a request's client for Caller.Client. It is nil where the connection's peer as it is
-// will do, which is what Caller assumes anyway. The error is a problem.List.
+// NewClientIP returns the function that finds a request's client for Caller.Client. It returns nil
+// if the client is the connection's peer, which is the default of Caller. The error is a
+// problem.List.
 func NewClientIP(s *IPStrategy) (func(*http.Request) string, error) {
 	if s == nil {
 		return nil, nil
@@ -74,7 +78,8 @@ func checkStrategy(s *IPStrategy) problem.List {
 	return problems
 }
 
-// forwardedAt is the entry at a position from the right. Several header lines are one list, in order.
+// forwardedAt is the entry at a position from the right. Several header lines are one list, in
+// order.
 func forwardedAt(lines []string, depth int) string {
 	for i := len(lines) - 1; i >= 0; i-- {
 		rest := lines[i]
@@ -93,7 +98,7 @@ func forwardedAt(lines []string, depth int) string {
 	return unknownClient
 }
 
-// forwardedBefore is the rightmost entry that is no proxy's.
+// forwardedBefore returns the rightmost entry that is not a proxy's.
 func forwardedBefore(lines []string, proxies *networks) string {
 	for i := len(lines) - 1; i >= 0; i-- {
 		rest := lines[i]

@@ -4,8 +4,9 @@ import (
 	"sort"
 )
 
-// step is one question to a request, and where each answer leads; the one without a question is where the rules end, in a
-// decision. All rules of a policy become one such graph, in which a request goes forward only.
+// step is one question to a request, and where each answer leads; the one without a question is
+// where the rules end, in a decision. All rules of a policy become one such graph, in which a
+// request goes forward only.
 type step struct {
 	kind     stepKind
 	key      string           // header, canonical
@@ -29,8 +30,8 @@ const (
 
 // compile makes the graph of an engine's rules.
 //
-// Consecutive rules that each want certain values of the same header become one step with an exit for each value, so that ten
-// thousand of them cost what one costs.
+// Consecutive rules that each want certain values of the same header become one step with an exit
+// for each value, so that ten thousand of them cost what one costs.
 func compile(e *Engine) *step {
 	if e.force != "" {
 		return &step{decision: newDecision(e.force, "")}
@@ -55,8 +56,9 @@ func compile(e *Engine) *step {
 	return next
 }
 
-// run finds where the longest run of rules that ends with the last one begins, and the header that all its rules test for
-// certain values; a rule that tests none is a run of its own, without a header.
+// run finds where the longest run of rules that ends with the last one begins, and the header that
+// all its rules test for certain values; a rule that tests none is a run of its own, without a
+// header.
 func run(rules []*rule) (int, string) {
 	first, key := len(rules)-1, ""
 	for _, c := range rules[first].conditions {
@@ -74,8 +76,8 @@ func run(rules []*rule) (int, string) {
 	return first, key
 }
 
-// isExact reports whether a condition wants certain values of a header. A named list keeps its one shared set instead of an
-// exit for each of its values.
+// isExact reports whether a condition wants certain values of a header. A named list keeps its one
+// shared set instead of an exit for each of its values.
 func isExact(c *condition) bool {
 	return c.set != nil && !c.list && !c.negated && c.attribute.kind == fromHeader && !c.attribute.vouched
 }
@@ -116,7 +118,8 @@ func oneByOne(rules []*rule, next *step) *step {
 	return next
 }
 
-// steps makes the steps of one rule but for a condition already known to hold: the cheap questions first, the bucket last.
+// steps makes the steps of one rule but for a condition already known to hold: the cheap questions
+// first, the bucket last.
 func steps(r *rule, known *condition, no *step) *step {
 	s := &step{decision: r.decision}
 	if r.bucket != nil {

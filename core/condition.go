@@ -171,7 +171,8 @@ func (c *condition) setList(name word, lists map[string]*list) *lineError {
 	return nil
 }
 
-// nextElement reads one element of an inline list and returns where the next one starts, -1 after the last.
+// nextElement reads one element of an inline list and returns where the next one starts, -1 after
+// the last.
 func nextElement(line string, at int) (word, int, *lineError) {
 	at = skipSpace(line, at)
 	var w word
@@ -224,12 +225,12 @@ func (c *condition) setValues(values []word) *lineError {
 	return nil
 }
 
-// possible reports whether a caller can have the value at all. Sets hold no other, so that finding a value in one
-// settles its form.
+// possible reports whether a caller can have the value at all. Sets hold no other, so that finding
+// a value in one settles its form.
 func possible(v string) bool { return len(v) <= maxValue && utf8.ValidString(v) }
 
-// holdsFor reports whether one value satisfies the operator, before any `not`.
-// It looks at the value's form only where the operator itself does not settle it: this is the request path.
+// holdsFor reports whether one value satisfies the operator, before any `not`. It looks at the
+// value's form only where the operator itself does not settle it: this is the request path.
 func (c *condition) holdsFor(v string) bool {
 	switch c.op {
 	case "=", "in":

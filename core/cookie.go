@@ -2,12 +2,13 @@ package core
 
 import "strings"
 
-// nextCookie is the value of the first cookie of that name at or after byte `at` of a Cookie header line, and the byte to go on
-// from, which is -1 when there is none.
+// nextCookie is the value of the first cookie of that name at or after byte `at` of a Cookie header
+// line, and the byte to go on from, which is -1 when there is none.
 //
-// A line is what browsers send (RFC 6265, section 5.4): pairs between semicolons, the name before the first "=". As in net/http,
-// spaces and tabs around the pair and the name do not count, nor does one pair of double quotes around the value, and nothing is
-// decoded; unlike there, any byte may be in a value, since browsers send what scripts have put there.
+// A line is what browsers send (RFC 6265, section 5.4): pairs between semicolons, the name before
+// the first "=". As in net/http, spaces and tabs around the pair and the name do not count, nor
+// does one pair of double quotes around the value, and nothing is decoded; unlike there, any byte
+// may be in a value, since browsers send what scripts have put there.
 func nextCookie(line, name string, at int) (string, int) {
 	// Searching for the name beats splitting the line, most of all where this is interpreted.
 	for {
@@ -44,7 +45,7 @@ func nextOnLines(lines []string, name string, at *cursor) (string, bool) {
 	return "", false
 }
 
-// startsPair reports whether nothing but space stands between byte i and the semicolon before it.
+// startsPair reports whether only space is between byte i and the semicolon before it.
 func startsPair(line string, i int) bool {
 	for i > 0 && isSpace(line[i-1]) {
 		i--
@@ -63,7 +64,8 @@ func cookieText(value string) string {
 	return value
 }
 
-// isPlainCookie reports whether net/http would take the value for a cookie's: printable ASCII without quotes and backslashes.
+// isPlainCookie reports whether net/http would take the value for a cookie's: printable ASCII
+// without quotes and backslashes.
 func isPlainCookie(value string) bool {
 	for i := 0; i < len(value); i++ {
 		if c := value[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {

@@ -10,8 +10,8 @@ import (
 type Caller struct {
 	// Request is the request. Deciding reads it and changes nothing.
 	Request *http.Request
-	// Client is the client's address as the host resolved it, without a port. The engine itself never reads X-Forwarded-For.
-	// Default: the host of Request.RemoteAddr.
+	// Client is the client's address as the host resolved it, without a port. The engine itself
+	// never reads X-Forwarded-For. Default: the host of Request.RemoteAddr.
 	Client string
 
 	random string // the identity of a caller without one
@@ -22,7 +22,9 @@ type Caller struct {
 	asked *bucket // the last one that was, nil if none
 	id    string  // who the caller counted as there
 
-	passed [2]string // the values of the headers that Pass sets, which are the request's own: who comes after may write to them
+	// passed has the values of the headers that Pass sets. They belong to the request, since who
+	// comes after may write to them.
+	passed [2]string
 }
 
 // Decision is what a policy says about a request. It is shared by all requests that it applies to.
@@ -40,9 +42,11 @@ func newDecision(version, rule string) *Decision {
 	return &Decision{Version: version, Rule: rule, header: []string{version}, baggage: []string{baggageKey + "=" + version}}
 }
 
-// Decide says which version serves the caller. It always has an answer: what a request sends can at worst not match.
+// Decide says which version serves the caller. It always has an answer: what a request sends can at
+// worst not match.
 //
-// It is a function, not a method, because a method call is by far the dearest thing in the interpreter that runs it in Traefik.
+// It is a function, not a method, because a method call is by far the dearest thing in the
+// interpreter that runs it in Traefik.
 func Decide(e *Engine, c *Caller) *Decision {
 	return decideFrom(e, c, e.start)
 }

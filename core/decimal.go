@@ -2,14 +2,16 @@ package core
 
 import "strings"
 
-// decimal is a decimal number taken apart for comparison: exact at any length, where a float64 would round long ids.
+// decimal is a decimal number taken apart for comparison: exact at any length, where a float64
+// would round long ids.
 type decimal struct {
 	negative bool
 	whole    string // no leading zeros
 	fraction string // no trailing zeros
 }
 
-// parseDecimal reads [+-]digits[.digits]. An exponent, a hexadecimal prefix or a space is no decimal number.
+// parseDecimal reads [+-]digits[.digits]. An exponent, a hexadecimal prefix or a space is not part
+// of a decimal number.
 func parseDecimal(s string) (decimal, bool) {
 	var d decimal
 	if s != "" && (s[0] == '-' || s[0] == '+') {
@@ -41,7 +43,8 @@ func compareDecimals(a, b decimal) int {
 	}
 	c := compareDigits(a.whole, b.whole)
 	if c == 0 {
-		// The longer fraction is the greater one when the shorter is its beginning, as strings compare.
+		// The longer fraction is the greater one when the shorter is its beginning, as strings
+		// compare.
 		c = strings.Compare(a.fraction, b.fraction)
 	}
 	if a.negative {

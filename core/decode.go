@@ -12,8 +12,8 @@ import (
 	"github.com/grayrelease/gray/core/problem"
 )
 
-// ParsePolicy reads a policy document from JSON. It is strict: unknown and repeated fields and wrong types are refused, all at
-// once. What the document means is checked by New.
+// ParsePolicy reads a policy document from JSON. It is strict: unknown and repeated fields and
+// wrong types are refused, all at once. What the document means is checked by New.
 //
 // The error is a problem.List.
 func ParsePolicy(document []byte) (*Policy, error) {
@@ -24,7 +24,8 @@ func ParsePolicy(document []byte) (*Policy, error) {
 	return p, nil
 }
 
-// decoder fills a value from JSON tokens and notes what does not fit, where encoding/json would ignore it or stop at the first.
+// decoder fills a value from JSON tokens and notes what does not fit, where encoding/json would
+// ignore it or stop at the first.
 type decoder struct {
 	tokens   *json.Decoder
 	problems problem.List
@@ -62,7 +63,8 @@ func (d *decoder) note(path, message string) {
 	d.problems = append(d.problems, problem.Problem{Path: path, Message: message})
 }
 
-// value reads the next JSON value into v. Its error ends the reading; what merely does not fit is noted.
+// value reads the next JSON value into v. Its error ends the reading; what merely does not fit is
+// noted.
 func (d *decoder) value(path string, v reflect.Value) error {
 	if list, ok := v.Addr().Interface().(*[]string); ok {
 		return d.strings(path, list)
@@ -194,7 +196,8 @@ func (d *decoder) array(path string, v reflect.Value) error {
 	return err
 }
 
-// strings reads an array of strings in one go, since lists may have a million of them; only what does not fit is gone through.
+// strings reads an array of strings in one go, since lists may have a million of them; only what
+// does not fit is gone through.
 func (d *decoder) strings(path string, list *[]string) error {
 	var text json.RawMessage
 	if err := d.tokens.Decode(&text); err != nil {
@@ -230,7 +233,8 @@ func (d *decoder) oneByOne(path string, list *[]string) error {
 	return nil
 }
 
-// key reads an object's next key; a repeated one is noted, since which of the two was meant cannot be known.
+// key reads an object's next key; a repeated one is noted, since which of the two was meant cannot
+// be known.
 func (d *decoder) key(path string, seen map[string]bool) (string, error) {
 	token, err := d.tokens.Token()
 	if err != nil {

@@ -9,8 +9,8 @@ import (
 	"github.com/grayrelease/gray/core/problem"
 )
 
-// Engine is a policy made ready to decide. It is immutable and safe for any number of requests at once; another policy
-// is another Engine.
+// Engine is a policy made ready to decide. It is immutable and safe for any number of requests at
+// once; another policy is another Engine.
 type Engine struct {
 	policy  *Policy // without its lists
 	written []*rule // as the policy has them
@@ -34,8 +34,8 @@ type Engine struct {
 	verifier       *jwt.Verifier // nil where no claim is used
 }
 
-// New checks a policy and makes it ready. It reads the files that the policy names and does no network I/O; Start fetches
-// the keys that a URL names.
+// New checks a policy and makes it ready. It reads the files that the policy names and does no
+// network I/O; Start fetches the keys that a URL names.
 //
 // The error is a problem.List: everything that is wrong with the policy.
 func New(p *Policy) (*Engine, error) {
@@ -53,7 +53,8 @@ func New(p *Policy) (*Engine, error) {
 	return c.engine.With(ownOverlay(p)), nil
 }
 
-// Load reads a policy document and makes it ready: ParsePolicy and New in one, with the problems of both.
+// Load reads a policy document and makes it ready: ParsePolicy and New in one, with the problems of
+// both.
 func Load(document []byte) (*Engine, error) {
 	p := &Policy{}
 	problems := decodeStrict(document, p)
@@ -67,8 +68,9 @@ func Load(document []byte) (*Engine, error) {
 	return nil, problems
 }
 
-// addUnseen leaves out what is only the consequence of a problem at the same place or around it: a field reported as
-// having the wrong type is not also reported as missing, and neither are its children.
+// addUnseen leaves out what is only the consequence of a problem at the same place or around it: a
+// field reported as having the wrong type is not also reported as missing, and neither are its
+// children.
 func addUnseen(problems, more problem.List) problem.List {
 	seen := map[string]bool{}
 	for _, p := range problems {
@@ -99,8 +101,8 @@ func seenAround(seen map[string]bool, path string) bool {
 	return false
 }
 
-// withoutLists returns a copy of a policy for those who want to know what it says: lists may be large, and are sets by
-// now.
+// withoutLists returns a copy of a policy for those who want to know what it says: lists may be
+// large, and are sets by now.
 func withoutLists(p *Policy) *Policy {
 	slim := &Policy{}
 	*slim = *p
@@ -108,7 +110,8 @@ func withoutLists(p *Policy) *Policy {
 	return slim
 }
 
-// Policy returns the policy that the engine was made of, without its lists. The caller must not change it.
+// Policy returns the policy that the engine was made of, without its lists. The caller must not
+// change it.
 func (e *Engine) Policy() *Policy { return e.policy }
 
 // Service returns the policy's service.
@@ -135,15 +138,16 @@ func (e *Engine) RuleNames() []string {
 	return names
 }
 
-// Start keeps the keys of the policy's `jwt` fresh in the background until ctx is done or Close is called.
+// Start keeps the keys of the policy's `jwt` fresh in the background until ctx is done or Close is
+// called.
 func (e *Engine) Start(ctx context.Context) {
 	if e.verifier != nil {
 		e.verifier.Start(ctx)
 	}
 }
 
-// OnKeys sets a function that is called when fetching the policy's keys begins to fail, with the error, and when it
-// succeeds again, with nil. It must not block. Call OnKeys before Start.
+// OnKeys sets a function that is called when fetching the policy's keys begins to fail, with the
+// error, and when it succeeds again, with nil. It must not block. Call OnKeys before Start.
 func (e *Engine) OnKeys(report func(error)) {
 	if e.verifier != nil {
 		e.verifier.OnRefresh(report)

@@ -6,7 +6,7 @@ import (
 	"github.com/grayrelease/gray/core/problem"
 )
 
-// Explanation is a decision with its reasons, for people: what `explain` answers and a debug log shows.
+// Explanation is a decision with its reasons, for people.
 type Explanation struct {
 	Service string `json:"service"`
 	Version string `json:"version"`
@@ -14,44 +14,49 @@ type Explanation struct {
 	Rule string `json:"rule,omitempty"`
 	// Reason in one line: why this version.
 	Reason string `json:"reason"`
-	// Identity is who the caller counts as, and IdentitySource the source it came from: one of the policy's identities, or
-	// "anonymous" for a random one. Both are empty for a caller without identity.
+	// Identity is who the caller counts as. IdentitySource is where that came from: one of the
+	// policy's identities, or "anonymous" for a random one. Both are empty for a caller without an
+	// identity.
 	Identity       string `json:"identity,omitempty"`
 	IdentitySource string `json:"identity_source,omitempty"`
-	// Claims says how the caller's token fared, such as "none", "expired" or "ok"; empty where the policy has no `jwt`.
+	// Claims is the result of checking the caller's token, as TokenResult returns it. Empty if the
+	// policy has no `jwt`.
 	Claims string `json:"claims,omitempty"`
-	// Rules tells of each rule up to the one that decided.
+	// Rules has each rule up to the one that decided.
 	Rules []RuleTrace `json:"rules,omitempty"`
 }
 
-// RuleTrace tells how one rule fared.
+// RuleTrace is what one rule said of the caller.
 type RuleTrace struct {
 	Rule    string `json:"rule"`
 	Version string `json:"version"`
 	Matched bool   `json:"matched"`
 	// Failed is the first condition, as written, that did not hold.
 	Failed string `json:"failed,omitempty"`
-	// Withdrawn reports that the rule would have matched, if an overlay had not withdrawn its version.
+	// Withdrawn reports that the rule would have matched, if an overlay had not withdrawn its
+	// version.
 	Withdrawn bool `json:"withdrawn,omitempty"`
-	// Bucket is how the caller stands to the percentage, where the rule has one and its conditions hold.
+	// Bucket is where the caller is relative to the percentage. Absent at 100 percent and if a
+	// condition failed.
 	Bucket *BucketTrace `json:"bucket,omitempty"`
 }
 
-// BucketTrace tells where a caller stands between 0 and 2^64, and under what position callers are taken.
+// BucketTrace is a caller's position between 0 and 2^64, and the threshold: callers under it are
+// taken.
 type BucketTrace struct {
 	Percent float64 `json:"percent"`
 	Salt    string  `json:"salt,omitempty"`
-	// Position and Threshold are decimal numbers in strings, since JSON readers round integers of 64 bits. Empty at 0 and 100
-	// percent, where no position counts, and for a caller without identity.
+	// Position and Threshold are decimal numbers in strings, since JSON readers round integers of
+	// 64 bits. Both are empty at 0 percent; Position is empty for a caller without an identity.
 	Position  string `json:"position,omitempty"`
 	Threshold string `json:"threshold,omitempty"`
 }
 
-// Explain decides as Decide does and tells why. Unlike Decide it goes through the rules as they are written, condition by
-// condition, and allocates what it tells. It reads the request as it is now: before Pass, or anybody else, has changed it. Reason and
-// Asked tell of a decision afterwards.
+// Explain decides as Decide does and returns the reasons. Unlike Decide it goes through the rules
+// in the order of the policy, condition by condition, and allocates. Call it before Pass changes
+// the request; Reason and Asked describe a decision afterwards.
 //
-// What it tells holds the caller's own words: it is for those who may read requests.
+// An explanation holds what the caller sent: show it only to those who may read requests.
 func Explain(e *Engine, c *Caller) *Explanation {
 	x := &Explanation{Service: e.policy.Service, Version: e.stable.Version}
 	id, from := identify(e, c)
@@ -114,8 +119,8 @@ func explainBucket(e *Engine, c *Caller, r *rule) (*BucketTrace, bool) {
 	return trace, takes(r.bucket, id)
 }
 
-// Reason says in a line why a decision of the engine's is what it is: which rule matched, or which part of the overlay
-// decided.
+// Reason returns in one line why the engine made a decision: which rule matched, or which part of
+// the overlay decided.
 func Reason(e *Engine, d *Decision) string { return reason(e, d.Rule) }
 
 func reason(e *Engine, rule string) string {
@@ -132,8 +137,9 @@ func reason(e *Engine, rule string) string {
 	return matched
 }
 
-// Asked tells who the caller counted as in the last percentage that Decide asked about, and where that identity stands between 0 and
-// 2^64. It is false when none was asked about, or the caller had no identity.
+// Asked returns who the caller counted as in the last percentage that Decide asked about, and the
+// position of that identity between 0 and 2^64. It reports false if Decide asked about none, or the
+// caller had no identity.
 func Asked(c *Caller) (id string, at uint64, ok bool) {
 	if c.asked == nil || c.id == "" {
 		return "", 0, false
@@ -141,5 +147,6 @@ func Asked(c *Caller) (id string, at uint64, ok bool) {
 	return c.id, position(c.asked, c.id), true
 }
 
-// Identity is who the caller counts as by the request as it is now, or "".
+// Identity returns who the caller counts as by the present state of the request, "" for a caller
+// without an identity.
 func Identity(e *Engine, c *Caller) string { return identity(e, c) }

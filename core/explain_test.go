@@ -58,7 +58,7 @@ func TestExplainWithoutRules(t *testing.T) {
 	x = Explain(engineFor(t, `"enabled": false, "rules": [{"version": "v2"}]`), &Caller{Request: request("/")})
 	assert.Equal(t, "v1", x.Version)
 	assert.Empty(t, x.Rules)
-	assert.Equal(t, "the policy is not enabled: everybody gets the stable version", x.Reason)
+	assert.Equal(t, "the policy is not enabled: every request gets the stable version", x.Reason)
 }
 
 func TestExplainAnonymous(t *testing.T) {

@@ -46,7 +46,7 @@ func identity(e *Engine, c *Caller) string {
 	return id
 }
 
-// identify also tells which attribute of the chain it was.
+// identify also returns which attribute of the chain it was.
 func identify(e *Engine, c *Caller) (string, *attribute) {
 	for _, a := range e.identity {
 		if id := firstIdentity(e, c, a); id != "" {
@@ -56,8 +56,9 @@ func identify(e *Engine, c *Caller) (string, *attribute) {
 	return "", nil
 }
 
-// firstIdentity is the attribute's first value that can be an identity. Of cookies, one that net/http takes for a cookie comes before
-// one that it does not: the service behind sees that one too.
+// firstIdentity is the attribute's first value that can be an identity. Of cookies, one that
+// net/http takes for a cookie comes before one that it does not: the service behind sees that one
+// too.
 func firstIdentity(e *Engine, c *Caller, a *attribute) string {
 	odd := ""
 	var at cursor
@@ -78,7 +79,8 @@ func firstIdentity(e *Engine, c *Caller, a *attribute) string {
 	}
 }
 
-// bucketID is the identity that percentages go by: the caller's own, or what the policy gives a caller without; "" is nobody.
+// bucketID is the identity that percentages go by: the caller's own, or what the policy gives a
+// caller without; "" is nobody.
 func bucketID(e *Engine, c *Caller) string {
 	if id := identity(e, c); id != "" {
 		return id
@@ -86,7 +88,8 @@ func bucketID(e *Engine, c *Caller) string {
 	return anonymousID(e, c)
 }
 
-// anonymousID is the identity of a caller who has none, as the policy wants it: "", a random one, or one to be remembered in a cookie.
+// anonymousID is the identity of a caller who has none, as the policy wants it: "", a random one,
+// or one to be remembered in a cookie.
 func anonymousID(e *Engine, c *Caller) string {
 	if e.anonymous == anonymousStable {
 		return ""
@@ -108,15 +111,18 @@ func anonymousID(e *Engine, c *Caller) string {
 // newID is 128 random bits: enough that no two callers share one.
 func newID() string {
 	var b [16]byte
-	// rand.Read does not fail on any supported system: it ends the process rather than return weak bytes.
+	// rand.Read does not fail on any supported system: it ends the process rather than return weak
+	// bytes.
 	_, _ = rand.Read(b[:])
 	return hex.EncodeToString(b[:])
 }
 
-// setCookie remembers a new random identity in the caller's browser. Lax, because a link from another site must find the visitor
-// in the same version; and only when the decision needed it, because a Set-Cookie keeps responses out of caches.
+// setCookie remembers a new random identity in the caller's browser. Lax, because a link from
+// another site must find the visitor in the same version; and only when the decision needed it,
+// because a Set-Cookie keeps responses out of caches.
 //
-// The request has the cookie from now on, so that whoever decides next, for another service, does not make the caller another identity.
+// The request has the cookie from now on, so that whoever decides next, for another service, does
+// not make the caller another identity.
 func setCookie(e *Engine, c *Caller, h http.Header) {
 	cookie := http.Cookie{
 		Name: e.cookieName, Value: c.random, Path: "/", MaxAge: int(e.cookieLifetime / time.Second),

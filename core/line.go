@@ -7,7 +7,8 @@ import (
 	"github.com/grayrelease/gray/core/problem"
 )
 
-// word is a piece of a condition or identity line: its text without quotes, and the byte where it starts.
+// word is a piece of a condition or identity line: its text without quotes, and the byte where it
+// starts.
 type word struct {
 	text   string
 	at     int
@@ -28,8 +29,8 @@ func (e *lineError) problem(path, line string) problem.Problem {
 	return problem.Problem{Path: path, Column: utf8.RuneCountInString(line[:e.at]) + 1, Message: e.message}
 }
 
-// nextWord reads the word that starts at or after byte `at`, and returns the byte where it ends. At the end of the line
-// the word is empty.
+// nextWord reads the word that starts at or after byte `at`, and returns the byte where it ends. At
+// the end of the line the word is empty.
 func nextWord(line string, at int) (word, int, *lineError) {
 	at = skipSpace(line, at)
 	if at < len(line) && line[at] == '"' {
@@ -42,7 +43,8 @@ func nextWord(line string, at int) (word, int, *lineError) {
 	return word{text: line[at:end], at: at}, end, nil
 }
 
-// quotedWord reads the quoted string that starts at byte `at`: \" and \\ are escapes, any other backslash is itself.
+// quotedWord reads the quoted string that starts at byte `at`: \" and \\ are escapes, any other
+// backslash is itself.
 func quotedWord(line string, at int) (word, int, *lineError) {
 	var text []byte
 	for i := at + 1; i < len(line); i++ {

@@ -10,8 +10,8 @@ const (
 	addressExamples = " (as in 10.1.2.3, 10.0.0.0/8, 2001:db8::/32)"
 )
 
-// networks is a set of addresses and prefixes. A look-up costs one map access for each prefix length in use, however
-// many prefixes there are.
+// networks is a set of addresses and prefixes. A look-up costs one map access for each prefix
+// length in use, however many prefixes there are.
 type networks struct {
 	prefixes map[netip.Prefix]bool
 	lengths4 []int
@@ -22,8 +22,8 @@ func newNetworks() *networks {
 	return &networks{prefixes: map[netip.Prefix]bool{}}
 }
 
-// listNetworks makes a set of a named list. If an element is neither an address nor a prefix, it returns nil and that
-// element.
+// listNetworks makes a set of a named list. If an element is neither an address nor a prefix, it
+// returns nil and that element.
 func listNetworks(values []string) (*networks, string) {
 	n := newNetworks()
 	for _, v := range values {
@@ -76,7 +76,8 @@ func (n *networks) contain(addr netip.Addr) bool {
 	return false
 }
 
-// parsePrefix reads an address (as a prefix of its whole length) or a prefix, masked, IPv4-mapped IPv6 as IPv4.
+// parsePrefix reads an address (as a prefix of its whole length) or a prefix, masked, IPv4-mapped
+// IPv6 as IPv4.
 func parsePrefix(text string) (netip.Prefix, bool) {
 	p, err := netip.ParsePrefix(text)
 	if err != nil {

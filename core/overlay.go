@@ -1,31 +1,33 @@
 package core
 
-// Overlay is what ranks above a policy's rules: a kill switch, the percentages of a rollout, a version that was taken
-// back. Engine.With puts it on an engine. The zero value changes nothing.
+// Overlay is what ranks above a policy's rules: a kill switch, the percentages of a rollout, a
+// version that was taken back. Engine.With puts it on an engine. The zero value changes nothing.
 //
-// What does not fit the policy has no effect: a rule or a version that the policy does not have, a percentage that is
-// not from 0 to 100, and the stable version among Withdrawn.
+// What does not fit the policy has no effect: a rule or a version that the policy does not have, a
+// percentage that is not from 0 to 100, and the stable version among Withdrawn.
 type Overlay struct {
-	// Force is the version that every request gets, whatever the rules say. Default: "", the rules decide.
+	// Force is the version that every request gets, whatever the rules say. Default: "", the rules
+	// decide.
 	Force string
-	// Percent has percentages of rules by their names, from 0 to 100, in place of the policy's. A rule that has no
-	// percentage in the policy may get one. Default: the policy's percentages.
+	// Percent has percentages of rules by their names, from 0 to 100, in place of the policy's. A
+	// rule that has no percentage in the policy may get one. Default: the policy's percentages.
 	Percent map[string]float64
-	// Withdrawn are versions that no rule gives any more: a rule that names one does not match, and the rules after it
-	// are tried. Default: none.
+	// Withdrawn are versions that no rule gives any more: a rule that names one does not match, and
+	// the rules after it are tried. Default: none.
 	Withdrawn []string
-	// Reason says in one line, for people, where the overlay comes from, such as `the switch sends everybody to "v1"`.
-	// Default: none is given.
+	// Reason says in one line, for people, where the overlay comes from, such as `the switch sends
+	// everybody to "v1"`. Default: none is given.
 	Reason string
 }
 
-// With returns the engine with an overlay put on it. It shares everything else with the receiver, which is the one to
-// Start and to Close.
+// With returns the engine with an overlay put on it. It shares everything else with the receiver,
+// which is the one to Start and to Close.
 //
-// The overlay has two parts: Force, and the changes of rules, which are Percent and Withdrawn. A part that is given
-// replaces the one that is on the engine already, and outranks what the policy says; one that is left out (Force "",
-// or Percent and Withdrawn both nil) leaves what is there. So a kill switch outranks a policy that is not enabled, and
-// the engine without an overlay is the one to begin from when a part shall go.
+// The overlay has two parts: Force, and the changes of rules, which are Percent and Withdrawn. A
+// part that is given replaces the one that is on the engine already, and outranks what the policy
+// says; one that is left out (Force "", or Percent and Withdrawn both nil) leaves what is there, so
+// a kill switch outranks a policy that is not enabled, and the engine without an overlay is the one
+// to start from in order to remove a part.
 func (e *Engine) With(o Overlay) *Engine {
 	f := &Engine{}
 	*f = *e
@@ -42,8 +44,8 @@ func (e *Engine) With(o Overlay) *Engine {
 	return f
 }
 
-// Overlay returns what is put on the engine, without the parts that have no effect. Reason is that of Force if there
-// is one.
+// Overlay returns what is put on the engine, without the parts that have no effect. Reason is that
+// of Force if there is one.
 func (e *Engine) Overlay() Overlay {
 	o := Overlay{Force: e.force, Percent: e.percent, Withdrawn: e.withdrawn, Reason: e.changeReason}
 	if e.force != "" {
@@ -57,7 +59,7 @@ func ownOverlay(p *Policy) Overlay {
 	if isEnabled(p) {
 		return Overlay{}
 	}
-	return Overlay{Force: p.Stable, Reason: "the policy is not enabled: everybody gets the stable version"}
+	return Overlay{Force: p.Stable, Reason: "the policy is not enabled: every request gets the stable version"}
 }
 
 func isEnabled(p *Policy) bool { return p.Enabled == nil || *p.Enabled }

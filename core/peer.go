@@ -22,7 +22,8 @@ func peerAddr(r *http.Request) (netip.Addr, bool) {
 	return peer.Addr().Unmap().WithZone(""), true
 }
 
-// cleanAddr reads a client's address as conditions and identities see it: IPv4-mapped as IPv4, without a zone.
+// cleanAddr reads a client's address as conditions and identities see it: IPv4-mapped as IPv4,
+// without a zone.
 func cleanAddr(text string) (netip.Addr, bool) {
 	addr, err := netip.ParseAddr(text)
 	if err != nil {

@@ -4,25 +4,29 @@ import (
 	"github.com/grayrelease/gray/core/jwt"
 )
 
-// Policy is the policy document: who gets which version of one service. Its JSON form is the same in files, configuration
-// centres, Caddy's JSON and Traefik's dynamic configuration.
+// Policy is the policy document: who gets which version of one service. Its JSON form is the same
+// in files, configuration centres, Caddy's JSON and Traefik's dynamic configuration.
 //
-// Rules are tried in order and the first that matches decides; when none does, the stable version serves. A value that is not
-// UTF-8 or is longer than 8,192 bytes counts as absent, and so does a whole query of more than 65,536 bytes.
+// Rules are tried in order and the first that matches decides; when none does, the stable version
+// serves. A value that is not UTF-8 or is longer than 8,192 bytes counts as absent, and so does a
+// whole query of more than 65,536 bytes.
 type Policy struct {
 	// Service names the service; it is part of every default salt. Required.
 	Service string `json:"service,omitempty"`
-	// Enabled set to false turns the policy off: everybody gets the stable version, whatever the rules say. Default: true.
+	// Enabled set to false turns the policy off: every request gets the stable version, whatever
+	// the rules say. Default: true.
 	Enabled *bool `json:"enabled,omitempty"`
-	// Stable is the version for everybody whom no rule sends elsewhere. Required, one of Versions.
+	// Stable is the version that serves when no rule matches. Required, one of Versions.
 	Stable string `json:"stable,omitempty"`
 	// Versions are the service's versions by name: 1 to 63 of A-Z a-z 0-9 . _ - Required.
 	Versions map[string]Version `json:"versions,omitempty"`
-	// Identity says who the caller is, for percentages and for `identity` conditions: sources as in conditions (`claim sub`,
-	// `cookie uid`, `header X-User-ID`, `query id`, `ip`), of which the first that has a non-empty value counts. Default: ip.
+	// Identity says who the caller is, for percentages and for `identity` conditions: attributes as
+	// in conditions (`claim sub`, `cookie uid`, `header X-User-ID`, `query id`, `ip`). The first
+	// that has a non-empty value counts. Default: ip.
 	Identity []string `json:"identity,omitempty"`
-	// Anonymous says what becomes of a caller without identity at a rule with a percentage: "stable" (the rule does not match,
-	// the default), "random" (a new random identity for each request) or "cookie" (a random identity, remembered in a cookie).
+	// Anonymous says what becomes of a caller without an identity at a rule with a percentage:
+	// "stable" (the rule does not match, the default), "random" (a new random identity for each
+	// request) or "cookie" (a random identity, remembered in a cookie).
 	Anonymous string `json:"anonymous,omitempty"`
 	// Cookie is the cookie of Anonymous "cookie".
 	Cookie Cookie `json:"cookie,omitzero"`
@@ -30,17 +34,20 @@ type Policy struct {
 	Rules []Rule `json:"rules,omitempty"`
 	// Lists are named sets of values, which conditions refer to by `in @name`.
 	Lists map[string][]string `json:"lists,omitempty"`
-	// Header is the request header that tells the upstream the version. What the client sent under that name is removed;
-	// conditions see it only from peers that are trusted. Default: X-Gray-Version.
+	// Header is the request header that carries the version to the upstream. What the client sent
+	// under that name is removed; conditions see it only from trusted peers. Default:
+	// X-Gray-Version.
 	Header string `json:"header,omitempty"`
-	// Trust lists addresses and prefixes of peers (the connection's other end, not the client behind it) whose own Header and
-	// `gray` baggage member conditions may match, as a gateway further in does with what a gateway further out decided. Default: none.
+	// Trust lists addresses and prefixes of peers (the connection's other end, not the client
+	// behind it) whose own Header and `gray` baggage member conditions may match, as a gateway
+	// further in does with what a gateway further out decided. Default: none.
 	Trust []string `json:"trust,omitempty"`
-	// JWT says where tokens are and how they are verified. Required where `claim` is used.
+	// JWT says where tokens are and how they are verified. Required if `claim` is used.
 	JWT *jwt.Config `json:"jwt,omitempty"`
 }
 
-// Version is where one version of the service runs: one of the fields, or none where something else knows the upstreams.
+// Version is where one version of the service runs: one of the fields, or none if something else
+// knows the upstreams.
 type Version struct {
 	// Upstreams are the version's instances, as URLs or host:port.
 	Upstreams []string `json:"upstreams,omitempty"`
@@ -48,7 +55,8 @@ type Version struct {
 	Discover string `json:"discover,omitempty"`
 }
 
-// Cookie is the cookie that remembers a random identity. It is HttpOnly, SameSite=Lax, for the whole site, and Secure on TLS.
+// Cookie is the cookie that remembers a random identity. It is HttpOnly, SameSite=Lax, for the
+// whole site, and Secure on TLS.
 type Cookie struct {
 	// Name of the cookie. Default: gray_id.
 	Name string `json:"name,omitempty"`
@@ -56,9 +64,11 @@ type Cookie struct {
 	Lifetime string `json:"lifetime,omitempty"`
 }
 
-// Rule sends the callers for whom every condition holds, and whose bucket is under the percentage, to a version.
+// Rule sends callers to a version: those for which every condition holds and whose position is
+// under the percentage.
 type Rule struct {
-	// Name of the rule in explanations, logs and metrics; unique. Default: rule-1, rule-2 and so on, by position.
+	// Name of the rule in explanations, logs and metrics; unique. Default: rule-1, rule-2 and so
+	// on, by position.
 	Name string `json:"name,omitempty"`
 	// Version that the rule gives. Required, one of Policy.Versions.
 	Version string `json:"version"`
@@ -71,10 +81,11 @@ type Rule struct {
 	//	operand   the rest of the line; `in` takes a comma-separated list or @listname; in double quotes
 	//	          where a comma or edge space is meant (\" and \\ within)
 	//
-	// An absent value makes every operator false, != is exactly `not ... =`, and `not` negates the line. Where an
-	// attribute has several values the line holds when any does, before `not`.
+	// An absent value makes every operator false, != is exactly `not ... =`, and `not` negates the
+	// line. Where an attribute has several values the line holds when any does, before `not`.
 	When []string `json:"when,omitempty"`
-	// Percent of callers whom the rule takes, from 0 to 100, decimals allowed. 0 takes nobody. Default: 100.
+	// Percent is the share of callers that the rule takes, from 0 to 100, decimals allowed. 0 takes
+	// none. Default: 100.
 	Percent *float64 `json:"percent,omitempty"`
 	// Salt picks which callers a percentage takes. Default: the service, a slash and the version.
 	Salt string `json:"salt,omitempty"`
@@ -87,7 +98,7 @@ const (
 	defaultLifetime = "720h"
 )
 
-// What becomes of callers without identity.
+// What becomes of callers without an identity.
 const (
 	anonymousStable = "stable"
 	anonymousRandom = "random"

@@ -5,8 +5,9 @@ import (
 	"strings"
 )
 
-// nextParameter is the next value of a query parameter. Pairs stand between "&"; "+" is a space, %XX is decoded; a pair with a
-// bad escape or a semicolon is none, as net/url has it. A name without "=" has the empty value.
+// nextParameter is the next value of a query parameter. Pairs stand between "&"; "+" is a space,
+// %XX is decoded; a pair with a bad escape or a semicolon is none, as net/url has it. A name
+// without "=" has the empty value.
 func nextParameter(query, name string, at *cursor) (string, bool) {
 	if len(query) > maxQuery {
 		return "", false

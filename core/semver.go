@@ -6,15 +6,16 @@ import (
 	"github.com/grayrelease/gray/core/problem"
 )
 
-// semver is a version as SemVer 2.0 orders it, its numbers kept as digits so that none overflows. Build metadata does not
-// count.
+// semver is a version as SemVer 2.0 orders it, its numbers kept as digits so that none overflows.
+// Build metadata does not count.
 type semver struct {
 	numbers    [3]string
 	prerelease []string
 }
 
-// parseSemver reads a version: `1.4.2`, `v1.4.2-rc.1+build`, `1.4` and `1`, where missing numbers are 0. It also returns
-// how many numbers were written, which ^ and ~ need, and whether s is a version at all.
+// parseSemver reads a version: `1.4.2`, `v1.4.2-rc.1+build`, `1.4` and `1`, where missing numbers
+// are 0. It also returns how many numbers were written, which ^ and ~ need, and whether s is a
+// version at all.
 func parseSemver(s string) (semver, int, bool) {
 	v := semver{numbers: [3]string{"0", "0", "0"}}
 	written := 0
@@ -50,8 +51,8 @@ func semverNumber(s string) bool {
 	return allDigits(s) && (s == "0" || s[0] != '0')
 }
 
-// semverIdentifiers reports whether s is a list of dot-separated identifiers; the numeric ones of a pre-release have no
-// leading zeros.
+// semverIdentifiers reports whether s is a list of dot-separated identifiers; the numeric ones of a
+// pre-release have no leading zeros.
 func semverIdentifiers(s string, prerelease bool) bool {
 	start := 0
 	for i := 0; i <= len(s); i++ {
@@ -104,16 +105,16 @@ func compareIdentifiers(a, b string) int {
 	}
 }
 
-// semverBound is one comparison of a constraint: the version must compare with `to` as op says ("=", "!=", ">", ">=", "<",
-// "<=").
+// semverBound is one comparison of a constraint: the version must compare with `to` as op says
+// ("=", "!=", ">", ">=", "<", "<=").
 type semverBound struct {
 	op string
 	to semver
 }
 
-// parseConstraint reads a list of comparisons that must all hold, separated by spaces: `>=2.3.0 <3`, `^1.4`, `~2.1`,
-// `1.2.3`. ^ and ~ become their two bounds. If it fails, it returns the byte where the bad comparison starts, and what is
-// wrong with it.
+// parseConstraint reads a list of comparisons that must all hold, separated by spaces: `>=2.3.0
+// <3`, `^1.4`, `~2.1`, `1.2.3`. ^ and ~ become their two bounds. If it fails, it returns the byte
+// where the bad comparison starts, and what is wrong with it.
 func parseConstraint(s string) ([]semverBound, int, string) {
 	var bounds []semverBound
 	at := 0
@@ -156,8 +157,8 @@ func parseConstraint(s string) ([]semverBound, int, string) {
 	return bounds, 0, ""
 }
 
-// nextNumbers returns the first release that ^v (same leftmost number that is not 0) or ~v (same minor, or major if no
-// minor is written) keeps out.
+// nextNumbers returns the first release that ^v (same leftmost number that is not 0) or ~v (same
+// minor, or major if no minor is written) keeps out.
 func nextNumbers(v semver, written int, op string) [3]string {
 	keep := 1
 	if op == "~" {

@@ -6,8 +6,9 @@ import (
 	"github.com/grayrelease/gray/core/jwt"
 )
 
-// Bounds on what a caller sends. A longer value, or a longer query to look for values in, counts as absent, so that no
-// value can make a condition expensive. How many there are is bounded by how much of a header the gateway reads.
+// Bounds on what a caller sends. A longer value, or a longer query to look for values in, counts as
+// absent, so that no value can make a condition expensive. How many there are is bounded by how
+// much of a header the gateway reads.
 const (
 	maxValue = 8192
 	maxQuery = 65536
@@ -20,8 +21,8 @@ type cursor struct {
 	claims        []string // of claim
 }
 
-// nextValue returns the attribute's next value for the caller, if there is one left. The documentation of Policy says
-// what makes a value count as absent.
+// nextValue returns the attribute's next value for the caller, if there is one left. The
+// documentation of Policy says what makes a value count as absent.
 func nextValue(e *Engine, c *Caller, a *attribute, at *cursor) (string, bool) {
 	if a.vouched && !trusted(e, c) {
 		return "", false

@@ -5,12 +5,13 @@ import (
 	"sort"
 )
 
-// Vary lists the request headers that an engine's decisions depend on, sorted, as the response header of that name
-// does. It returns "*" alone if they also depend on something that no header carries: the client's address, or chance.
-// Method, host, path and query are part of any cache's key already.
+// Vary lists the request headers that an engine's decisions depend on, sorted, as the response
+// header of that name does. It returns "*" alone if they also depend on something that no header
+// carries: the client's address, or chance. Method, host, path and query are part of any cache's
+// key already.
 //
-// What caches hold outlives an overlay. So Force and Withdrawn take nothing off the list, and a rule whose percentage
-// an overlay sets depends on who the caller is even at 0 and at 100 percent.
+// What caches hold outlives an overlay. So Force and Withdrawn take nothing off the list, and a
+// rule whose percentage an overlay sets depends on who the caller is even at 0 and at 100 percent.
 func Vary(e *Engine) []string {
 	v := &varying{engine: e, headers: map[string]bool{}}
 	for _, r := range e.rules {
@@ -33,8 +34,8 @@ func Vary(e *Engine) []string {
 	return names
 }
 
-// dependence is what must be equal in two requests for an attribute to have equal values in both. One that is not given
-// counts as onClient.
+// dependence is what must be equal in two requests for an attribute to have equal values in both.
+// One that is not given counts as onClient.
 type dependence int
 
 const (
