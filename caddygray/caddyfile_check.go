@@ -75,10 +75,7 @@ func (p *parser) checkUpstreams() error {
 }
 
 // ofTheMachine is what depends on the environment or on files, which are those of the machine that the Caddyfile is for.
-var (
-	ofTheMachine = regexp.MustCompile(`\$\{|_file|` + globalPlaceholder.String())
-	namedOption  = regexp.MustCompile(`\boption "?(\w+)`)
-)
+var ofTheMachine = regexp.MustCompile(`\$\{|_file|` + globalPlaceholder.String())
 
 func withoutDiscoveryOfTheMachine(versions map[string]core.Version) map[string]core.Version {
 	judged := map[string]core.Version{}
@@ -103,14 +100,7 @@ func (p *parser) checkSource() error {
 		}
 	}
 	_, err := source.Open(s.URL, s.Options)
-	if err == nil {
-		return nil
-	}
-	at := p.place("source")
-	if name := namedOption.FindStringSubmatch(err.Error()); name != nil {
-		at = p.place("source." + name[1])
-	}
-	return at.WrapErr(err)
+	return p.placed(problem.Of(err).Under("source"))
 }
 
 // placed adds to each problem the file and line of what it is about.

@@ -31,7 +31,7 @@ func (p *parser) source() error {
 			from.Options = map[string]string{}
 		}
 		from.Options[option] = value
-		p.mark("source." + option)
+		p.mark(problem.Field("source.options", option))
 	}
 	return nil
 }

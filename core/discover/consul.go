@@ -3,10 +3,10 @@ package discover
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"net/url"
 	"time"
 
+	"github.com/grayrelease/gray/core/problem"
 	"github.com/grayrelease/gray/internal/remote"
 )
 
@@ -22,9 +22,9 @@ type consul struct {
 	index   int64
 }
 
-func newConsul(a *remote.Address) (watcher, error) {
+func newConsul(a *remote.Address) (registry, error) {
 	if a.Path == "" {
-		return nil, errors.New("address: the service is missing: want consul://host:8500/service?tag=v2")
+		return nil, problem.New("", "the service is missing: want consul://host:8500/service?tag=v2")
 	}
 	client, err := remote.NewConsul(a)
 	if err != nil {
@@ -32,7 +32,7 @@ func newConsul(a *remote.Address) (watcher, error) {
 	}
 	q := url.Values{"passing": {"true"}, "tag": a.Repeated["tag"]}
 	path := "/v1/health/service/" + url.PathEscape(a.Path) + "?" + q.Encode()
-	if scope := client.Scope(a); scope != "" {
+	if scope := client.Scope; scope != "" {
 		path += "&" + scope
 	}
 	return &consul{address: a, client: client, path: path, wanted: metadata(a, "tag", "dc", "namespace", "partition")}, nil

@@ -19,6 +19,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/grayrelease/gray/core/problem"
 	"github.com/grayrelease/gray/internal/remote"
 )
 
@@ -46,46 +47,40 @@ type Discovery struct {
 	// Identity is equal for two discoveries that give the same list, read with the same credentials. It shows none of them.
 	Identity string
 
-	open func() (watcher, error)
+	open func() (registry, error)
 }
 
-// watcher follows one entry: run reports the list, then each change, until ctx or an error ends it.
-type watcher interface {
+// registry follows one entry: run reports the list, then each change, until ctx or an error ends it.
+type registry interface {
 	run(ctx context.Context, emit func([]Instance)) error
 	close()
 }
 
-var schemes = map[string]func(*remote.Address) (watcher, error){
+var schemes = map[string]func(*remote.Address) (registry, error){
 	"consul": newConsul,
 	"etcd":   newEtcd,
 	"nacos":  newNacos,
 	"srv":    newSRV,
 }
 
-// Open checks a discovery URL, and the options that outrank those in it; it connects to nothing. ${NAME} stands for an environment variable.
-// Errors show no credentials.
+// Open checks a discovery URL, and the options that outrank those in it; it connects to nothing.
+// ${NAME} stands for an environment variable. The error is a problem.List: the path is "" for the
+// URL, "options.NAME" for an option. It shows no credentials.
 func Open(rawURL string, options map[string]string) (*Discovery, error) {
-	address, err := remote.Parse(rawURL, options)
+	address, err := remote.Resolve(rawURL, options, Schemes())
 	if err != nil {
 		return nil, err
-	}
-	construct, ok := schemes[address.Scheme]
-	if !ok {
-		return nil, fmt.Errorf("unknown scheme %q: want one of %v", address.Scheme, Schemes())
 	}
 	if s, ok := address.Options["scheme"]; ok && s != "http" && s != "https" {
-		return nil, fmt.Errorf("option scheme: want http or https")
+		return nil, address.Refuse("scheme", "want http or https")
 	}
-	w, err := construct(address)
+	open := func() (registry, error) { return schemes[address.Scheme](address) }
+	r, err := open()
 	if err != nil {
-		return nil, err
+		return nil, problem.Of(err)
 	}
-	w.close()
-	return &Discovery{
-		Name:     address.Redacted(),
-		Identity: address.Identity(),
-		open:     func() (watcher, error) { return construct(address) },
-	}, nil
+	r.close()
+	return &Discovery{Name: address.Redacted(), Identity: address.Identity(), open: open}, nil
 }
 
 // Schemes returns the schemes that Open knows, sorted.
@@ -98,28 +93,32 @@ func Schemes() []string {
 	return names
 }
 
-// Watch reports the instances, then each change, until ctx ends; it returns only then. After a failure it reads again, after a pause
-// as long as those of source.Watch. emit is called by one goroutine and holds the watch up for as long as it runs.
+// Watch reports the instances, then each change, until ctx ends; it returns only then. After a failure
+// it reads again, after a pause as long as those of source.Watch. Emit is called by one goroutine, and
+// holds the watch up for as long as it runs.
 func (d *Discovery) Watch(ctx context.Context, emit func(Event)) {
-	var w watcher
-	defer func() {
-		if w != nil {
-			w.close()
+	remote.Watch(ctx, func() (remote.Watcher, error) {
+		r, err := d.open()
+		if err != nil {
+			return nil, err
 		}
-	}()
-	remote.Loop(ctx, func(ctx context.Context) error {
-		if w == nil {
-			opened, err := d.open()
-			if err != nil {
-				return err
-			}
-			w = opened
-		}
-		return w.run(ctx, func(list []Instance) { emit(Event{Instances: list}) })
+		return &watcher{r, func(list []Instance) { emit(Event{Instances: list}) }}, nil
 	}, func(err error) {
 		emit(Event{Err: err})
 	})
 }
+
+// watcher has a registry report to emit.
+type watcher struct {
+	registry registry
+	emit     func([]Instance)
+}
+
+// Run reports the list, then each change, until ctx or an error ends it.
+func (w *watcher) Run(ctx context.Context) error { return w.registry.run(ctx, w.emit) }
+
+// Close ends the connection.
+func (w *watcher) Close() { w.registry.close() }
 
 // metadata returns the metadata that an address asks for: what is no option of its scheme.
 func metadata(a *remote.Address, options ...string) map[string]string {

@@ -17,7 +17,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestOpenErrors(t *testing.T) {
 	for _, c := range []struct{ url, want string }{
-		{"zk://h/k", `unknown scheme "zk": want one of [consul etcd nacos srv]`},
+		{"zk://h/k", `unknown scheme "zk": want one of consul, etcd, nacos, srv`},
 		{"consul://h", "the service is missing"},
 		{"etcd://h/", "the prefix is missing"},
 		{"nacos://h", "the service is missing"},
@@ -48,8 +48,8 @@ func first(t *testing.T, url string) Event {
 	return *event
 }
 
-// registry answers every request with a text.
-func registry(t *testing.T, text string) string {
+// fakeRegistry answers every request with a text.
+func fakeRegistry(t *testing.T, text string) string {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("X-Consul-Index", "1")
 		_, _ = w.Write([]byte(text))
@@ -63,7 +63,7 @@ func TestOddInstances(t *testing.T) {
 	entry := func(address string, port int, weight string) string {
 		return fmt.Sprintf(`{"Node": {"Address": "10.0.0.9"}, "Service": {"Address": %q, "Port": %d, "Meta": {"tag": "x"}, "Weights": {"Passing": %s}}}`, address, port, weight)
 	}
-	host := registry(t, "["+strings.Join([]string{
+	host := fakeRegistry(t, "["+strings.Join([]string{
 		entry("10.0.0.1", 80, "3"), entry("10.0.0.1", 80, "3"), entry("", 81, "1"), entry("fe80::1", 80, "1"), entry("web-1.local", 80, "0"),
 		entry("10.0.0.1/../x", 80, "1"), entry("a b", 80, "1"), entry("x@y", 80, "1"), entry("h\r\nX: y", 80, "1"), entry("::zz", 80, "1"),
 		entry("10.0.0.2", 0, "1"), entry("10.0.0.2", 70000, "1"), entry("10.0.0.2", 80, "-1"),
@@ -82,12 +82,12 @@ func TestTooManyInstances(t *testing.T) {
 	for i := range MaxInstances + 1 {
 		entries = append(entries, fmt.Sprintf(`{"ip": "10.0.%d.%d", "port": %d, "weight": 1, "healthy": true, "enabled": true}`, i/250%250, i%250, 1+i/62500))
 	}
-	host := registry(t, `{"hosts": [`+strings.Join(entries, ",")+`]}`)
+	host := fakeRegistry(t, `{"hosts": [`+strings.Join(entries, ",")+`]}`)
 	require.ErrorContains(t, first(t, "nacos://"+host+"/web").Err, "more than 10000 instances")
 }
 
 func TestAnswersThatAreNone(t *testing.T) {
-	host := registry(t, `<html>`)
+	host := fakeRegistry(t, `<html>`)
 	for _, url := range []string{"consul://" + host + "/web", "nacos://" + host + "/web", "etcd://" + host + "/web/"} {
 		require.Error(t, first(t, url).Err, url)
 	}

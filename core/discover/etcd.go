@@ -3,9 +3,9 @@ package discover
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 
+	"github.com/grayrelease/gray/core/problem"
 	"github.com/grayrelease/gray/internal/remote"
 )
 
@@ -20,9 +20,9 @@ type etcd struct {
 	next    int64
 }
 
-func newEtcd(a *remote.Address) (watcher, error) {
+func newEtcd(a *remote.Address) (registry, error) {
 	if a.Path == "" {
-		return nil, errors.New("address: the prefix is missing: want etcd://host:2379/prefix/?version=v2")
+		return nil, problem.New("", "the prefix is missing: want etcd://host:2379/prefix/?version=v2")
 	}
 	client, err := remote.NewEtcd(a)
 	if err != nil {
@@ -58,7 +58,7 @@ func (e *etcd) follow(ctx context.Context, emit func([]Instance)) error {
 		return err
 	}
 	var failure error
-	err := e.client.Watch(ctx, []remote.EtcdRange{e.span}, e.next, 16<<20, func() {}, func(changes []remote.EtcdKV, revision int64) {
+	err := e.client.Watch(ctx, []remote.EtcdRange{e.span}, e.next, 16<<20, func(changes []remote.EtcdKV, revision int64) bool {
 		for i := range changes {
 			e.apply(&changes[i])
 		}
@@ -66,6 +66,7 @@ func (e *etcd) follow(ctx context.Context, emit func([]Instance)) error {
 			e.next = revision + 1
 		}
 		failure = e.report(emit)
+		return failure == nil
 	})
 	if failure != nil {
 		return failure

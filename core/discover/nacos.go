@@ -3,10 +3,10 @@ package discover
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"net/url"
 	"time"
 
+	"github.com/grayrelease/gray/core/problem"
 	"github.com/grayrelease/gray/internal/remote"
 )
 
@@ -18,9 +18,9 @@ type nacos struct {
 	wanted   map[string]string
 }
 
-func newNacos(a *remote.Address) (watcher, error) {
+func newNacos(a *remote.Address) (registry, error) {
 	if a.Path == "" {
-		return nil, errors.New("address: the service is missing: want nacos://host:8848/service?version=v2")
+		return nil, problem.New("", "the service is missing: want nacos://host:8848/service?version=v2")
 	}
 	interval, err := a.Duration("interval", time.Second, 50*time.Millisecond)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/grayrelease/gray/core/problem"
 	"github.com/grayrelease/gray/internal/remote"
 )
 
@@ -19,7 +20,7 @@ type srv struct {
 	resolver *net.Resolver
 }
 
-func newSRV(a *remote.Address) (watcher, error) {
+func newSRV(a *remote.Address) (registry, error) {
 	if err := a.Only("interval", "timeout", "scheme"); err != nil {
 		return nil, err
 	}
@@ -32,7 +33,7 @@ func newSRV(a *remote.Address) (watcher, error) {
 		server = ""
 	}
 	if name == "" || len(a.Hosts) > 1 {
-		return nil, errors.New("address: want srv://_http._tcp.example.com, or srv://server:53/_http._tcp.example.com")
+		return nil, problem.New("", "want srv://_http._tcp.example.com, or srv://server:53/_http._tcp.example.com")
 	}
 	interval, err := a.Duration("interval", 5*time.Second, 100*time.Millisecond)
 	if err != nil {

@@ -365,7 +365,7 @@ func TestUnreadableSwitch(t *testing.T) {
 	require.NoError(t, os.Mkdir(path+".switch", 0o700))
 	u, r := open(t, Options{Source: from("file://" + path + "?interval=10ms")})
 	eventually(t, "in force", func() bool { return text(r.last()) == "v1 v2" })
-	eventually(t, "told", func() bool { return strings.Contains(u.State().Error, "no regular file") })
+	eventually(t, "told", func() bool { return strings.Contains(u.State().Error, "not a regular file") })
 }
 
 // A gateway that reloads starts the new configuration before it lets go of the old one, whose lists must not be the last that are kept.
@@ -600,7 +600,7 @@ func TestReplacedPoliciesAreClosed(t *testing.T) {
 	put(t, path, document("three", "bad"))
 	eventually(t, "refused", func() bool {
 		s := u.State()
-		return s.Rejected != nil && strings.Contains(s.Rejected.Error, "versions.v1.discover: address: want a URL")
+		return s.Rejected != nil && strings.Contains(s.Rejected.Error, "versions.v1.discover: want a URL")
 	})
 	_, fetched := fetches.Load("/three")
 	require.False(t, fetched)

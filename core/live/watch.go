@@ -265,9 +265,9 @@ func (w *watch) take(ctx context.Context, e source.Event) {
 		w.failed(e.Err)
 		return
 	case e.Contact:
-	case e.Part == source.Switch && e.Missing:
+	case e.Key == source.Switch && e.Missing:
 		w.switchDeleted()
-	case e.Part == source.Switch:
+	case e.Key == source.Switch:
 		w.takeSwitch(e.Data, e.Revision)
 	case e.Missing:
 		w.deleted()

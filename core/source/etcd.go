@@ -2,106 +2,98 @@ package source
 
 import (
 	"context"
-	"errors"
 	"strconv"
 
+	"github.com/grayrelease/gray/core/problem"
 	"github.com/grayrelease/gray/internal/remote"
 )
 
-// etcd reads both keys at one revision, then watches from the revision after it, so that nothing between the two is missed.
+// etcd reads all keys at one revision, then watches from the revision after it, so that nothing
+// between the two is missed. The watch brings what has changed: it is not read again.
 type etcd struct {
-	client *remote.Etcd
-	keys   []string // by Part
-	next   int64    // the first revision not seen; 0 is none seen
+	client    *remote.Etcd
+	name      string // of the policy
+	documents map[Key]Document
+	revision  int64 // at which the documents are known, 0 if none is
 }
 
-func newEtcd(a *remote.Address) (watcher, error) {
+func newEtcd(a *remote.Address) (backend, error) {
 	if err := a.Only(append([]string{"namespace"}, remote.TLSOptions...)...); err != nil {
 		return nil, err
 	}
 	if a.Path == "" {
-		return nil, errors.New("address: the key is missing: want etcd://host:2379/key")
+		return nil, problem.New("", "the key is missing: want etcd://host:2379/key")
 	}
 	client, err := remote.NewEtcd(a)
 	if err != nil {
 		return nil, err
 	}
-	key := a.Options["namespace"] + a.Path
-	return &etcd{client: client, keys: []string{key, key + "/switch"}}, nil
+	return &etcd{client: client, name: a.Options["namespace"] + a.Path, documents: map[Key]Document{}}, nil
 }
 
 func (e *etcd) close() { e.client.Close() }
 
-func (e *etcd) run(ctx context.Context, emit func(Event)) error {
-	err := e.follow(ctx, emit)
+// failed has everything read anew: the next server, or this one after a restore from a backup, may
+// be at an earlier revision.
+func (e *etcd) failed() {
+	e.forget()
+	e.client.Next()
+}
+
+func (e *etcd) forget() {
+	e.revision = 0
+	e.documents = map[Key]Document{}
+}
+
+func (e *etcd) read(ctx context.Context, key Key) (Document, error) {
+	if d, ok := e.documents[key]; ok {
+		return d, nil
+	}
+	keys := remote.EtcdRange{Key: key.Beside("etcd", e.name)}
+	kvs, revision, err := e.client.Range(ctx, keys, e.revision, 1, 2*remote.MaxDocument)
+	if err != nil {
+		return Document{}, err
+	}
+	if e.revision == 0 { // the header of a later answer has the newest revision, not the one asked for
+		e.revision = revision
+	}
+	d := Document{Missing: true}
+	if len(kvs) > 0 {
+		d = etcdDocument(&kvs[0])
+	}
+	e.documents[key] = d
+	return d, nil
+}
+
+func etcdDocument(kv *remote.EtcdKV) Document {
+	if kv.Deleted {
+		return Document{Missing: true}
+	}
+	return Document{Data: kv.Value, Revision: strconv.FormatInt(kv.Revision, 10)}
+}
+
+func (e *etcd) wait(ctx context.Context, _ bool) error {
+	watched := map[string]Key{}
+	var ranges []remote.EtcdRange
+	for key := range e.documents {
+		name := key.Beside("etcd", e.name)
+		watched[name] = key
+		ranges = append(ranges, remote.EtcdRange{Key: name})
+	}
+	err := e.client.Watch(ctx, ranges, e.revision+1, 2*remote.MaxDocument, func(changes []remote.EtcdKV, revision int64) bool {
+		for i := range changes {
+			if key, ok := watched[changes[i].Key]; ok {
+				e.documents[key] = etcdDocument(&changes[i])
+			}
+		}
+		if revision > e.revision {
+			e.revision = revision
+		}
+		return false
+	})
 	if err == remote.ErrCompacted {
-		e.next = 0
+		e.forget()
 		return nil
 	}
-	if err != nil {
-		// The next server, or this one after a restore from a backup, may be at an earlier revision: read anew.
-		e.next = 0
-		e.client.Next()
-	}
 	return err
-}
-
-func (e *etcd) follow(ctx context.Context, emit func(Event)) error {
-	if e.next == 0 {
-		if err := e.read(ctx, emit); err != nil {
-			return err
-		}
-	}
-	ranges := []remote.EtcdRange{{Key: e.keys[Policy]}, {Key: e.keys[Switch]}}
-	return e.client.Watch(ctx, ranges, e.next, 2*remote.MaxDocument,
-		func() { emit(Event{Contact: true}) },
-		func(changes []remote.EtcdKV, revision int64) {
-			e.report(changes, emit)
-			if revision >= e.next {
-				e.next = revision + 1
-			}
-		})
-}
-
-// read reports both keys as they are at one revision. The switch goes first, as it outranks the document.
-func (e *etcd) read(ctx context.Context, emit func(Event)) error {
-	var at int64
-	for _, part := range []Part{Switch, Policy} {
-		kvs, revision, err := e.client.Range(ctx, remote.EtcdRange{Key: e.keys[part]}, at, 1, 2*remote.MaxDocument)
-		if err != nil {
-			return err
-		}
-		at = revisionRead(at, revision)
-		if len(kvs) == 0 {
-			kvs = []remote.EtcdKV{{Key: e.keys[part], Deleted: true}}
-		}
-		e.report(kvs, emit)
-	}
-	e.next = at + 1
-	return nil
-}
-
-// revisionRead is the revision to read the next key at: that of the first. (The header always holds the newest one.)
-func revisionRead(first, answered int64) int64 {
-	if first == 0 {
-		return answered
-	}
-	return first
-}
-
-// report tells the last state of each key among the changes.
-func (e *etcd) report(changes []remote.EtcdKV, emit func(Event)) {
-	for _, part := range []Part{Switch, Policy} {
-		for i := len(changes) - 1; i >= 0; i-- {
-			if changes[i].Key != e.keys[part] {
-				continue
-			}
-			if changes[i].Deleted {
-				emit(Event{Part: part, Missing: true})
-			} else {
-				emit(Event{Part: part, Data: changes[i].Value, Revision: strconv.FormatInt(changes[i].Revision, 10)})
-			}
-			break
-		}
-	}
 }

@@ -1,7 +1,6 @@
 package source
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -11,30 +10,29 @@ import (
 	"os"
 	"time"
 
+	"github.com/grayrelease/gray/core/problem"
 	"github.com/grayrelease/gray/internal/remote"
 )
 
-// A file that changed less than this ago may change again without its time or size telling: it is read at every turn.
+// A file that changed less than this ago may change again without its time or size telling: it is
+// read at every turn.
 const fileSettled = 2 * time.Second
 
-// file polls a file and its switch file. It follows symbolic links at each turn, so that the way in which Kubernetes replaces
-// a mounted ConfigMap is seen.
+// file polls files. It follows symbolic links at each turn, so that the way in which Kubernetes
+// replaces a mounted ConfigMap is seen.
 type file struct {
+	path     string
 	interval time.Duration
-	parts    []*filePart
-	contact  time.Time
+	last     map[Key]*fileContent
 }
 
-type filePart struct {
-	part    Part
-	path    string
-	info    os.FileInfo
-	data    []byte
-	missing bool
-	known   bool
+// fileContent is what was read last.
+type fileContent struct {
+	info     os.FileInfo // nil if there is no such file
+	document Document
 }
 
-func newFile(a *remote.Address) (watcher, error) {
+func newFile(a *remote.Address) (backend, error) {
 	if err := a.Only("interval"); err != nil {
 		return nil, err
 	}
@@ -43,83 +41,61 @@ func newFile(a *remote.Address) (watcher, error) {
 		return nil, err
 	}
 	if a.Path == "" || a.Path[0] != '/' {
-		return nil, errors.New("address: want file:///path")
+		return nil, problem.New("", "the path is missing: want file:///path")
 	}
-	// The switch first, as it outranks the document.
-	return &file{interval: interval, parts: []*filePart{
-		{part: Switch, path: a.Path + ".switch"},
-		{part: Policy, path: a.Path},
-	}}, nil
+	return &file{path: a.Path, interval: interval, last: map[Key]*fileContent{}}, nil
 }
 
 func (f *file) close() {}
 
-func (f *file) run(ctx context.Context, emit func(Event)) error {
-	for {
-		var failure error
-		for _, p := range f.parts { // one that cannot be read does not keep the other from being
-			if err := p.poll(emit); err != nil && failure == nil {
-				failure = err
-			}
-		}
-		if failure != nil {
-			return failure
-		}
-		if time.Since(f.contact) > time.Second {
-			f.contact = time.Now()
-			emit(Event{Contact: true})
-		}
-		if !remote.Sleep(ctx, f.interval) {
-			return nil
-		}
-	}
-}
+func (f *file) failed() {}
 
-func (p *filePart) poll(emit func(Event)) error {
-	info, err := os.Stat(p.path)
-	if errors.Is(err, os.ErrNotExist) {
-		if !p.known || !p.missing {
-			p.known, p.missing = true, true
-			p.info = nil
-			p.data = nil
-			emit(Event{Part: p.part, Missing: true})
-		}
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if !info.Mode().IsRegular() {
-		return fmt.Errorf("%s is no regular file", p.path)
-	}
-	if p.unchanged(info) {
-		return nil
-	}
-	if info.Size() == 0 && time.Since(info.ModTime()) < time.Second {
-		return nil // a writer that writes in place begins so
-	}
-	data, err := readFile(p.path)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	p.info = info
-	if p.known && !p.missing && bytes.Equal(data, p.data) {
-		return nil
-	}
-	p.known, p.missing, p.data = true, false, data
-	sum := sha256.Sum256(data)
-	emit(Event{Part: p.part, Data: data, Revision: hex.EncodeToString(sum[:6])})
+func (f *file) wait(ctx context.Context, _ bool) error {
+	remote.Sleep(ctx, f.interval)
 	return nil
 }
 
-func (p *filePart) unchanged(info os.FileInfo) bool {
-	if p.info == nil || !os.SameFile(p.info, info) || p.info.Size() != info.Size() || !p.info.ModTime().Equal(info.ModTime()) {
+func (f *file) read(_ context.Context, key Key) (Document, error) {
+	path := key.Beside("file", f.path)
+	info, err := os.Stat(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return f.keep(key, nil, Document{Missing: true}), nil
+	}
+	if err != nil {
+		return Document{}, err
+	}
+	if !info.Mode().IsRegular() {
+		return Document{}, fmt.Errorf("%s is not a regular file", path)
+	}
+	last := f.last[key]
+	if last != nil && isUnchanged(last.info, info) {
+		return last.document, nil
+	}
+	if last != nil && info.Size() == 0 && time.Since(info.ModTime()) < time.Second {
+		return last.document, nil // a writer that writes in place begins so
+	}
+	data, err := readFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return f.keep(key, nil, Document{Missing: true}), nil
+	}
+	if err != nil {
+		return Document{}, err
+	}
+	sum := sha256.Sum256(data)
+	return f.keep(key, info, Document{Data: data, Revision: hex.EncodeToString(sum[:6])}), nil
+}
+
+func (f *file) keep(key Key, info os.FileInfo, d Document) Document {
+	f.last[key] = &fileContent{info, d}
+	return d
+}
+
+func isUnchanged(before, now os.FileInfo) bool {
+	if before == nil || !os.SameFile(before, now) || before.Size() != now.Size() ||
+		!before.ModTime().Equal(now.ModTime()) {
 		return false
 	}
-	age := time.Since(info.ModTime())
+	age := time.Since(now.ModTime())
 	return age > fileSettled || age < -fileSettled
 }
 

@@ -1,6 +1,8 @@
-// Package source watches the places where teams keep their policies: a file, an HTTP server, etcd, Consul, Nacos.
+// Package source watches the places where teams keep their policies: a file, an HTTP server, etcd,
+// Consul, Nacos.
 //
-// A source is a document, and beside it the small switch document that forces every request to one version:
+// A source holds several documents, see Key: the policy, and beside it, under names made from the
+// policy's own, those that stand above it. The switch forces every request to one version:
 //
 //	file:///etc/gray/user.json                             and /etc/gray/user.json.switch
 //	https://config.example.com/user.json                   and https://config.example.com/user.json.switch
@@ -8,58 +10,81 @@
 //	consul://host:8500/gray/user                           and key gray/user/switch
 //	nacos://host:8848/user.json?group=G&namespace=N        and dataId user.json.switch
 //
-// Both are watched by one goroutine over one connection. It is the same code in every host, so it keeps to the standard library
-// and to what Yaegi interprets.
+// All are watched by one goroutine over one connection. It is the same code in every host, so it
+// keeps to the standard library and to what Yaegi interprets.
 package source
 
 import (
 	"context"
-	"fmt"
 	"sort"
 
+	"github.com/grayrelease/gray/core/problem"
 	"github.com/grayrelease/gray/internal/remote"
 )
 
-// Part tells which of a source's two documents an event is about.
-type Part int
+// Key names a document of a source.
+type Key string
 
-// The two documents of a source.
+// The documents of a source.
 const (
-	Policy Part = iota
-	Switch
+	Policy Key = "policy"
+	Switch Key = "switch"
 )
+
+// keys are what a watch reads, in this order: what stands above a document is read before it.
+var keys = []Key{Switch, Policy}
+
+// separators stand between the policy's own name and the key of a document beside it.
+var separators = map[string]string{
+	"file": ".", "http": ".", "https": ".", "nacos": ".",
+	"etcd": "/", "consul": "/",
+}
+
+// Beside returns what a scheme calls the document, where name is what it calls the policy.
+func (k Key) Beside(scheme, name string) string {
+	if k == Policy {
+		return name
+	}
+	return name + separators[scheme] + string(k)
+}
+
+// Document is what a source has under a key.
+type Document struct {
+	// Data is what the document says, at most 8 MiB. It must not be changed.
+	Data []byte
+	// Revision names this content: etcd's mod_revision, Consul's ModifyIndex, Nacos' MD5, the ETag of
+	// HTTP, the start of a file's SHA-256.
+	Revision string
+	// Missing says that there is no such document. All else is zero then.
+	Missing bool
+}
 
 // Event is what a watch reports.
 type Event struct {
-	// Err tells that the source could not be read. The watch goes on by itself. All else is zero.
+	// Err says why the source, or one of its documents, cannot be read. The watch goes on by itself.
+	// All else is zero.
 	Err error
-	// Contact tells that the source answered and that nothing changed. All else is zero.
+	// Contact says that the source answered and that nothing has changed. All else is zero.
 	Contact bool
 
-	Part     Part
-	Data     []byte // the document, at most 8 MiB; not to be changed
-	Revision string // etcd: revision; Consul: index; Nacos: MD5; HTTP: ETag; file: start of the SHA-256
-	Missing  bool   // there is no such document; Data is nil
+	Key Key
+	Document
 }
 
 // Source is a place that a policy comes from.
 type Source struct {
 	// Name is the URL as people may see it, without credentials.
 	Name string
-	// Identity is equal for two sources that are the same place, read the same way with the same credentials. It shows none of them.
+	// Identity is equal for two sources that are the same place, read the same way with the same
+	// credentials. It shows none of them.
 	Identity string
 
-	open func() (watcher, error)
+	open func() (backend, error)
 }
 
-// watcher follows one source. Run reads both documents, then reports changes until ctx or an error ends it; called again, it goes on.
-type watcher interface {
-	run(ctx context.Context, emit func(Event)) error
-	close()
-}
-
-// schemes holds the constructors: they check the address and do no I/O beyond reading the TLS files that it names.
-var schemes = map[string]func(*remote.Address) (watcher, error){
+// schemes holds what opens a backend. It checks the address, and does no I/O but reading the TLS
+// files that the address names.
+var schemes = map[string]func(*remote.Address) (backend, error){
 	"file":   newFile,
 	"http":   newWeb,
 	"https":  newWeb,
@@ -68,27 +93,21 @@ var schemes = map[string]func(*remote.Address) (watcher, error){
 	"nacos":  newNacos,
 }
 
-// Open checks a source URL, and the options that outrank those in it; it connects to nothing. ${NAME} stands for an environment variable.
-// Errors show no credentials.
+// Open checks a source URL, and the options that outrank those in it; it connects to nothing.
+// ${NAME} stands for an environment variable. The error is a problem.List: the path is "" for the
+// URL, "options.NAME" for an option. It shows no credentials.
 func Open(rawURL string, options map[string]string) (*Source, error) {
-	address, err := remote.Parse(rawURL, options)
+	address, err := remote.Resolve(rawURL, options, Schemes())
 	if err != nil {
-		return nil, fmt.Errorf("source: %w", err)
+		return nil, err
 	}
-	construct, ok := schemes[address.Scheme]
-	if !ok {
-		return nil, fmt.Errorf("source: unknown scheme %q: want one of %v", address.Scheme, Schemes())
-	}
-	w, err := construct(address)
+	open := func() (backend, error) { return schemes[address.Scheme](address) }
+	b, err := open()
 	if err != nil {
-		return nil, fmt.Errorf("source: %w", err)
+		return nil, problem.Of(err)
 	}
-	w.close()
-	return &Source{
-		Name:     address.Redacted(),
-		Identity: address.Identity(),
-		open:     func() (watcher, error) { return construct(address) },
-	}, nil
+	b.close()
+	return &Source{Name: address.Redacted(), Identity: address.Identity(), open: open}, nil
 }
 
 // Schemes returns the schemes that Open knows, sorted.
@@ -101,27 +120,29 @@ func Schemes() []string {
 	return names
 }
 
-// Watch reports the source's two documents, then each change, until ctx ends; it returns only then. It reads again after every failure: the first
-// time within 50 ms, then after 100 ms and twice as long each time up to 5 s, give or take half of it. A document may be reported again though
-// nothing changed. emit is called by one goroutine at a time and holds the watch up for as long as it runs, so that a slow receiver gets the newest
-// document instead of a queue of old ones.
+// Watch reports each document of the source, then each change, until ctx ends; it returns only then.
+// It reads again after every failure: the first time within 50 ms, then after 100 ms and twice as
+// long each time up to 5 s, give or take half of it. Emit is called by one goroutine, and holds the
+// watch up for as long as it runs, so that a slow receiver gets the newest document instead of a
+// queue of old ones.
 func (s *Source) Watch(ctx context.Context, emit func(Event)) {
-	var w watcher
-	defer func() {
-		if w != nil {
-			w.close()
+	remote.Watch(ctx, func() (remote.Watcher, error) {
+		b, err := s.open()
+		if err != nil {
+			return nil, err
 		}
-	}()
-	remote.Loop(ctx, func(ctx context.Context) error {
-		if w == nil {
-			opened, err := s.open()
-			if err != nil {
-				return err
-			}
-			w = opened
-		}
-		return w.run(ctx, emit)
+		return newFollower(b, emit), nil
 	}, func(err error) {
 		emit(Event{Err: err})
 	})
+}
+
+// Read returns one document as the source has it now.
+func (s *Source) Read(ctx context.Context, key Key) (Document, error) {
+	b, err := s.open()
+	if err != nil {
+		return Document{}, err
+	}
+	defer b.close()
+	return b.read(ctx, key)
 }

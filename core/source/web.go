@@ -4,46 +4,36 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
-	"net/http"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/grayrelease/gray/core/problem"
 	"github.com/grayrelease/gray/internal/remote"
 )
 
 // webWait is how long a server that can is asked to hold a request until the document changes.
 const webWait = 55 * time.Second
 
-// A request without news that was answered sooner than heldAtLeast was not held. After news there is a webPause: what changes all the
-// time is read twenty times a second.
+// A request without news that was answered sooner than heldAtLeast was not held. After news there is
+// a webPause: what changes all the time is read twenty times a second.
 const (
 	heldAtLeast = time.Second
 	webPause    = 50 * time.Millisecond
 )
 
-// web asks an HTTP server for the document and its switch, by turns, at an interval. A server that honours "Prefer: wait" holds the
-// requests itself; as two held requests cannot share a connection, the switch then has a watch of its own.
+// web asks an HTTP server for the documents, by turns, at an interval. A server that honours
+// "Prefer: wait" holds the requests itself. As held requests cannot share a connection, each
+// document then has one of its own.
 type web struct {
 	address  *remote.Address
+	client   *remote.Client
 	interval time.Duration
-	parts    []*webPart
+	pages    map[Key]*page
 }
 
-type webPart struct {
-	part    Part
-	client  *remote.Client
-	path    string
-	etag    string
-	sum     string // of the content
-	known   bool
-	missing bool
-	holds   bool // the server holds requests
-}
-
-func newWeb(a *remote.Address) (watcher, error) {
+func newWeb(a *remote.Address) (backend, error) {
 	if err := a.Only(append([]string{"interval"}, remote.TLSOptions...)...); err != nil {
 		return nil, err
 	}
@@ -52,140 +42,156 @@ func newWeb(a *remote.Address) (watcher, error) {
 		return nil, err
 	}
 	if a.Path == "" {
-		return nil, errors.New("address: the path is missing: want https://host/path")
+		return nil, problem.New("", "the path is missing: want https://host/path")
 	}
-	client, err := newWebClient(a)
+	client, err := remote.NewWeb(a)
 	if err != nil {
 		return nil, err
 	}
-	query := ""
-	if a.RawQuery != "" {
-		query = "?" + a.RawQuery
+	w := &web{address: a, client: client, interval: interval, pages: map[Key]*page{}}
+	for _, key := range keys {
+		w.pages[key] = &page{path: remote.WebPath(a, key.Beside(a.Scheme, a.RawPath))}
 	}
-	return &web{address: a, interval: interval, parts: []*webPart{
-		{part: Policy, client: client, path: a.RawPath + query},
-		{part: Switch, client: client, path: a.RawPath + ".switch" + query},
-	}}, nil
-}
-
-func newWebClient(a *remote.Address) (*remote.Client, error) {
-	client, err := remote.NewClient(a)
-	if err != nil {
-		return nil, err
-	}
-	if token := a.Options["token"]; token != "" {
-		client.Header["Authorization"] = []string{"Bearer " + token}
-	} else if a.User != "" {
-		req := http.Request{Header: client.Header}
-		req.SetBasicAuth(a.User, a.Password)
-	}
-	return client, nil
+	return w, nil
 }
 
 func (w *web) close() {
-	for _, p := range w.parts {
+	w.client.Close()
+	for _, p := range w.pages {
+		p.close()
+	}
+}
+
+func (w *web) failed() {
+	for _, p := range w.pages {
+		p.isFresh = false
+	}
+	w.client.Next()
+}
+
+func (w *web) read(ctx context.Context, key Key) (Document, error) {
+	p := w.pages[key]
+	if p.isFresh {
+		p.isFresh = false
+		return p.document, nil
+	}
+	err := p.ask(ctx, w.client, false)
+	return p.document, err
+}
+
+func (w *web) wait(ctx context.Context, changed bool) error {
+	if !w.pages[Policy].holds {
+		remote.Sleep(ctx, remote.Jitter(w.interval))
+		return nil
+	}
+	if changed && !remote.Sleep(ctx, webPause) {
+		return nil
+	}
+	began := time.Now()
+	hasNews, err := w.hold(ctx)
+	// A server that says that it holds requests and answers at once all the same, perhaps from a cache
+	// before it, is not to be asked without pause.
+	if err == nil && !hasNews && time.Since(began) < heldAtLeast {
+		remote.Sleep(ctx, remote.Jitter(w.interval))
+	}
+	return err
+}
+
+// hold has a request for each document held, until one is answered.
+func (w *web) hold(ctx context.Context) (hasNews bool, failure error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var mu sync.Mutex
+	var held sync.WaitGroup
+	isFirst := true
+	follow := func(p *page) {
+		defer held.Done()
+		news := false
+		err := remote.Protect(ctx, func(ctx context.Context) error {
+			changed, err := p.follow(ctx, w.address, w.interval)
+			news = changed
+			return err
+		})
+		mu.Lock()
+		defer mu.Unlock()
+		hasNews = hasNews || news
+		if isFirst { // what comes after is that the others are cancelled
+			isFirst = false
+			failure = err
+		}
+		cancel()
+	}
+	for _, p := range w.pages {
+		held.Add(1)
+		go follow(p)
+	}
+	held.Wait()
+	for _, p := range w.pages {
+		p.isFresh = true
+	}
+	return hasNews, failure
+}
+
+// page is one document, as it was read last.
+type page struct {
+	path     string
+	client   *remote.Client // for requests that the server holds, nil until there is one
+	holds    bool           // the server holds requests
+	isKnown  bool
+	isFresh  bool // it was asked for already
+	etag     string
+	sum      string // of the content
+	document Document
+}
+
+func (p *page) close() {
+	if p.client != nil {
 		p.client.Close()
 	}
 }
 
-func (w *web) run(ctx context.Context, emit func(Event)) error {
-	for ctx.Err() == nil {
-		for _, p := range []*webPart{w.parts[Switch], w.parts[Policy]} {
-			if err := p.ask(ctx, false, emit); err != nil {
-				p.client.Next()
-				return err
-			}
-		}
-		if w.parts[Policy].holds {
-			return w.hold(ctx, emit)
-		}
-		remote.Sleep(ctx, remote.Jitter(w.interval))
-	}
-	return nil
-}
-
-// hold watches both documents by held requests, the switch over a connection of its own, until one of the two fails.
-func (w *web) hold(ctx context.Context, emit func(Event)) error {
-	policy, toggle := w.parts[Policy], w.parts[Switch]
-	client, err := newWebClient(w.address)
-	if err != nil {
-		return err
-	}
-	shared := toggle.client
-	toggle.client = client
-	defer func() {
-		client.Close()
-		toggle.client = shared
-	}()
-
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	var turn sync.Mutex
-	inTurn := func(e Event) {
-		turn.Lock()
-		defer turn.Unlock()
-		emit(e)
-	}
-	var once sync.Once
-	var failure error
-	follow := func(p *webPart) {
-		err := remote.Protect(ctx, func(ctx context.Context) error { return p.follow(ctx, w.interval, inTurn) })
-		once.Do(func() { failure = err })
-		cancel()
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		follow(toggle)
-	}()
-	follow(policy)
-	<-done
-	return failure
-}
-
-// follow asks for one document again and again: at once where the server holds requests, else at the interval. A server that says
-// that it holds them and answers at once all the same, perhaps from a cache before it, is not to be asked without pause.
-func (p *webPart) follow(ctx context.Context, interval time.Duration, emit func(Event)) error {
-	pause := time.Duration(0)
-	for ctx.Err() == nil {
-		if !p.holds {
-			pause = remote.Jitter(interval)
-		}
-		if !remote.Sleep(ctx, pause) {
-			return nil
-		}
-		began, news := time.Now(), false
-		err := p.ask(ctx, true, func(e Event) {
-			news = !e.Contact
-			emit(e)
-		})
+// follow asks until there is news, or until the server has held a request to its end. Where the
+// server holds none it is asked at the interval.
+func (p *page) follow(ctx context.Context, a *remote.Address, interval time.Duration) (news bool, err error) {
+	if p.client == nil {
+		client, err := remote.NewWeb(a)
 		if err != nil {
-			return err
+			return false, err
 		}
-		switch held := time.Since(began); {
-		case news:
-			pause = webPause
-		case held < heldAtLeast:
-			pause = remote.Jitter(interval)
-		default:
-			pause = 0
+		p.client = client
+	}
+	before := p.document
+	for ctx.Err() == nil {
+		holds := p.holds
+		if !holds && !remote.Sleep(ctx, remote.Jitter(interval)) {
+			return false, nil
+		}
+		if err := p.ask(ctx, p.client, true); err != nil {
+			if ctx.Err() == nil {
+				p.client.Next()
+			}
+			return false, err
+		}
+		if news := !same(before, p.document); news || holds {
+			return news, nil
 		}
 	}
-	return nil
+	return false, nil
 }
 
-// ask asks for one document, and reports it when it is not what was reported last.
-func (p *webPart) ask(ctx context.Context, hold bool, emit func(Event)) error {
+// ask reads the document. With hold the server may keep the request until it has changed.
+func (p *page) ask(ctx context.Context, client *remote.Client, hold bool) error {
 	q := remote.Request{Path: p.path, Limit: remote.MaxDocument, Header: p.conditions()}
-	// The first request has nothing to compare with, so it is not held: it shows whether the server would.
-	offer := hold || !p.known
+	// The first request has nothing to compare with, so it is not held: it shows whether the server
+	// would.
+	offer := hold || !p.isKnown
 	if offer {
 		q.Header["Prefer"] = "wait=" + strconv.Itoa(int(webWait/time.Second))
 	}
 	if hold {
 		q.Wait = webWait
 	}
-	resp, err := p.client.Do(ctx, q)
+	resp, err := client.Do(ctx, q)
 	if err != nil {
 		return err
 	}
@@ -194,51 +200,42 @@ func (p *webPart) ask(ctx context.Context, hold bool, emit func(Event)) error {
 	}
 	switch resp.Status {
 	case 200:
-		p.found(resp, emit)
+		p.found(resp)
 	case 304:
-		emit(Event{Contact: true})
 	case 404, 410:
-		p.gone(emit)
+		p.isKnown = true
+		p.etag = ""
+		p.sum = ""
+		p.document = Document{Missing: true}
 	default:
-		return p.client.Unexpected(resp.Status, resp.Body)
+		return client.Unexpected(resp.Status, resp.Body)
 	}
 	return nil
 }
 
-func (p *webPart) gone(emit func(Event)) {
-	if p.known && p.missing {
-		emit(Event{Contact: true})
-		return
-	}
-	p.known, p.missing, p.etag, p.sum = true, true, "", ""
-	emit(Event{Part: p.part, Missing: true})
-}
-
 // conditions let the server answer that nothing changed.
-func (p *webPart) conditions() map[string]string {
+func (p *page) conditions() map[string]string {
 	h := map[string]string{"Accept": "application/json, */*;q=0.1", "Accept-Encoding": "identity"}
-	if !p.known || p.missing {
-		return h
-	}
-	// Last-Modified counts in seconds, too coarse to tell two changes apart: without an ETag the document is read in full.
+	// Last-Modified counts in seconds, too coarse to tell two changes apart: without an ETag the
+	// document is read in full.
 	if p.etag != "" {
 		h["If-None-Match"] = p.etag
 	}
 	return h
 }
 
-func (p *webPart) found(resp *remote.Response, emit func(Event)) {
+// found notes a document. Of one that says the same under another ETag the revision stays.
+func (p *page) found(resp *remote.Response) {
 	digest := sha256.Sum256(resp.Body)
 	sum := hex.EncodeToString(digest[:])
 	p.etag = resp.Header.Get("ETag")
-	if p.known && !p.missing && p.sum == sum {
-		emit(Event{Contact: true})
+	if p.isKnown && p.sum == sum {
 		return
 	}
-	p.known, p.missing, p.sum = true, false, sum
-	revision := p.etag
-	if revision == "" || len(revision) > 128 {
-		revision = sum[:12]
+	p.isKnown = true
+	p.sum = sum
+	p.document = Document{Data: resp.Body, Revision: p.etag}
+	if p.etag == "" || len(p.etag) > 128 {
+		p.document.Revision = sum[:12]
 	}
-	emit(Event{Part: p.part, Data: resp.Body, Revision: revision})
 }

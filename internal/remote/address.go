@@ -3,6 +3,7 @@ package remote
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -10,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/grayrelease/gray/core/problem"
 )
 
 // Address is a parsed source or discovery URL: scheme://user:password@host:port,host:port/path?option=value.
@@ -23,6 +26,8 @@ type Address struct {
 	RawQuery string            // as written, for http and https, whose query belongs to the server
 	Options  map[string]string // options of the URL, and those given beside it
 	Repeated map[string][]string
+
+	beside map[string]bool // options that were given beside the URL
 }
 
 // secretOptions are never shown.
@@ -30,17 +35,52 @@ var secretOptions = []string{"user", "password", "token"}
 
 var defaultPorts = map[string]string{"http": "80", "https": "443", "etcd": "2379", "consul": "8500", "nacos": "8848", "srv": "53"}
 
-// Parse reads an address. ${NAME} stands for an environment variable and may be used in every part of it; what the variable
-// holds is taken as it is and needs no escaping. Options follow "?"; for http and https, where the query belongs to
-// the server, they follow "#". The extra options outrank those of the URL. Parse does no I/O.
+// Resolve is Parse for an address whose scheme must be one of those given.
+func Resolve(raw string, options map[string]string, schemes []string) (*Address, error) {
+	a, err := Parse(raw, options)
+	if err != nil {
+		return nil, err
+	}
+	if !contains(schemes, a.Scheme) {
+		return nil, problem.New("", "unknown scheme %q: want one of %s", a.Scheme, strings.Join(schemes, ", "))
+	}
+	return a, nil
+}
+
+// Parse reads an address. ${NAME} stands for an environment variable and may be used in every part of
+// it; what the variable holds is taken as it is and needs no escaping. Options follow "?"; for http
+// and https, where the query belongs to the server, they follow "#". The options beside the URL
+// outrank those in it. Parse does no I/O.
 //
-// Errors never show the user information or the options of the address.
-func Parse(raw string, extra map[string]string) (*Address, error) {
+// The error is a problem.List: the path is "" for the URL, "options.NAME" for an option beside it. It
+// never shows the user information or what an option holds.
+func Parse(raw string, options map[string]string) (*Address, error) {
+	a, err := parse(raw)
+	if err != nil {
+		return nil, problem.Of(err)
+	}
+	for name, value := range options {
+		a.beside[name] = true
+		expanded, err := expand(value, verbatim, verbatimValue)
+		if err != nil {
+			return nil, a.Refuse(name, "%s", err)
+		}
+		a.Options[name] = expanded
+		a.Repeated[name] = []string{expanded}
+	}
+	a.takeCredentials()
+	return a, nil
+}
+
+func parse(raw string) (*Address, error) {
 	i := strings.Index(raw, "://")
 	if i <= 0 {
-		return nil, fmt.Errorf("address: want a URL such as etcd://host:2379/key, file:///path or https://host/path")
+		return nil, errors.New("want a URL such as etcd://host:2379/key, file:///path or https://host/path")
 	}
-	a := &Address{Scheme: strings.ToLower(raw[:i]), Options: map[string]string{}, Repeated: map[string][]string{}}
+	a := &Address{
+		Scheme: strings.ToLower(raw[:i]), Options: map[string]string{}, Repeated: map[string][]string{},
+		beside: map[string]bool{},
+	}
 	rest := raw[i+3:]
 	authority, path, options := a.split(rest)
 	if err := a.parseAuthority(authority); err != nil {
@@ -52,16 +92,15 @@ func Parse(raw string, extra map[string]string) (*Address, error) {
 	if err := a.parseOptions(options); err != nil {
 		return nil, err
 	}
-	for name, value := range extra {
-		expanded, err := expand(value, verbatim, verbatimValue)
-		if err != nil {
-			return nil, fmt.Errorf("option %s: %w", name, err)
-		}
-		a.Options[name] = expanded
-		a.Repeated[name] = []string{expanded}
-	}
-	a.takeCredentials()
 	return a, nil
+}
+
+// Refuse returns the error that says what is wrong with an option.
+func (a *Address) Refuse(option, format string, args ...any) error {
+	if a.beside[option] {
+		return problem.New(problem.Field("options", option), format, args...)
+	}
+	return problem.New("", "option %s: %s", option, fmt.Sprintf(format, args...))
 }
 
 func (a *Address) web() bool { return a.Scheme == "http" || a.Scheme == "https" }
@@ -100,11 +139,11 @@ func (a *Address) parseAuthority(text string) error {
 	}
 	hosts, err := expand(text, verbatim, verbatimValue)
 	if err != nil {
-		return fmt.Errorf("address: host: %w", err)
+		return fmt.Errorf("host: %w", err)
 	}
 	if a.Scheme == "file" {
 		if hosts != "" && hosts != "localhost" {
-			return fmt.Errorf("address: a file URL has no host: want file:///path")
+			return errors.New("a file URL has no host: want file:///path")
 		}
 		return nil
 	}
@@ -128,10 +167,10 @@ func (a *Address) parseUser(text string) error {
 	}
 	var err error
 	if a.User, err = expand(user, url.PathUnescape, verbatimValue); err != nil {
-		return fmt.Errorf("address: user: %w", err)
+		return fmt.Errorf("user: %w", err)
 	}
 	if a.Password, err = expand(password, url.PathUnescape, verbatimValue); err != nil {
-		return fmt.Errorf("address: password: %w", err)
+		return fmt.Errorf("password: %w", err)
 	}
 	return nil
 }
@@ -159,23 +198,23 @@ func (a *Address) parsePath(text string) error {
 		if i := strings.IndexByte(text, '?'); i >= 0 {
 			query, err := expand(text[i+1:], verbatim, url.QueryEscape)
 			if err != nil {
-				return fmt.Errorf("address: query: %w", err)
+				return fmt.Errorf("query: %w", err)
 			}
 			a.RawQuery = query
 			text = text[:i]
 		}
 		raw, err := expand(text, verbatim, url.PathEscape)
 		if err != nil {
-			return fmt.Errorf("address: path: %w", err)
+			return fmt.Errorf("path: %w", err)
 		}
 		if _, err := url.PathUnescape(raw); err != nil {
-			return fmt.Errorf("address: path: %w", err)
+			return fmt.Errorf("path: %w", err)
 		}
 		a.RawPath = raw
 	}
 	path, err := expand(text, url.PathUnescape, verbatimValue)
 	if err != nil {
-		return fmt.Errorf("address: path: %w", err)
+		return fmt.Errorf("path: %w", err)
 	}
 	if a.Scheme != "file" {
 		path = strings.TrimPrefix(path, "/")
@@ -195,11 +234,11 @@ func (a *Address) parseOptions(text string) error {
 		}
 		name, err := url.QueryUnescape(name)
 		if err != nil {
-			return fmt.Errorf("address: options: bad escape in a name")
+			return errors.New("options: bad percent-escape in a name")
 		}
 		expanded, err := expand(value, url.QueryUnescape, verbatimValue)
 		if err != nil {
-			return fmt.Errorf("address: option %s: %w", name, err)
+			return fmt.Errorf("option %s: %w", name, err)
 		}
 		a.Options[name] = expanded
 		a.Repeated[name] = append(a.Repeated[name], expanded)
@@ -230,7 +269,11 @@ func (a *Address) Only(names ...string) error {
 	for _, name := range a.OptionNames() {
 		if !allowed[name] {
 			sort.Strings(names)
-			return fmt.Errorf("address: %s has no option %q (it has %s)", a.Scheme, name, strings.Join(names, ", "))
+			message := fmt.Sprintf("%s has no option %q (it has %s)", a.Scheme, name, strings.Join(names, ", "))
+			if a.beside[name] {
+				return problem.New(problem.Field("options", name), "%s", message)
+			}
+			return problem.New("", "%s", message)
 		}
 	}
 	return nil
@@ -254,7 +297,7 @@ func (a *Address) Duration(name string, absent, minimum time.Duration) (time.Dur
 	}
 	d, err := time.ParseDuration(text)
 	if err != nil || d < minimum {
-		return 0, fmt.Errorf("address: option %s: want a duration of at least %s, such as 5s", name, minimum)
+		return 0, a.Refuse(name, "want a duration of at least %s, such as 5s", minimum)
 	}
 	return d, nil
 }
@@ -267,7 +310,7 @@ func (a *Address) Bool(name string) (bool, error) {
 	}
 	b, err := strconv.ParseBool(text)
 	if err != nil {
-		return false, fmt.Errorf("address: option %s: want true or false", name)
+		return false, a.Refuse(name, "want true or false")
 	}
 	return b, nil
 }
@@ -324,19 +367,19 @@ func (a *Address) Secrets() []string {
 
 func hostPort(host, port string) (string, error) {
 	if host == "" {
-		return "", fmt.Errorf("address: the host is missing")
+		return "", errors.New("the host is missing")
 	}
 	for i := 0; i < len(host); i++ {
 		c := host[i]
 		if c <= ' ' || c >= 0x7f || strings.IndexByte("/?#@\\\"<>^`{|}%", c) >= 0 {
-			return "", fmt.Errorf("address: %q is no host", host)
+			return "", fmt.Errorf("%q is not a valid host", host)
 		}
 	}
 	colon := strings.LastIndexByte(host, ':')
 	if colon >= 0 && colon > strings.LastIndexByte(host, ']') {
 		n, err := strconv.Atoi(host[colon+1:])
 		if err != nil || n < 1 || n > 65535 || (host[0] != '[' && strings.Count(host, ":") > 1) {
-			return "", fmt.Errorf("address: %q: want host:port, IPv6 in brackets", host)
+			return "", fmt.Errorf("%q: want host:port, IPv6 in brackets", host)
 		}
 		return host, nil
 	}
@@ -359,7 +402,7 @@ func expand(text string, decode func(string) (string, error), encode func(string
 		decoded, err := decode(literal)
 		if err != nil {
 			// The text may be a password: say what is wrong without showing it.
-			return "", fmt.Errorf("bad percent-escape")
+			return "", errors.New("bad percent-escape")
 		}
 		b.WriteString(decoded)
 		if i < 0 {
@@ -367,7 +410,7 @@ func expand(text string, decode func(string) (string, error), encode func(string
 		}
 		j := strings.IndexByte(text[i:], '}')
 		if j < 0 {
-			return "", fmt.Errorf("placeholder without its closing brace")
+			return "", errors.New("placeholder without its closing brace")
 		}
 		name := text[i+2 : i+j]
 		value, ok := os.LookupEnv(name)

@@ -61,7 +61,7 @@ func TestParseErrors(t *testing.T) {
 		{"etcd://h:0/key", `"h:0": want host:port`},
 		{"etcd://h:x/key", `"h:x": want host:port`},
 		{"etcd://::1/key", "IPv6 in brackets"},
-		{"etcd://h h/key", `"h h" is no host`},
+		{"etcd://h h/key", `"h h" is not a valid host`},
 		{"etcd://u:s3cret%zz@h/key", "password: bad percent-escape"},
 		{"etcd://u:${GRAY_TEST_UNSET}@h/key", `password: environment variable "GRAY_TEST_UNSET" is not set`},
 		{"etcd://u:${s3cret@h/key", "placeholder without its closing brace"},

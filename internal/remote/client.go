@@ -15,6 +15,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/grayrelease/gray/core/problem"
 )
 
 // MaxDocument is the largest document that is read, in bytes.
@@ -51,7 +53,7 @@ func NewClient(a *Address) (*Client, error) {
 		c.scheme = "https"
 	}
 	if c.scheme == "http" && (a.Options["ca_file"] != "" || a.Options["cert_file"] != "") {
-		return nil, fmt.Errorf("address: TLS files are given but TLS is off: add tls=true")
+		return nil, problem.New("", "TLS files are given but TLS is off: add tls=true")
 	}
 	config, err := tlsConfig(a)
 	if err != nil {
@@ -226,21 +228,21 @@ func tlsConfig(a *Address) (*tls.Config, error) {
 	if name := a.Options["ca_file"]; name != "" {
 		pem, err := os.ReadFile(name)
 		if err != nil {
-			return nil, fmt.Errorf("address: option ca_file: %w", err)
+			return nil, a.Refuse("ca_file", "%s", err)
 		}
 		config.RootCAs = x509.NewCertPool()
 		if !config.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("address: option ca_file: %s holds no PEM certificate", name)
+			return nil, a.Refuse("ca_file", "%s holds no PEM certificate", name)
 		}
 	}
 	cert, key := a.Options["cert_file"], a.Options["key_file"]
 	if (cert == "") != (key == "") {
-		return nil, fmt.Errorf("address: cert_file and key_file go together")
+		return nil, problem.New("", "cert_file and key_file go together")
 	}
 	if cert != "" {
 		pair, err := tls.LoadX509KeyPair(cert, key)
 		if err != nil {
-			return nil, fmt.Errorf("address: option cert_file: %w", err)
+			return nil, a.Refuse("cert_file", "%s", err)
 		}
 		config.Certificates = []tls.Certificate{pair}
 	}

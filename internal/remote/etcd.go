@@ -11,11 +11,12 @@ import (
 	"time"
 )
 
-// ErrCompacted is returned by Etcd.Watch when the revision to start from is gone: read again, then watch.
+// ErrCompacted is returned by Etcd.Watch when the revision to start from is gone: read again, then
+// watch.
 var ErrCompacted = errors.New("etcd: the revision was compacted")
 
-// A watch is opened anew after this time, from the revision that it has reached, so that a connection that died without
-// a word is noticed.
+// A watch is opened anew after this time, from the revision that it has reached, so that a connection
+// that died without a word is noticed.
 const etcdWatchLife = time.Minute
 
 // Etcd speaks to etcd's JSON gateway (3.4 or later).
@@ -83,7 +84,8 @@ type etcdRangeResponse struct {
 	More   bool       `json:"more"`
 }
 
-// Range reads a range at one revision; 0 is the newest. It returns the revision that was read.
+// Range returns what a range holds at a revision, 0 being the newest, and the store's revision then.
+// More keys than most, and an answer over size bytes, are errors.
 func (e *Etcd) Range(ctx context.Context, r EtcdRange, revision int64, most int, size int64) ([]EtcdKV, int64, error) {
 	request := etcdRangeRequest{Key: []byte(r.Key), RangeEnd: []byte(r.End), Limit: most}
 	if revision > 0 {
@@ -143,7 +145,8 @@ type etcdToken struct {
 	Token string `json:"token"`
 }
 
-// authenticate gets a token when there is a user and no token yet. Tokens expire: every error drops the one in hand.
+// authenticate gets a token when there is a user and no token yet. Tokens expire: every error drops
+// the one in hand.
 func (e *Etcd) authenticate(ctx context.Context) error {
 	if e.user == "" || e.token != "" {
 		return nil
@@ -214,10 +217,56 @@ type etcdWatchResponse struct {
 	Error  *etcdWatchError `json:"error"`
 }
 
-// Watch follows the ranges over one stream, from the first revision that changed has not seen, and calls changed for each
-// batch of changes. ready is called once all ranges are watched. It returns nil after about a minute, and is then called again
-// with the next revision.
-func (e *Etcd) Watch(ctx context.Context, ranges []EtcdRange, from int64, size int, ready func(), changed func([]EtcdKV, int64)) error {
+type etcdCompare struct {
+	Key         []byte `json:"key"`
+	Target      string `json:"target"`
+	Result      string `json:"result"`
+	ModRevision string `json:"mod_revision"`
+}
+
+type etcdPut struct {
+	Key   []byte `json:"key"`
+	Value []byte `json:"value"`
+}
+
+type etcdOperation struct {
+	Put etcdPut `json:"request_put"`
+}
+
+type etcdTransaction struct {
+	Compare []etcdCompare   `json:"compare"`
+	Success []etcdOperation `json:"success"`
+}
+
+type etcdTransactionResponse struct {
+	Header    etcdHeader `json:"header"`
+	Succeeded bool       `json:"succeeded"`
+}
+
+// Put writes a key if its last change was at a revision, 0 meaning that it does not exist. It reports
+// whether that was so, and the revision of what it wrote.
+func (e *Etcd) Put(ctx context.Context, key string, value []byte, revision int64) (written bool, at int64, err error) {
+	var answer etcdTransactionResponse
+	request := etcdTransaction{
+		Compare: []etcdCompare{{[]byte(key), "MOD", "EQUAL", strconv.FormatInt(revision, 10)}},
+		Success: []etcdOperation{{etcdPut{[]byte(key), value}}},
+	}
+	if err := e.call(ctx, "/v3/kv/txn", request, &answer, 64<<10); err != nil {
+		return false, 0, err
+	}
+	at, err = strconv.ParseInt(answer.Header.Revision, 10, 64)
+	if err != nil {
+		return false, 0, errors.New("etcd: answer without a revision")
+	}
+	return answer.Succeeded, at, nil
+}
+
+// Watch follows the ranges over one stream, from a revision on, and calls changed with each batch of
+// changes and the revision that they reach; changed reports whether to go on. Watch returns nil when
+// it does not, and after about a minute; it is then called again with the next revision.
+func (e *Etcd) Watch(ctx context.Context, ranges []EtcdRange, from int64, size int,
+	changed func(changes []EtcdKV, revision int64) (goOn bool),
+) error {
 	if err := e.authenticate(ctx); err != nil {
 		return err
 	}
@@ -244,7 +293,7 @@ func (e *Etcd) Watch(ctx context.Context, ranges []EtcdRange, from int64, size i
 	for lines.Scan() {
 		var m etcdWatchResponse
 		if err := json.Unmarshal(lines.Bytes(), &m); err != nil {
-			return errors.New("etcd: the watch sent what is no JSON")
+			return errors.New("etcd: the watch sent a line that is not valid JSON")
 		}
 		if err := e.watchError(&m); err != nil {
 			return err
@@ -253,12 +302,13 @@ func (e *Etcd) Watch(ctx context.Context, ranges []EtcdRange, from int64, size i
 			if created++; created == len(ranges) {
 				over = true
 				life.Reset(Jitter(etcdWatchLife))
-				ready()
 			}
 		}
 		if len(m.Result.Events) > 0 {
 			revision, _ := strconv.ParseInt(m.Result.Header.Revision, 10, 64)
-			changed(plainEvents(m.Result.Events), revision)
+			if !changed(plainEvents(m.Result.Events), revision) {
+				return nil
+			}
 		}
 	}
 	return e.watchEnd(ctx, lines.Err(), over)

@@ -3,7 +3,6 @@ package remote
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/url"
 	"strconv"
@@ -14,7 +13,8 @@ import (
 // Nacos 2 answers a long poll after at least this time, whatever the client asks for.
 const nacosWait = 20 * time.Second
 
-// Nacos speaks to the open interfaces of Nacos: those of 2.x (v1), and those of 3.x (v3) where the server has no others.
+// Nacos speaks to the open interfaces of Nacos: those of 2.x (v1), and those of 3.x (v3) where the
+// server has no others.
 type Nacos struct {
 	*Client
 	V3 bool // ask the interfaces of 3.x
@@ -24,8 +24,9 @@ type Nacos struct {
 	expires        time.Time
 }
 
-// NewNacos prepares a client for the servers of the address. Option context is the path that Nacos is served under, default nacos; option
-// api is v1, v3, or auto (default): v1 until the server says that it has none.
+// NewNacos prepares a client for the servers of the address. Option context is the path that Nacos is
+// served under, default nacos; option api is v1, v3, or auto (default): v1 until the server says that
+// it has none.
 func NewNacos(a *Address) (*Nacos, error) {
 	c, err := NewClient(a)
 	if err != nil {
@@ -43,7 +44,7 @@ func NewNacos(a *Address) (*Nacos, error) {
 	case "v3":
 		n.V3 = true
 	default:
-		return nil, errors.New("address: option api: want auto, v1 or v3")
+		return nil, a.Refuse("api", "want auto, v1 or v3")
 	}
 	if token := a.Options["token"]; token != "" {
 		c.Header["Authorization"] = []string{"Bearer " + token}
@@ -102,14 +103,91 @@ func (n *Nacos) authenticate(ctx context.Context) error {
 	return nil
 }
 
-// NacosConfig names a configuration, and what is known of it.
+// NacosConfig names a configuration.
 type NacosConfig struct {
 	DataID, Group, Namespace string
-	MD5                      string // "" when it does not exist
+	// MD5 of what is known of it, "" if it does not exist. Only Changed reads it.
+	MD5 string
 }
 
-// Changed waits until one of the configurations is no longer what it is known to be, at most about 20 seconds. With wait false it
-// answers at once. Interfaces of 2.x only.
+// NacosName returns the group and the namespace that an address names. Option group is by default
+// DEFAULT_GROUP; option namespace is by default the public one.
+func NacosName(a *Address) NacosConfig {
+	c := NacosConfig{DataID: a.Path, Group: a.Options["group"], Namespace: a.Options["namespace"]}
+	if c.Group == "" {
+		c.Group = "DEFAULT_GROUP"
+	}
+	if c.Namespace == "public" {
+		c.Namespace = ""
+	}
+	return c
+}
+
+// Read returns what a configuration holds, and whether there is one.
+func (n *Nacos) Read(ctx context.Context, c NacosConfig) (data []byte, found bool, err error) {
+	if n.V3 {
+		return n.readV3(ctx, c)
+	}
+	resp, err := n.Call(ctx, Request{Path: "/v1/cs/configs?" + c.form(false).Encode(), Limit: MaxDocument})
+	switch {
+	case err != nil:
+		return nil, false, err
+	case resp.Status == 200:
+		return resp.Body, true, nil
+	case resp.Status == 404 && strings.Contains(string(resp.Body), "not exist"):
+		return nil, false, nil
+	case Gone(resp):
+		return n.tryV3(ctx, c, resp)
+	}
+	return nil, false, n.Unexpected(resp.Status, resp.Body)
+}
+
+// form names a configuration in the words of 2.x or 3.x.
+func (c NacosConfig) form(v3 bool) url.Values {
+	group, namespace := "group", "tenant"
+	if v3 {
+		group, namespace = "groupName", "namespaceId"
+	}
+	form := url.Values{"dataId": {c.DataID}, group: {c.Group}}
+	if c.Namespace != "" {
+		form.Set(namespace, c.Namespace)
+	}
+	return form
+}
+
+// tryV3 asks a server that has no interfaces of 2.x for those of 3.x, and keeps to them if it has.
+func (n *Nacos) tryV3(ctx context.Context, c NacosConfig, refused *Response) ([]byte, bool, error) {
+	n.V3 = true
+	data, found, err := n.readV3(ctx, c)
+	if err != nil {
+		n.V3 = false
+		return nil, false, n.Unexpected(refused.Status, refused.Body)
+	}
+	return data, found, nil
+}
+
+type nacosContent struct {
+	Content string `json:"content"`
+}
+
+func (n *Nacos) readV3(ctx context.Context, c NacosConfig) (data []byte, found bool, err error) {
+	resp, err := n.Call(ctx, Request{Path: "/v3/client/cs/config?" + c.form(true).Encode(), Limit: 2 * MaxDocument})
+	if err != nil {
+		return nil, false, err
+	}
+	raw, found, err := n.Data(resp)
+	if err != nil || !found {
+		return nil, found, err
+	}
+	var content nacosContent
+	if json.Unmarshal(raw, &content) != nil {
+		return nil, false, n.Unexpected(resp.Status, resp.Body)
+	}
+	return []byte(content.Content), true, nil
+}
+
+// Changed waits until one of the configurations is no longer what it is known to be, at most about 20
+// seconds. With wait false it answers at once. Interfaces of 2.x only.
 func (n *Nacos) Changed(ctx context.Context, configs []NacosConfig, wait bool) (bool, error) {
 	var b strings.Builder
 	for _, c := range configs {
@@ -142,7 +220,8 @@ type nacosAnswer struct {
 	Data    json.RawMessage `json:"data"`
 }
 
-// Data unwraps what an interface of 3.x answered; found is false when the thing that was asked for does not exist.
+// Data unwraps what an interface of 3.x answered; found is false when the thing that was asked for
+// does not exist.
 func (n *Nacos) Data(resp *Response) (data []byte, found bool, err error) {
 	var answer nacosAnswer
 	if json.Unmarshal(resp.Body, &answer) != nil {
