@@ -63,7 +63,7 @@ func File(t testing.TB) *Backend {
 	}
 }
 
-// Web is an HTTP server, with ETags, that can hold requests or not.
+// Web is an HTTP server, with ETags and conditional writes, that can hold requests or not.
 func Web(t testing.TB, holds bool) *Backend {
 	var mu sync.Mutex
 	texts := map[string]string{}
@@ -80,7 +80,28 @@ func Web(t testing.TB, holds bool) *Backend {
 		changed = make(chan struct{})
 	}
 	etag := func(text string) string { return fmt.Sprintf("\"%x\"", sha256.Sum256([]byte(text))) }
+	put := func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		text, ok := texts[r.URL.Path]
+		if r.Header.Get("If-None-Match") == "*" && ok || r.Header.Get("If-Match") != "" && (!ok || r.Header.Get("If-Match") != etag(text)) {
+			w.WriteHeader(http.StatusPreconditionFailed)
+			return
+		}
+		texts[r.URL.Path] = string(body)
+		w.Header().Set("ETag", etag(string(body)))
+		close(changed)
+		changed = make(chan struct{})
+	}
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPut {
+			put(w, r)
+			return
+		}
 		deadline := time.After(20 * time.Second)
 		for {
 			mu.Lock()

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -109,21 +108,53 @@ func (c *Consul) Wait(ctx context.Context, key string, index int64) (int64, erro
 	return next, nil
 }
 
+type consulWrite struct {
+	Verb      string `json:"Verb"`
+	Key       string `json:"Key"`
+	Value     []byte `json:"Value"`
+	Index     int64  `json:"Index"`
+	Namespace string `json:"Namespace,omitempty"`
+	Partition string `json:"Partition,omitempty"`
+}
+
+type consulOperation struct {
+	KV consulWrite `json:"KV"`
+}
+
+type consulResult struct {
+	KV ConsulKV `json:"KV"`
+}
+
+type consulResults struct {
+	Results []consulResult `json:"Results"`
+}
+
 // Put writes a key if it was written last at an index, 0 meaning that it does not exist. It reports
-// whether that was so.
-func (c *Consul) Put(ctx context.Context, key string, value []byte, index int64) (bool, error) {
-	path := c.kvPath(key, "cas="+strconv.FormatInt(index, 10)+"&")
-	resp, err := c.Do(ctx, Request{Method: "PUT", Path: path, Body: value})
+// whether that was so, and the index of what it wrote.
+func (c *Consul) Put(ctx context.Context, key string, value []byte, index int64) (written bool, at int64, err error) {
+	scope, err := url.ParseQuery(c.Scope)
 	if err != nil {
-		return false, err
+		return false, 0, err
 	}
-	switch answer := strings.TrimSpace(string(resp.Body)); {
-	case resp.Status == 200 && answer == "true":
-		return true, nil
-	case resp.Status == 200 && answer == "false":
-		return false, nil
+	body, err := json.Marshal([]consulOperation{{consulWrite{
+		Verb: "cas", Key: key, Value: value, Index: index,
+		Namespace: scope.Get("ns"), Partition: scope.Get("partition"),
+	}}})
+	if err != nil {
+		return false, 0, err
 	}
-	return false, c.Unexpected(resp.Status, resp.Body)
+	resp, err := c.Do(ctx, Request{Method: "PUT", Path: "/v1/txn?" + c.Scope, Body: body})
+	if err != nil {
+		return false, 0, err
+	}
+	if resp.Status == 409 {
+		return false, 0, nil
+	}
+	var answer consulResults
+	if resp.Status != 200 || json.Unmarshal(resp.Body, &answer) != nil || len(answer.Results) != 1 {
+		return false, 0, c.Unexpected(resp.Status, resp.Body)
+	}
+	return true, answer.Results[0].KV.Index, nil
 }
 
 func (c *Consul) kvPath(key, query string) string {

@@ -3,6 +3,7 @@ package remote
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/url"
 	"strconv"
@@ -128,7 +129,12 @@ func (n *Nacos) Read(ctx context.Context, c NacosConfig) (data []byte, found boo
 	if n.V3 {
 		return n.readV3(ctx, c)
 	}
-	resp, err := n.Call(ctx, Request{Path: "/v1/cs/configs?" + c.form(false).Encode(), Limit: MaxDocument})
+	q := Request{Path: "/v1/cs/configs?" + c.form(false).Encode(), Limit: MaxDocument}
+	resp, err := n.Call(ctx, q)
+	// "requested file is being modified, please try later": it will not be for long.
+	for tries := 0; tries < 10 && err == nil && resp.Status == 409 && Sleep(ctx, 20*time.Millisecond); tries++ {
+		resp, err = n.Call(ctx, q)
+	}
 	switch {
 	case err != nil:
 		return nil, false, err
@@ -184,6 +190,45 @@ func (n *Nacos) readV3(ctx context.Context, c NacosConfig) (data []byte, found b
 		return nil, false, n.Unexpected(resp.Status, resp.Body)
 	}
 	return []byte(content.Content), true, nil
+}
+
+// ErrNacosConflict is returned by Nacos.Write when the configuration is not what it was taken for.
+var ErrNacosConflict = errors.New("nacos: the configuration has changed meanwhile")
+
+// Write publishes a configuration if its content has the MD5 that c names, "" meaning that there is no
+// such configuration. If that is not so, the error is ErrNacosConflict.
+func (n *Nacos) Write(ctx context.Context, c NacosConfig, content []byte) error {
+	compare := c.MD5
+	if compare == "" {
+		compare = "absent" // any MD5 that no content has: Nacos compares only where there is one to compare with
+	}
+	form := c.form(n.V3)
+	form.Set("content", string(content))
+	form.Set("type", "json")
+	path := "/v1/cs/configs"
+	if n.V3 {
+		path = "/v3/admin/cs/config"
+	}
+	q := Form(path, form)
+	q.Header["casMd5"] = compare
+	resp, err := n.Call(ctx, q)
+	if err != nil {
+		return err
+	}
+	body := string(resp.Body)
+	switch {
+	case resp.Status == 200 && (strings.TrimSpace(body) == "true" || n.V3 && n.isTrue(resp)):
+		return nil
+	case strings.Contains(body, "Cas publish fail"):
+		return ErrNacosConflict
+	}
+	return n.Unexpected(resp.Status, resp.Body)
+}
+
+// isTrue reports whether an interface of 3.x answered "true".
+func (n *Nacos) isTrue(resp *Response) bool {
+	data, _, err := n.Data(resp)
+	return err == nil && string(data) == "true"
 }
 
 // Changed waits until one of the configurations is no longer what it is known to be, at most about 20
