@@ -99,7 +99,7 @@ func (f *feed) take(e discover.Event) bool {
 		f.failure = e.Err.Error()
 		return news
 	}
-	f.contact = time.Now()
+	f.contact = now()
 	news := !f.known || f.failure != "" || !sameInstances(f.instances, e.Instances)
 	f.known, f.failure, f.instances = true, "", e.Instances
 	return news

@@ -33,6 +33,7 @@ func (w *watch) instancesChanged(identity string) {
 		w.keepLists()
 		w.keeper.soon()
 	}
+	handled()
 }
 
 // showInstances puts changed lists in force, and reports whether there are any.
@@ -89,19 +90,24 @@ func (w *watch) rememberLists(d *document) {
 	}
 }
 
-// keepLists has the lists of the entries that are followed now written to disk.
+// keepLists has the lists of the entries that are in use now written to disk. While no handle has a
+// document, those from before stay.
 func (w *watch) keepLists() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	d := w.offered
-	if d == nil || len(d.feeds) == 0 {
-		return
-	}
 	lists := map[string][]discover.Instance{}
-	for _, f := range d.feeds {
-		if list, known := w.instances(f); known {
-			lists[f.discovery.Name] = list
+	for _, u := range w.users {
+		if u.document == nil {
+			continue
 		}
+		for _, f := range u.document.feeds {
+			if list, known := w.instances(f); known {
+				lists[f.discovery.Name] = list
+			}
+		}
+	}
+	if len(lists) == 0 {
+		return
 	}
 	w.lists = lists
 	w.keeper.keepLists(lists)
@@ -122,7 +128,7 @@ func (w *watch) restoreLists(d disk) {
 
 // upstreamStates reports how the instances of a document's versions stand. Instances are those that
 // requests are served by: the feed may know better already. Called with mu held.
-func (w *watch) upstreamStates(d *document, now *Current) map[string]Upstreams {
+func (w *watch) upstreamStates(d *document, current *Current) map[string]Upstreams {
 	if len(d.feeds) == 0 {
 		return nil
 	}
@@ -130,7 +136,7 @@ func (w *watch) upstreamStates(d *document, now *Current) map[string]Upstreams {
 	for version, f := range d.feeds {
 		_, known, contact, failure := f.read()
 		states[version] = Upstreams{
-			Discover: f.discovery.Name, Instances: now.Upstreams[version], Kept: !known, Contact: contact, Error: failure,
+			Discover: f.discovery.Name, Instances: current.Upstreams[version], Kept: !known, Contact: contact, Error: failure,
 		}
 	}
 	return states

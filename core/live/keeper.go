@@ -23,7 +23,7 @@ type keeper struct {
 	disk     disk
 	document []byte // to be written, nil if it is on disk
 	lists    map[string][]discover.Instance
-	timer    *time.Timer
+	stop     func() // the timer of the next write, nil if there is none
 	wrote    time.Time
 }
 
@@ -46,10 +46,10 @@ func (k *keeper) soon() {
 		k.mu.Unlock()
 		return
 	}
-	pause := keepPause - time.Since(k.wrote)
+	pause := keepPause - now().Sub(k.wrote)
 	if pause > 0 {
-		if k.timer == nil {
-			k.timer = time.AfterFunc(pause, func() {
+		if k.stop == nil {
+			k.stop = after(pause, func() {
 				defer func() { _ = recover() }()
 				k.flush()
 			})
@@ -63,6 +63,7 @@ func (k *keeper) soon() {
 
 // flush writes what is to be kept.
 func (k *keeper) flush() {
+	defer handled()
 	k.flushing.Lock()
 	defer k.flushing.Unlock()
 	k.mu.Lock()
@@ -71,10 +72,10 @@ func (k *keeper) flush() {
 	lists := k.lists
 	k.document = nil
 	k.lists = nil
-	k.wrote = time.Now()
-	if k.timer != nil {
-		k.timer.Stop()
-		k.timer = nil
+	k.wrote = now()
+	if k.stop != nil {
+		k.stop()
+		k.stop = nil
 	}
 	k.mu.Unlock()
 	if document != nil {

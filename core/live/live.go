@@ -147,8 +147,11 @@ func policyOf(o Options) (*core.Policy, error) {
 }
 
 func openSource(o Options, p *core.Policy) (*Handle, error) {
-	u := newUser(o)
+	u := newUser(o, p)
 	if p != nil {
+		if p.Service != u.service {
+			return nil, problem.New("service", "the policy beside the source is about %q, not %q", p.Service, u.service)
+		}
 		base, err := core.New(p)
 		if err == nil {
 			err = checkDiscovery(base).Err()
@@ -175,7 +178,7 @@ func openPolicy(o Options, p *core.Policy) (*Handle, error) {
 		return nil, err
 	}
 	name, key := "configuration of "+p.Service, "configuration "+fullDigest(text)+" "+o.Cache
-	u := newUser(o)
+	u := newUser(o, p)
 	w, err := acquire(newWatch(name, key), nil, p, u)
 	if err != nil {
 		return nil, err

@@ -23,7 +23,10 @@ import (
 	"github.com/grayrelease/gray/core"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	handled = handledBell.ring
+	goleak.VerifyTestMain(m)
+}
 
 // policyText is the policy document of versions, stable first: "v1 v2". Other text is a document that is not good.
 func policyText(text string) string {
@@ -90,11 +93,6 @@ func open(t *testing.T, o Options) (*Handle, *recorder) {
 }
 
 func from(url string) *Source { return &Source{URL: url} }
-
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	require.Eventually(t, ok, 10*time.Second, time.Millisecond, what)
-}
 
 func put(t *testing.T, path, text string) {
 	t.Helper()

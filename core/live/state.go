@@ -51,3 +51,50 @@ type Upstreams struct {
 	Contact   time.Time           `json:"contact,omitzero"` // when the registry last answered
 	Error     string              `json:"error,omitempty"`  // why the registry cannot be read
 }
+
+// state reports how the policy stands for one handle.
+func (w *watch) state(u *user) State {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	current := u.current.Load().(*Current)
+	st := w.counters
+	st.Users = len(w.users)
+	st.Origin = current.Origin
+	st.Revision = current.Revision
+	st.Since = current.Since
+	st.SwitchNote = w.ledger.note
+	if d := u.document; d != nil {
+		st.Service = d.engine.Service()
+		st.AgeSeconds = now().Sub(d.since).Seconds()
+		force, note := w.ledger.force(versionsOf(d.engine), d.engine.Stable())
+		st.Forced = force
+		if st.SwitchNote == "" {
+			st.SwitchNote = note
+		}
+		st.Upstreams = w.upstreamStates(d, current)
+	}
+	if u.rejected != nil {
+		rejected := *u.rejected
+		st.Rejected = &rejected
+	}
+	if w.ledger.newest.Epoch > 0 {
+		newest := w.ledger.newest
+		st.Switch = &newest
+	}
+	st.Journal = w.journal.list()
+	return st
+}
+
+// describe returns the state of the newest handle, false if there are none.
+func (w *watch) describe() (State, bool) {
+	w.mu.Lock()
+	var newest *user
+	for _, u := range w.users {
+		newest = u
+	}
+	w.mu.Unlock()
+	if newest == nil {
+		return State{}, false
+	}
+	return w.state(newest), true
+}

@@ -28,10 +28,13 @@ type user struct {
 	isReady  bool
 }
 
-func newUser(o Options) *user {
-	u := &user{service: o.Service, apply: o.Apply, log: o.Logger, cache: o.Cache, current: newCurrent(), ready: make(chan struct{})}
-	if u.service == "" && o.Policy != nil {
-		u.service = o.Policy.Service
+func newUser(o Options, p *core.Policy) *user {
+	u := &user{
+		service: o.Service, apply: o.Apply, log: o.Logger, cache: o.Cache,
+		current: newCurrent(), ready: make(chan struct{}),
+	}
+	if u.service == "" && p != nil {
+		u.service = p.Service
 	}
 	return u
 }
@@ -39,7 +42,6 @@ func newUser(o Options) *user {
 // setBase says what serves before the first document of a source.
 func setBase(u *user, base *core.Engine) {
 	u.isOff = !base.Enabled()
-	u.service = base.Service()
 	reason := "there is no policy document yet: everybody gets the stable version"
 	u.base = base.With(core.Overlay{Force: base.Stable(), Reason: reason})
 }

@@ -2,8 +2,12 @@ package live
 
 import (
 	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -76,4 +80,56 @@ func TestFailedOpenForgetsNothing(t *testing.T) {
 func TestAddressesWithoutAPolicy(t *testing.T) {
 	h, _ := open(t, Options{Source: from("file:///nowhere/p")})
 	require.NotPanics(t, func() { h.Current().Addresses("v1") })
+}
+
+// A document that every handle refuses takes neither the lists nor the revision of the one in force.
+func TestRefusedDocumentTakesNothingFromTheOneInForce(t *testing.T) {
+	registry := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Get("index") != "" {
+			<-r.Context().Done()
+			return
+		}
+		w.Header().Set("X-Consul-Index", "7")
+		_, _ = io.WriteString(w, `[{"Node":{"Address":"10.0.0.1"},"Service":{"Address":"10.0.0.1","Port":80}}]`)
+	}))
+	t.Cleanup(registry.Close)
+	t.Cleanup(registry.CloseClientConnections)
+	entry := "consul://" + strings.TrimPrefix(registry.URL, "http://") + "/s"
+	path := filepath.Join(t.TempDir(), "p")
+	cache := t.TempDir()
+	put(t, path, `{"service": "s", "stable": "v1", "versions": {"v1": {"discover": "`+entry+`"}}}`)
+	o := Options{Source: from("file://" + path + "?interval=10ms"), Cache: cache, Apply: picky("v3")}
+	h, err := Open(o)
+	require.NoError(t, err)
+	eventually(t, "listed", func() bool { return len(h.Current().Upstreams["v1"]) == 1 })
+	good := h.Current().Revision
+	put(t, path, "v1 v3")
+	eventually(t, "refused", func() bool { return h.State().Rejected != nil })
+	h.Close()
+	files, err := filepath.Glob(cache + "/*.upstreams.json")
+	require.NoError(t, err)
+	require.Len(t, files, 1)
+	data, err := os.ReadFile(files[0])
+	require.NoError(t, err)
+	require.Contains(t, string(data), "10.0.0.1")
+
+	h, err = Open(o)
+	require.NoError(t, err)
+	defer h.Close()
+	require.Equal(t, good, h.Current().Revision, "of what is in force, not of what was refused")
+}
+
+func TestServiceOfAFileAndOfASource(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "p")
+	put(t, path, "v1 v2")
+	_, err := Open(Options{File: path, Service: "other"})
+	require.ErrorContains(t, err, `service: the document is about "s", not "other"`)
+	_, err = Open(Options{File: path, Service: "other", Source: from("file:///nowhere/p")})
+	require.ErrorContains(t, err, `service: the policy beside the source is about "s", not "other"`)
+
+	h, _ := open(t, Options{File: path, Source: from("file://" + path + "?interval=10ms")})
+	<-h.Ready()
+	put(t, path, `{"service": "x", "stable": "v1", "versions": {"v1": {}}}`)
+	eventually(t, "refused", func() bool { return h.State().Rejected != nil })
+	require.Contains(t, h.State().Rejected.Error, `about "x", not "s"`)
 }

@@ -1,0 +1,68 @@
+package live
+
+import (
+	"context"
+	"log/slog"
+)
+
+// note logs what concerns all handles, once: to the newest one that logs, since older ones may belong
+// to a configuration that is being closed. Called with mu held.
+func (w *watch) note(level slog.Level, text string, pairs ...any) {
+	var log *slog.Logger
+	for _, u := range w.users {
+		if u.log != nil {
+			log = u.log
+		}
+	}
+	w.noteTo(log, level, text, pairs...)
+}
+
+// noteTo logs to one handle's log, and into the journal. Called with mu held.
+func (w *watch) noteTo(log *slog.Logger, level slog.Level, text string, pairs ...any) {
+	w.journal.add(now(), text, pairs)
+	if log == nil {
+		return
+	}
+	log.Log(context.Background(), level, text, append([]any{"service", w.service(), "source", w.name}, pairs...)...)
+}
+
+func (w *watch) logError(text string, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.note(slog.LevelError, text, "error", err.Error())
+}
+
+// keysRead logs how the fetches of a policy's keys go.
+func (w *watch) keysRead(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err == nil {
+		w.note(slog.LevelInfo, "keys for tokens are read again")
+		return
+	}
+	w.note(slog.LevelWarn, "keys for tokens cannot be read; those known so far stay", "error", err.Error())
+}
+
+// noteSwitch logs what became of a switch. Called with mu held.
+func (w *watch) noteSwitch(s *Switch, revision string, err error) {
+	if err != nil {
+		w.counters.Rejections++
+		w.note(slog.LevelError, "kill switch refused; the last one stays", "revision", revision, "error", err.Error())
+	}
+	if s != nil {
+		w.note(slog.LevelWarn, "kill switch", "epoch", s.Epoch, "to", s.To, "reason", s.Reason, "by", s.By, "at", s.At)
+	}
+}
+
+// service is whose policy it is, as far as that is known. Called with mu held.
+func (w *watch) service() string {
+	if w.offered != nil {
+		return w.offered.engine.Service()
+	}
+	for _, u := range w.users {
+		if u.service != "" {
+			return u.service
+		}
+	}
+	return ""
+}
