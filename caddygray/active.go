@@ -33,6 +33,7 @@ type active struct {
 // version is one version of the service.
 type version struct {
 	name      string
+	isHeld    bool                 // the registry lists none: these are the last that it listed
 	checked   bool                 // by active health checks
 	upstreams []*upstream          // by share: one that is to get three times as much as another is there three times
 	byDial    map[string]*upstream // each once
@@ -80,6 +81,7 @@ func newActive(h *Handler, now *live.Current) (*active, error) {
 		return nil, problems
 	}
 	r.stable = r.versions[engine.Stable()]
+	r.stable.isHeld = now.StableHeld
 	r.outcomes[""] = r.outcome(r.stable.name, "")
 	if version := now.Overlay.Force; version != "" {
 		r.outcomes[""] = r.outcome(version, "")

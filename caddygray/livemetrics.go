@@ -22,6 +22,27 @@ var liveMetrics = []liveMetric{
 		func(s live.State) float64 { return oneIf(s.Rejected != nil) }),
 	newLiveMetric("source_forced", "Whether a kill switch sends everybody to one version.", prometheus.GaugeValue,
 		func(s live.State) float64 { return oneIf(s.Forced != "") }),
+	newLiveMetric("source_switch_deleted", "Whether the kill switch in force is not at the source any more.", prometheus.GaugeValue,
+		func(s live.State) float64 { return oneIf(s.SwitchDeleted) }),
+	newLiveMetric("source_switch_epoch_seen", "The highest epoch of a kill switch that was seen; 0 if none was.", prometheus.GaugeValue,
+		func(s live.State) float64 {
+			if s.Switch == nil {
+				return 0
+			}
+			return float64(s.Switch.Epoch)
+		}),
+	newLiveMetric("source_switch_epoch_offered", "The epoch of the kill switch at the source; 0 if there is none. "+
+		"Less than the one seen: the source was restored from a backup.", prometheus.GaugeValue,
+		func(s live.State) float64 { return float64(s.SwitchOffered) }),
+	newLiveMetric("stable_held", "Whether the registry lists no instance of the stable version, so that those that it listed last serve.", prometheus.GaugeValue,
+		func(s live.State) float64 {
+			for _, u := range s.Upstreams {
+				if u.Held {
+					return 1
+				}
+			}
+			return 0
+		}),
 	newLiveMetric("source_updates_total", "Documents that came into force.", prometheus.CounterValue,
 		func(s live.State) float64 { return float64(s.Updates) }),
 	newLiveMetric("source_rejections_total", "Documents and switches that were refused.", prometheus.CounterValue,

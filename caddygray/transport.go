@@ -2,6 +2,7 @@ package caddygray
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
@@ -87,7 +88,17 @@ func (t *transport) roundTrip(req *http.Request) (*http.Response, error) {
 	}
 	res, err := t.sendTraced(u, req)
 	a.ended(u, req, err)
-	return res, err
+	return res, a.explained(err)
+}
+
+// explained adds to the error of a failed connection what is known of the upstream.
+func (a *attempt) explained(err error) error {
+	var dial reverseproxy.DialError
+	if !a.decided.serving.isHeld || !errors.As(err, &dial) {
+		return err
+	}
+	return reverseproxy.NewDialError(fmt.Errorf(
+		"the registry lists no instance of version %q, and one of those that it listed last does not answer: %w", a.decided.serving.name, err))
 }
 
 // sendTraced is send with a failed TLS handshake made known as what a failed connection is: nothing has been sent. Handshakes fail in so

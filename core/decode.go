@@ -31,11 +31,23 @@ type decoder struct {
 	problems problem.List
 }
 
+// Decode reads a JSON document into what into points to: a struct whose fields are texts, numbers,
+// truth values, pointers to them, structs, lists and tables of those. It is as strict as ParsePolicy.
+//
+// The error is a problem.List.
+func Decode(document []byte, into any) error {
+	return decodeStrict(document, into).Err()
+}
+
 // decodeStrict fills what `into` points to.
 func decodeStrict(document []byte, into any) problem.List {
+	document, err := plainText(document)
+	if err != nil {
+		return problem.Of(err)
+	}
 	d := &decoder{tokens: json.NewDecoder(bytes.NewReader(document))}
 	d.tokens.UseNumber()
-	err := d.value("", reflect.ValueOf(into).Elem())
+	err = d.value("", reflect.ValueOf(into).Elem())
 	if err == nil {
 		if _, err = d.tokens.Token(); err == io.EOF {
 			return d.problems
@@ -46,8 +58,46 @@ func decodeStrict(document []byte, into any) problem.List {
 		err, offset = syntax, syntax.Offset-1 // the same, but the offset is that of the very byte
 	}
 	line, column := lineColumn(document, offset)
-	d.note("", fmt.Sprintf("not valid JSON at line %d, column %d: %s", line, column, strings.TrimPrefix(err.Error(), "json: ")))
+	d.note("", fmt.Sprintf("not valid JSON at line %d, column %d: %s%s", line, column,
+		strings.TrimPrefix(err.Error(), "json: "), meant(document, offset)))
 	return d.problems
+}
+
+// Marks that editors put before a text to tell its encoding.
+const (
+	markUTF8    = "\xef\xbb\xbf"
+	markUTF16LE = "\xff\xfe"
+	markUTF16BE = "\xfe\xff"
+)
+
+// plainText returns a document without the byte order mark that some editors begin it with. UTF-16 is
+// refused: it is what ">" writes in Windows PowerShell.
+func plainText(document []byte) ([]byte, error) {
+	text := string(document[:least(len(document), 4)])
+	if strings.HasPrefix(text, markUTF16LE) || strings.HasPrefix(text, markUTF16BE) ||
+		len(text) > 1 && (text[0] == 0 || text[1] == 0) {
+		return nil, problem.New("", "the document is in UTF-16 or UTF-32: save it as UTF-8 "+
+			"(in Windows PowerShell `... | Set-Content -Encoding utf8 FILE` in place of `> FILE`)")
+	}
+	return bytes.TrimPrefix(document, []byte(markUTF8)), nil
+}
+
+func least(a, b int) int {
+	if a < b {
+		return a
+	}
+	return b
+}
+
+// meant says what a document is that is not JSON, if that can be seen.
+func meant(document []byte, offset int64) string {
+	if offset >= 0 && offset < int64(len(document)) && (document[offset] == '#' || document[offset] == '/') {
+		return "; documents are JSON, which has no comments"
+	}
+	if start := bytes.TrimLeft(document, " \t\r\n"); len(start) > 0 && start[0] != '{' && start[0] != '[' {
+		return "; documents are JSON, not YAML or another format"
+	}
+	return ""
 }
 
 // lineColumn turns a byte offset into line and column, both from 1.

@@ -123,7 +123,7 @@ func (d disk) writeSwitch(s Switch) error {
 		return nil
 	}
 	// Another process may share the folder and be ahead.
-	if kept, err := d.readSwitch(); err == nil && kept != nil && kept.Epoch >= s.Epoch {
+	if kept, err := d.readSwitch(); err == nil && kept != nil && (kept.Epoch > s.Epoch || kept.Epoch == s.Epoch && kept.To == s.To) {
 		return nil
 	}
 	data, err := json.Marshal(s)

@@ -24,7 +24,8 @@ type feed struct {
 	mu        sync.Mutex
 	listeners map[int64]listener
 	instances []discover.Instance
-	known     bool // the registry has answered
+	last      []discover.Instance // the newest list that was not empty
+	known     bool                // the registry has answered
 	contact   time.Time
 	failure   string
 }
@@ -101,7 +102,12 @@ func (f *feed) take(e discover.Event) bool {
 	}
 	f.contact = now()
 	news := !f.known || f.failure != "" || !sameInstances(f.instances, e.Instances)
-	f.known, f.failure, f.instances = true, "", e.Instances
+	f.known = true
+	f.failure = ""
+	f.instances = e.Instances
+	if len(e.Instances) > 0 {
+		f.last = e.Instances
+	}
 	return news
 }
 
@@ -115,6 +121,13 @@ func (f *feed) tell() {
 	for i := range tell {
 		tell[i](f.discovery.Identity)
 	}
+}
+
+// lastListed returns the newest list that was not empty.
+func (f *feed) lastListed() []discover.Instance {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.last
 }
 
 // read returns what is known. Its lock is taken inside a service's, never the other way round.

@@ -6,15 +6,20 @@ import (
 	"github.com/grayrelease/gray/core/discover"
 )
 
-// instancesOf returns what the registries list for a document's versions. Called with mu held.
-func (w *watch) instancesOf(d *document) map[string][]discover.Instance {
-	all := map[string][]discover.Instance{}
+// instancesOf returns what a document's versions are served by. Called with mu held.
+func (w *watch) instancesOf(d *document) (all map[string][]discover.Instance, isHeld bool) {
+	all = map[string][]discover.Instance{}
 	for version, f := range d.feeds {
-		if list, known := w.instances(f); known {
+		list, known := w.instances(f)
+		if known && len(list) == 0 && version == d.engine.Stable() {
+			list = w.held(f)
+			isHeld = len(list) > 0
+		}
+		if known {
 			all[version] = list
 		}
 	}
-	return all
+	return all, isHeld
 }
 
 // instances returns what the registry lists or, until it has answered, what it listed last.
@@ -24,6 +29,16 @@ func (w *watch) instances(f *feed) (list []discover.Instance, known bool) {
 		list, known = w.lists[f.discovery.Name]
 	}
 	return list, known
+}
+
+// held returns the last instances that the registry listed, while it lists none. They serve the stable
+// version: a registry that restarts, or whose checks all warn for a moment, is no reason to answer
+// nobody. A canary without instances is gone at once: stable serves.
+func (w *watch) held(f *feed) []discover.Instance {
+	if list := f.lastListed(); len(list) > 0 {
+		return list
+	}
+	return w.lists[f.discovery.Name]
 }
 
 // instancesChanged is called by a feed that has news.
@@ -41,20 +56,32 @@ func (w *watch) showInstances(identity string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	changed := map[string]int{}
+	held := map[string]bool{}
 	for _, u := range w.users {
 		if u.document == nil {
 			continue
 		}
-		shown := u.current.Load().(*Current).Upstreams
-		for version, list := range w.instancesOf(u.document) {
-			before, there := shown[version]
+		shown := u.current.Load().(*Current)
+		lists, isHeld := w.instancesOf(u.document)
+		if isHeld != shown.StableHeld {
+			held[u.document.engine.Stable()] = isHeld
+		}
+		for version, list := range lists {
+			before, there := shown.Upstreams[version]
 			if !there || !sameInstances(before, list) {
 				changed[version] = len(list)
 			}
 		}
 	}
-	if len(changed) > 0 { // requests first, the log after
+	if len(changed) > 0 || len(held) > 0 { // requests first, the log after
 		w.refresh()
+	}
+	for version, isHeld := range held {
+		if isHeld {
+			w.note(slog.LevelWarn, "the registry lists no instance of the stable version; those that it listed last stay in use", "version", version)
+		} else {
+			w.note(slog.LevelInfo, "the registry lists instances of the stable version again", "version", version)
+		}
 	}
 	for version, count := range changed {
 		w.note(slog.LevelInfo, "upstreams changed", "version", version, "instances", count)
@@ -66,7 +93,7 @@ func (w *watch) showInstances(identity string) bool {
 			}
 		}
 	}
-	return len(changed) > 0
+	return len(changed) > 0 || len(held) > 0
 }
 
 // noteFailure logs that an entry cannot be read, if so. Called with mu held.
@@ -80,30 +107,21 @@ func (w *watch) noteFailure(version string, f *feed) {
 // rememberLists keeps a document's lists for when the same entries are followed again. Called with mu
 // held.
 func (w *watch) rememberLists(d *document) {
-	for _, f := range d.feeds {
-		if list, known := w.instances(f); known {
-			if w.lists == nil {
-				w.lists = map[string][]discover.Instance{}
-			}
-			w.lists[f.discovery.Name] = list
-		}
+	if w.lists == nil {
+		w.lists = map[string][]discover.Instance{}
 	}
+	w.gather(w.lists, d)
 }
 
-// keepLists has the lists of the entries that are in use now written to disk. While no handle has a
-// document, those from before stay.
+// keepLists has the lists that are in use now written to disk. While no handle has a document, those
+// from before stay.
 func (w *watch) keepLists() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	lists := map[string][]discover.Instance{}
 	for _, u := range w.users {
-		if u.document == nil {
-			continue
-		}
-		for _, f := range u.document.feeds {
-			if list, known := w.instances(f); known {
-				lists[f.discovery.Name] = list
-			}
+		if u.document != nil {
+			w.gather(lists, u.document)
 		}
 	}
 	if len(lists) == 0 {
@@ -111,6 +129,16 @@ func (w *watch) keepLists() {
 	}
 	w.lists = lists
 	w.keeper.keepLists(lists)
+}
+
+// gather adds the lists that a document uses, by discovery name. Called with mu held.
+func (w *watch) gather(lists map[string][]discover.Instance, d *document) {
+	inUse, _ := w.instancesOf(d)
+	for version, f := range d.feeds {
+		if list, known := inUse[version]; known && (len(list) > 0 || lists[f.discovery.Name] == nil) {
+			lists[f.discovery.Name] = list
+		}
+	}
 }
 
 // restoreLists reads the lists that the disk holds, unless newer ones are remembered.
@@ -136,7 +164,9 @@ func (w *watch) upstreamStates(d *document, current *Current) map[string]Upstrea
 	for version, f := range d.feeds {
 		_, known, contact, failure := f.read()
 		states[version] = Upstreams{
-			Discover: f.discovery.Name, Instances: current.Upstreams[version], Kept: !known, Contact: contact, Error: failure,
+			Discover: f.discovery.Name, Instances: current.Upstreams[version],
+			Kept: !known, Held: current.StableHeld && version == d.engine.Stable(),
+			Contact: contact, Error: failure,
 		}
 	}
 	return states

@@ -7,27 +7,46 @@ import (
 
 // ledger keeps the epochs of the switch: only a higher one than all seen before comes into force. One
 // that cannot be judged yet, or names a version that no document has, waits for the next document.
+//
+// The safe direction is the exception. A store that was restored from a backup is behind what gateways
+// have seen, and an operator who reads it there writes too low an epoch in the very moment that
+// counts. So a switch to the stable version that is written now, as the source itself tells, comes
+// into force all the same, under the epoch that was seen. To end it, or to force another version,
+// takes a higher epoch, as ever.
 type ledger struct {
-	newest  Switch // epoch 0 is none
-	pending []byte
+	newest  Switch // the highest epoch seen, 0 is none, and what is in force by it
+	offered int64  // the epoch of the document that was seen last, 0 is none
+	pending *offer
 	note    string // what is wrong with the newest switch document, "" if nothing is
 }
 
+// offer is a switch document, and whether it was written now: see source.Event.
+type offer struct {
+	data    []byte
+	written bool
+}
+
 // take judges a switch document, and returns it if it is a new one to be put in force. Versions are
-// those that it may name; nil while there is no policy. The error is new: a refusal that was noted
-// already is not reported again.
-func (l *ledger) take(data []byte, versions []string) (*Switch, error) {
-	next, err := ParseSwitch(data)
+// those that it may name, nil while there is no policy; stable is the one that is safe, "" if it is
+// not known. The error is new: a refusal that was noted already is not reported again.
+func (l *ledger) take(o offer, versions []string, stable string) (*Switch, error) {
+	next, err := ParseSwitch(o.data)
+	if err == nil {
+		l.offered = next.Epoch
+	}
 	if err == nil && versions == nil {
-		l.pending = data
+		l.pending = &o
 		l.note = "switch: waits for the first policy"
 		return nil, nil
+	}
+	if err == nil && next.Epoch < l.newest.Epoch && next.To == stable && (o.written || next.To == l.newest.To) {
+		return l.takeSafe(next), nil
 	}
 	if err == nil {
 		err = l.judge(next, versions)
 	}
 	if err != nil {
-		l.pending = data
+		l.pending = &o
 		if l.note == err.Error() {
 			return nil, nil
 		}
@@ -43,20 +62,38 @@ func (l *ledger) take(data []byte, versions []string) (*Switch, error) {
 	return &next, nil
 }
 
+// takeSafe has a switch to the stable version in force although its epoch is behind, or already was.
+func (l *ledger) takeSafe(next Switch) *Switch {
+	l.pending = nil
+	l.note = fmt.Sprintf("switch: epoch %d is behind %d, which was seen; it is in force, as it goes to the stable version: "+
+		"use %d or more to end it", next.Epoch, l.newest.Epoch, l.newest.Epoch+1)
+	if next.To == l.newest.To {
+		return nil
+	}
+	next.Epoch = l.newest.Epoch
+	l.newest = next
+	return &next
+}
+
 // retake judges what waits again, now that there is another document.
-func (l *ledger) retake(versions []string) (*Switch, error) {
+func (l *ledger) retake(versions []string, stable string) (*Switch, error) {
 	if l.pending == nil {
 		return nil, nil
 	}
-	data := l.pending
+	o := *l.pending
 	l.pending = nil
-	return l.take(data, versions)
+	return l.take(o, versions, stable)
 }
 
-// forget drops a switch that was refused. One in force stays: a newer one whose "to" is empty ends it.
+// forget drops a switch that was refused, and notes that one in force is not at the source any more.
 func (l *ledger) forget() {
 	l.pending = nil
+	l.offered = 0
 	l.note = ""
+	if l.newest.To != "" {
+		l.note = fmt.Sprintf("switch: it was deleted, and is still in force: write one with epoch %d or more and an empty \"to\" to end it",
+			l.newest.Epoch+1)
+	}
 }
 
 // judge returns why a switch is not to be put in force.

@@ -87,6 +87,9 @@ type Current struct {
 	// Upstreams are the instances of each version that has a discovery URL. A version that is not
 	// in it, or has none, has no usable upstream.
 	Upstreams map[string][]discover.Instance
+	// StableHeld says that the registry lists no instance of the stable version, and that Upstreams
+	// has those that it listed last.
+	StableHeld bool
 	// Origin is "source", "kept" (the last good document, not yet confirmed by the source),
 	// "configuration" (a policy in place) or "none".
 	Origin string

@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 // policyText is the policy document of versions, stable first: "v1 v2". Other text is a document that is not good.
 func policyText(text string) string {
 	names := strings.Fields(text)
-	if len(names) == 0 || !strings.ContainsAny(names[0], "0123456789") || strings.HasPrefix(text, "{") {
+	if len(names) == 0 || !strings.ContainsAny(names[0], "0123456789") || strings.Contains(text, "{") {
 		return text
 	}
 	versions := map[string]core.Version{}
@@ -161,9 +161,11 @@ func TestSwitch(t *testing.T) {
 	put(t, path+".switch", `{"epoch": 2, "to": ""}`)
 	note("epoch 2 is older than 3")
 	put(t, path+".switch", `{"epoch": 4, "too": "v1"}`)
-	note(`unknown field "too"`)
+	note(`too: unknown field (did you mean "to"?)`)
 	require.NoError(t, os.Remove(path+".switch"))
-	eventually(t, "note gone", func() bool { return u.State().SwitchNote == "" })
+	note("it was deleted, and is still in force: write one with epoch 4 or more")
+	require.True(t, u.State().SwitchDeleted)
+	require.Contains(t, r.log.String(), "kill switch was deleted from its source; it is still in force")
 	require.Equal(t, "v2", r.last().Overlay.Force, "a switch ends by a newer one, not by deleting it")
 
 	// A version that comes with a later document.
@@ -452,7 +454,7 @@ func TestParseSwitch(t *testing.T) {
 		`{"epoch": 0, "to": ""}`:         "epoch: want a number",
 		`{"epoch": 1.5, "to": ""}`:       "want {",
 		`{"epoch": "7", "to": ""}`:       "want {",
-		`{"epoch": 1, "to": ""} {}`:      "there is more",
+		`{"epoch": 1, "to": ""} {}`:      "after top-level value",
 		`{"epoch": 1, "to": "", "x": 1}`: "unknown field",
 		`{"epoch": 1, "to": "` + strings.Repeat("x", 1025) + `"}`: "longer than 1024",
 	} {

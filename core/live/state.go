@@ -26,6 +26,11 @@ type State struct {
 	Forced     string    `json:"forced,omitempty"`      // the version that every request goes to
 	Switch     *Switch   `json:"switch,omitempty"`      // the newest switch seen, in force when its "to" is not empty
 	SwitchNote string    `json:"switch_note,omitempty"` // what is wrong with the switch
+	// SwitchDeleted says that the switch in force is not at the source any more.
+	SwitchDeleted bool `json:"switch_deleted,omitempty"`
+	// SwitchOffered is the epoch of the switch document at the source, that of Switch in normal times. 0
+	// if there is none.
+	SwitchOffered int64 `json:"switch_offered,omitempty"`
 
 	Upstreams map[string]Upstreams `json:"upstreams,omitempty"` // of each version that has a discovery URL
 
@@ -48,6 +53,7 @@ type Upstreams struct {
 	Discover  string              `json:"discover"` // without credentials
 	Instances []discover.Instance `json:"instances"`
 	Kept      bool                `json:"kept,omitempty"`   // from before; the registry has not answered yet
+	Held      bool                `json:"held,omitempty"`   // the registry lists none now; these are the last that it listed
 	Contact   time.Time           `json:"contact,omitzero"` // when the registry last answered
 	Error     string              `json:"error,omitempty"`  // why the registry cannot be read
 }
@@ -63,6 +69,8 @@ func (w *watch) state(u *user) State {
 	st.Revision = current.Revision
 	st.Since = current.Since
 	st.SwitchNote = w.ledger.note
+	st.SwitchDeleted = w.isSwitchDeleted
+	st.SwitchOffered = w.ledger.offered
 	if d := u.document; d != nil {
 		st.Service = d.engine.Service()
 		st.AgeSeconds = now().Sub(d.since).Seconds()

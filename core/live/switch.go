@@ -1,11 +1,11 @@
 package live
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
+	"strings"
+
+	"github.com/grayrelease/gray/core"
 )
 
 // Switch is the kill switch's document: {"epoch": 7, "to": "v1", "reason": "errors on v2", "by": "ann", "at": "2025-05-01T10:00:00Z"}.
@@ -29,16 +29,13 @@ type switchDocument struct {
 	At     string  `json:"at"`
 }
 
-// ParseSwitch reads a switch document. Unknown fields are refused: a typo in a kill switch must not go unseen.
+// ParseSwitch reads a switch document. Unknown and repeated fields are refused: a typo in a kill switch
+// must not go unseen.
 func ParseSwitch(data []byte) (Switch, error) {
 	var d switchDocument
-	decoder := json.NewDecoder(bytes.NewReader(data))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&d); err != nil {
-		return Switch{}, fmt.Errorf("switch: want {\"epoch\": 1, \"to\": \"v1\"}: %w", err)
-	}
-	if _, err := decoder.Token(); err != io.EOF {
-		return Switch{}, errors.New("switch: there is more after the document")
+	if err := core.Decode(data, &d); err != nil {
+		text := strings.ReplaceAll(err.Error(), "\n", "; ")
+		return Switch{}, fmt.Errorf("switch: want {\"epoch\": 1, \"to\": \"v1\"}: %s", text)
 	}
 	if d.Epoch == nil || *d.Epoch < 1 {
 		return Switch{}, errors.New("switch: epoch: want a number of 1 or more, higher than the last one")

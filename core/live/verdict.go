@@ -14,7 +14,7 @@ func (w *watch) install(d *document) bool {
 	w.refused = ""
 	w.refusal = nil
 	before := w.ledger // a document that nobody takes brings no switch into force
-	switched, err := w.ledger.retake(versionsOf(d.engine))
+	switched, err := w.ledger.retake(versionsOf(d.engine), d.engine.Stable())
 	taken := 0
 	for _, u := range w.users {
 		if err := w.offer(u, d); err != nil {
@@ -149,7 +149,9 @@ func (w *watch) currentOf(u *user, d *document) *Current {
 	e := overlaid(u, d, force)
 	c := &Current{Engine: e, Overlay: e.Overlay(), Origin: d.origin, Revision: d.revision, Since: d.since}
 	if len(d.feeds) > 0 {
-		c.Upstreams = w.instancesOf(d)
+		upstreams, isHeld := w.instancesOf(d)
+		c.Upstreams = upstreams
+		c.StableHeld = isHeld
 	}
 	return c
 }

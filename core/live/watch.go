@@ -31,6 +31,8 @@ type watch struct {
 	closing  []*document        // not used any more, to be closed once mu is free
 	memory   memory             // of accepted, while there are no users
 
+	isSwitchDeleted bool // the switch in force is not at the source (any more)
+
 	refused  string    // digest of the newest document, if it was not good
 	refusal  *Rejected // why it was not
 	ledger   ledger
@@ -201,11 +203,11 @@ func (w *watch) take(ctx context.Context, e source.Event) {
 	case e.Key == source.Switch && e.Missing:
 		w.switchDeleted()
 	case e.Key == source.Switch:
-		w.takeSwitch(e.Data, e.Revision)
+		w.takeSwitch(e)
 	case e.Missing:
 		w.deleted()
 	default:
-		w.takeDocument(ctx, e.Data, e.Revision)
+		w.takeDocument(ctx, e.Document)
 	}
 	w.contact()
 }
@@ -248,20 +250,23 @@ func (w *watch) deleted() {
 	}
 }
 
-// takeDocument puts a document in force unless it is the one that is, or that was refused.
-func (w *watch) takeDocument(ctx context.Context, data []byte, revision string) {
-	if w.isKnown(data, revision) {
+// takeDocument puts a document in force unless it is the one that is, or that was refused. One that is
+// still being written is not refused.
+func (w *watch) takeDocument(ctx context.Context, at source.Document) {
+	if w.isKnown(at.Data, at.Revision) {
 		w.sweep()
 		return
 	}
-	d, err := compileDocument(data)
+	d, err := compileDocument(at.Data)
 	if err != nil {
-		w.refuse(data, revision, err)
+		if !at.Settling {
+			w.refuse(at.Data, at.Revision, err)
+		}
 		return
 	}
-	d.data = data
+	d.data = at.Data
 	d.origin = "source"
-	d.revision = revision
+	d.revision = at.Revision
 	d.since = now()
 	if ctx.Err() != nil { // the last user has gone meanwhile
 		d.close(w.listener)
@@ -269,23 +274,45 @@ func (w *watch) takeDocument(ctx context.Context, data []byte, revision string) 
 	}
 	if w.install(d) {
 		w.mu.Lock()
-		w.note(slog.LevelInfo, "policy in force", "revision", revision)
+		w.note(slog.LevelInfo, "policy in force", "revision", at.Revision)
 		w.mu.Unlock()
 	}
 	w.keeper.soon()
 }
 
-// takeSwitch puts a switch in force if it is newer than every one seen before. Without a policy it
-// waits for one, which says what versions there are.
-func (w *watch) takeSwitch(data []byte, revision string) {
+// takeSwitch puts a switch in force: see ledger. Without a policy it waits for one, which says what
+// versions there are. One that is still being written is not refused.
+func (w *watch) takeSwitch(e source.Event) {
+	if e.Settling {
+		if _, err := ParseSwitch(e.Data); err != nil {
+			return
+		}
+	}
 	w.mu.Lock()
-	switched, err := w.ledger.take(data, w.versions())
-	w.noteSwitch(switched, revision, err)
+	w.isSwitchDeleted = false
+	switched, err := w.ledger.take(offer{e.Data, e.Written}, w.versions(), w.stable())
+	w.noteSwitch(switched, e.Revision, err)
 	if switched != nil {
 		w.refresh()
 	}
 	w.mu.Unlock()
 	w.keeper.keepSwitch(switched)
+}
+
+// stable is that of the documents in force, "" if there are none or they differ. Called with mu held.
+func (w *watch) stable() string {
+	name := ""
+	for _, u := range w.users {
+		if u.document == nil {
+			continue
+		}
+		if own := u.document.engine.Stable(); name == "" || name == own {
+			name = own
+		} else {
+			return ""
+		}
+	}
+	return name
 }
 
 // versions are those of the documents in force, nil if there are none. Called with mu held.
@@ -304,8 +331,16 @@ func (w *watch) versions() []string {
 	return names
 }
 
+// switchDeleted notes that the source has no switch (any more). One in force stays: a newer one whose
+// "to" is empty ends it, for a key may be gone for many reasons.
 func (w *watch) switchDeleted() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.ledger.forget()
+	if w.isSwitchDeleted || w.ledger.newest.To == "" {
+		return
+	}
+	w.isSwitchDeleted = true
+	w.note(slog.LevelWarn, "kill switch was deleted from its source; it is still in force",
+		"epoch", w.ledger.newest.Epoch, "to", w.ledger.newest.To)
 }

@@ -40,9 +40,10 @@ func newConsul(a *remote.Address) (backend, error) {
 
 func (c *consul) close() { c.client.Close() }
 
-func (c *consul) failed() {
+func (c *consul) failed() bool {
 	c.index = 0
 	c.client.Next()
+	return false
 }
 
 func (c *consul) read(ctx context.Context, key Key) (Document, error) {
@@ -50,7 +51,7 @@ func (c *consul) read(ctx context.Context, key Key) (Document, error) {
 	if err != nil || kv == nil {
 		return Document{Missing: true}, err
 	}
-	return Document{Data: kv.Value, Revision: strconv.FormatInt(kv.Index, 10)}, nil
+	return Document{Data: kv.Value, Revision: strconv.FormatInt(kv.Index, 10), order: kv.Index}, nil
 }
 
 func (c *consul) wait(ctx context.Context, changed bool) error {

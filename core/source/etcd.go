@@ -35,9 +35,10 @@ func (e *etcd) close() { e.client.Close() }
 
 // failed has everything read anew: the next server, or this one after a restore from a backup, may
 // be at an earlier revision.
-func (e *etcd) failed() {
+func (e *etcd) failed() bool {
 	e.forget()
 	e.client.Next()
+	return false
 }
 
 func (e *etcd) forget() {
@@ -69,7 +70,7 @@ func etcdDocument(kv *remote.EtcdKV) Document {
 	if kv.Deleted {
 		return Document{Missing: true}
 	}
-	return Document{Data: kv.Value, Revision: strconv.FormatInt(kv.Revision, 10)}
+	return Document{Data: kv.Value, Revision: strconv.FormatInt(kv.Revision, 10), order: kv.Revision}
 }
 
 func (e *etcd) wait(ctx context.Context, _ bool) error {

@@ -14,9 +14,13 @@ import (
 	"github.com/grayrelease/gray/internal/remote"
 )
 
-// A file that changed less than this ago may change again without its time or size telling: it is
-// read at every turn.
-const fileSettled = 2 * time.Second
+// Who writes a file may take a while. What changed less than fileSettling ago may not be all; what
+// changed less than fileSettled ago may change again without its time or size telling, and is read at
+// every turn.
+const (
+	fileSettling = time.Second
+	fileSettled  = 2 * time.Second
+)
 
 // file polls files. It follows symbolic links at each turn, so that the way in which Kubernetes
 // replaces a mounted ConfigMap is seen.
@@ -48,7 +52,7 @@ func newFile(a *remote.Address) (backend, error) {
 
 func (f *file) close() {}
 
-func (f *file) failed() {}
+func (f *file) failed() bool { return true }
 
 func (f *file) wait(ctx context.Context, _ bool) error {
 	remote.Sleep(ctx, f.interval)
@@ -69,10 +73,8 @@ func (f *file) read(_ context.Context, key Key) (Document, error) {
 	}
 	last := f.last[key]
 	if last != nil && isUnchanged(last.info, info) {
+		last.document.Settling = false
 		return last.document, nil
-	}
-	if last != nil && info.Size() == 0 && time.Since(info.ModTime()) < time.Second {
-		return last.document, nil // a writer that writes in place begins so
 	}
 	data, err := readFile(path)
 	if errors.Is(err, os.ErrNotExist) {
@@ -82,7 +84,11 @@ func (f *file) read(_ context.Context, key Key) (Document, error) {
 		return Document{}, err
 	}
 	sum := sha256.Sum256(data)
-	return f.keep(key, info, Document{Data: data, Revision: hex.EncodeToString(sum[:6])}), nil
+	age := time.Since(info.ModTime())
+	return f.keep(key, info, Document{
+		Data: data, Revision: hex.EncodeToString(sum[:6]), order: info.ModTime().UnixNano(),
+		Settling: age < fileSettling && age > -fileSettling,
+	}), nil
 }
 
 func (f *file) keep(key Key, info os.FileInfo, d Document) Document {

@@ -17,8 +17,10 @@ type backend interface {
 	// whether the last reading brought any news: more may follow soon.
 	wait(ctx context.Context, changed bool) error
 	// failed is told that the last call returned an error: another server may be asked next, and
-	// nothing is known of what the documents are.
-	failed()
+	// nothing is known of what the documents are. It reports whether to read what comes after the
+	// document that failed all the same. Where a server is asked it is not: a gateway that starts must
+	// not serve a policy without the switch above it.
+	failed() (goOn bool)
 	close()
 }
 
@@ -57,16 +59,19 @@ func (f *follower) Run(ctx context.Context) error {
 	return nil
 }
 
-// readAll reports what is news. A document that cannot be read does not keep the others from being.
+// readAll reports what is news.
 func (f *follower) readAll(ctx context.Context) (changed bool, failure error) {
 	for _, key := range keys {
 		d, err := f.backend.read(ctx, key)
 		if err != nil {
-			f.backend.failed()
+			goOn := f.backend.failed()
 			if failure == nil {
 				failure = err
 			}
-			continue
+			if goOn {
+				continue
+			}
+			break
 		}
 		known, isKnown := f.known[key]
 		if isKnown && same(known, d) {
@@ -74,7 +79,7 @@ func (f *follower) readAll(ctx context.Context) (changed bool, failure error) {
 		}
 		f.known[key] = d
 		changed = true
-		f.emit(Event{Key: key, Document: d})
+		f.emit(Event{Key: key, Document: d, Written: isKnown && d.order > known.order})
 	}
 	return changed, failure
 }
@@ -92,5 +97,5 @@ func (f *follower) touch(changed bool) {
 }
 
 func same(a, b Document) bool {
-	return a.Missing == b.Missing && a.Revision == b.Revision && bytes.Equal(a.Data, b.Data)
+	return a.Missing == b.Missing && a.Settling == b.Settling && a.Revision == b.Revision && bytes.Equal(a.Data, b.Data)
 }

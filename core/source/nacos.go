@@ -25,6 +25,8 @@ type nacos struct {
 	policy   remote.NacosConfig
 	interval time.Duration
 	md5      map[Key]string // of what was read
+	writes   map[Key]int64  // changes that were seen, not counting one that may be another server's
+	isNew    map[Key]bool   // what is read next may be another server's
 	looks    int            // still to do
 }
 
@@ -44,12 +46,21 @@ func newNacos(a *remote.Address) (backend, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &nacos{client: client, policy: remote.NacosName(a), interval: interval, md5: map[Key]string{}}, nil
+	return &nacos{
+		client: client, policy: remote.NacosName(a), interval: interval,
+		md5: map[Key]string{}, writes: map[Key]int64{}, isNew: map[Key]bool{},
+	}, nil
 }
 
 func (n *nacos) close() { n.client.Close() }
 
-func (n *nacos) failed() { n.client.Next() }
+func (n *nacos) failed() bool {
+	for _, key := range keys {
+		n.isNew[key] = true
+	}
+	n.client.Next()
+	return false
+}
 
 func (n *nacos) config(key Key) remote.NacosConfig {
 	c := n.policy
@@ -63,14 +74,17 @@ func (n *nacos) read(ctx context.Context, key Key) (Document, error) {
 	if err != nil {
 		return Document{}, err
 	}
-	if !found {
-		n.md5[key] = ""
-		return Document{Missing: true}, nil
+	revision := ""
+	if found {
+		sum := md5.Sum(data) //nolint:gosec // see the import
+		revision = hex.EncodeToString(sum[:])
 	}
-	sum := md5.Sum(data) //nolint:gosec // see the import
-	revision := hex.EncodeToString(sum[:])
+	if n.md5[key] != revision && !n.isNew[key] {
+		n.writes[key]++
+	}
+	n.isNew[key] = false
 	n.md5[key] = revision
-	return Document{Data: data, Revision: revision}, nil
+	return Document{Data: data, Revision: revision, Missing: !found, order: n.writes[key]}, nil
 }
 
 func (n *nacos) wait(ctx context.Context, changed bool) error {

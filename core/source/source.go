@@ -55,8 +55,13 @@ type Document struct {
 	// Revision names this content: etcd's mod_revision, Consul's ModifyIndex, Nacos' MD5, the ETag of
 	// HTTP, the start of a file's SHA-256.
 	Revision string
-	// Missing says that there is no such document. All else is zero then.
+	// Missing says that there is no such document. Data and Revision are zero then.
 	Missing bool
+	// Settling says that the document changed less than a second ago, and that whoever writes it may
+	// not be done. It is reported again once it has settled. Only files settle.
+	Settling bool
+
+	order int64 // grows with every write, as far as the source tells; 0 if it does not
 }
 
 // Event is what a watch reports.
@@ -69,6 +74,10 @@ type Event struct {
 
 	Key Key
 	Document
+	// Written says that the document was written after the watch had read what was there before. It
+	// is false of the first report, and where the source does not tell: a server that is behind, or
+	// was restored from a backup, may give older documents.
+	Written bool
 }
 
 // Source is a place that a policy comes from.

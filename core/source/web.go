@@ -62,11 +62,12 @@ func (w *web) close() {
 	}
 }
 
-func (w *web) failed() {
+func (w *web) failed() bool {
 	for _, p := range w.pages {
 		p.isFresh = false
 	}
 	w.client.Next()
+	return false
 }
 
 func (w *web) read(ctx context.Context, key Key) (Document, error) {

@@ -1,0 +1,75 @@
+package live
+
+import (
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// A store that was restored from a backup is behind what gateways have seen.
+func TestSafeDirectionWins(t *testing.T) {
+	versions := []string{"v1", "v2"}
+	for _, c := range []struct {
+		what       string
+		seen       Switch
+		epoch      int64
+		to         string
+		written    bool
+		force      string // afterwards
+		note       string
+		isRefused  bool
+		isSwitched bool
+	}{
+		{"to stable, written now", Switch{Epoch: 9, To: "v2"}, 6, "v1", true, "v1", "use 10 or more to end it", false, true},
+		{"after an ended switch", Switch{Epoch: 9}, 6, "v1", true, "v1", "use 10 or more to end it", false, true},
+		{"a stale read", Switch{Epoch: 9, To: "v2"}, 6, "v1", false, "v2", "epoch 6 is older than 9", true, false},
+		{"away from stable", Switch{Epoch: 9}, 6, "v2", true, "", "epoch 6 is older than 9", true, false},
+		{"ending", Switch{Epoch: 9, To: "v2"}, 6, "", true, "v2", "epoch 6 is older than 9", true, false},
+		{"in force already, read again", Switch{Epoch: 9, To: "v1"}, 6, "v1", false, "v1", "it is in force", false, false},
+		{"the same epoch", Switch{Epoch: 9, To: "v2"}, 9, "v1", true, "v2", "was seen with another version", true, false},
+		{"a higher epoch", Switch{Epoch: 9, To: "v2"}, 10, "", false, "", "", false, true},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			l := ledger{newest: c.seen}
+			data := fmt.Appendf(nil, `{"epoch": %d, "to": %q, "reason": "r"}`, c.epoch, c.to)
+			switched, err := l.take(offer{data, c.written}, versions, "v1")
+			require.Equal(t, c.isRefused, err != nil, err)
+			require.Equal(t, c.isSwitched, switched != nil)
+			require.Contains(t, l.note, c.note)
+			require.Equal(t, c.force, l.newest.To)
+			require.Equal(t, c.epoch, l.offered)
+			require.GreaterOrEqual(t, l.newest.Epoch, c.seen.Epoch, "epochs only grow")
+			if switched != nil {
+				require.Equal(t, "r", switched.Reason)
+				require.Equal(t, l.newest, *switched, "it is what the disk keeps")
+			}
+		})
+	}
+}
+
+func TestRestoredBackup(t *testing.T) {
+	path := t.TempDir() + "/p"
+	cache := t.TempDir()
+	put(t, path, "v1 v2")
+	put(t, path+".switch", `{"epoch": 9, "to": "v2"}`)
+	before := time.Now().Add(-time.Minute)
+	require.NoError(t, os.Chtimes(path+".switch", before, before))
+	o := Options{Source: from("file://" + path + "?interval=10ms"), Cache: cache}
+	h, r := open(t, o)
+	eventually(t, "forced", func() bool { return r.last().Overlay.Force == "v2" })
+	put(t, path+".switch", `{"epoch": 6, "to": "v1", "reason": "errors"}`)
+	eventually(t, "rolled back", func() bool { return r.last().Overlay.Force == "v1" })
+	state := h.State()
+	require.EqualValues(t, 6, state.SwitchOffered)
+	require.EqualValues(t, 9, state.Switch.Epoch)
+	require.Contains(t, state.SwitchNote, "use 10 or more to end it")
+	h.Close()
+
+	again, _ := open(t, Options{Source: from("file://" + path + "?interval=20ms"), Cache: cache})
+	eventually(t, "read", func() bool { return again.State().SwitchOffered == 6 })
+	put(t, path+".switch", `{"epoch": 7, "to": ""}`)
+	eventually(t, "refused", func() bool { return again.State().SwitchOffered == 7 })
+}
