@@ -49,7 +49,7 @@ var algorithmNames = []string{
 	"HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA",
 }
 
-// isSigned tells whether signature is k's signature of input. The caller has made sure that k is of the
+// isSigned reports whether signature is k's signature of input. The caller ensures that k is of the
 // algorithm's kind.
 func isSigned(a *algorithm, k *key, input, signature []byte) bool {
 	switch a.kind {

@@ -17,7 +17,7 @@ const (
 // never is the expiry of a token without one.
 var never = time.Unix(1<<40, 0)
 
-// judge reads the claims and judges dates, issuer and audience. The set holds as long as its expiry says.
+// judge reads the claims and checks dates, issuer and audience. The set is valid until its expiry.
 func judge(v *Verifier, payload []byte) (*Set, Reason) {
 	claims, ok := object(payload)
 	if !ok {
@@ -103,14 +103,14 @@ func isAddressed(audience map[string]bool, aud any) bool {
 	return false
 }
 
-// object decodes one JSON object, numbers kept as text. Names that occur twice are left to isUnique.
+// object decodes one JSON object and keeps numbers as text. Repeated names are left to isUnique.
 func object(raw []byte) (map[string]any, bool) {
 	if !utf8.Valid(raw) {
 		return nil, false
 	}
 	decoder := json.NewDecoder(bytes.NewReader(raw))
 	decoder.UseNumber()
-	var value any // not a map: that takes the long way by reflection
+	var value any // not a map, which would be decoded by reflection
 	if err := decoder.Decode(&value); err != nil {
 		return nil, false
 	}

@@ -9,59 +9,61 @@ import (
 	"github.com/grayrelease/gray/core/problem"
 )
 
-// Config is the `jwt` object of a policy document. All fields are plain, so that whatever decodes
-// configuration fills them.
+// Config is the `jwt` object of a policy document. All fields are plain, so that any decoder of
+// configuration can fill them.
 type Config struct {
-	// Header, Cookie or Query names where the token is; at most one of them is given. Default: the header
-	// Authorization, with the scheme Bearer. In another header the scheme may be left out.
+	// Header, Cookie or Query names the place of the token. At most one of them may be set.
+	// Default: the header Authorization, with the scheme Bearer. In other headers the scheme is
+	// optional.
 	Header string `json:"header,omitempty"`
 	Cookie string `json:"cookie,omitempty"`
 	Query  string `json:"query,omitempty"`
 
-	// Secret is the key of HS256, HS384 or HS512: the bytes of the text itself, at least as many as the
-	// hash has (32, 48, 64), or file:///path of a file that holds them (line breaks at its end do not count). A
-	// secret that is no text goes into a key set ("kty": "oct").
+	// Secret is the key of HS256, HS384 or HS512: the text itself, or file:///path of a file that
+	// holds it. It is at least as long as the hash (32, 48 or 64 bytes). Line breaks at the end of
+	// the file are ignored. A binary secret goes into a key set ("kty": "oct").
 	Secret string `json:"secret,omitempty"`
 
-	// Key is one or more public keys or certificates in PEM (RSA of 2048 bits or more, P-256, P-384, P-521,
-	// Ed25519), or file:///path of a file that holds them.
+	// Key holds one or more public keys or certificates in PEM, or is file:///path of a file that
+	// holds them. Supported are RSA of 2048 bits or more, P-256, P-384, P-521 and Ed25519.
 	Key string `json:"key,omitempty"`
 
 	// JWKS is a JSON Web Key Set: https://..., file:///path, or its text. At most 64 keys, 256 KiB.
 	JWKS string `json:"jwks,omitempty"`
 
-	// OIDC is the issuer's URL of an OpenID Connect provider: keys are found by its discovery document, and
-	// Issuer is the same.
+	// OIDC is the issuer's URL of an OpenID Connect provider. Its discovery document leads to the
+	// keys, and tokens must name this issuer.
 	OIDC string `json:"oidc,omitempty"`
 
-	// Plaintext allows http:// in JWKS and OIDC. Whoever controls the network then controls who your callers
-	// are. Default: false.
+	// Plaintext allows http:// in JWKS and OIDC. Whoever controls the network can then forge
+	// callers. Default: false.
 	Plaintext bool `json:"plaintext,omitempty"`
 
-	// Algorithms are those that tokens may use. Default: what fits the key and is most common (HS256,
-	// RS256, EdDSA, ES256, ES384 or ES512 by the curve), or what a JSON Web Key says of itself. A key serves
-	// algorithms of its own kind only, whatever stands here.
+	// Algorithms lists the algorithms that tokens may use. A key is only ever used for algorithms
+	// of its own kind. Default: the algorithm that a JSON Web Key names, or else the most common
+	// one for the key (HS256, RS256, EdDSA, or ES256, ES384 or ES512 by the curve).
 	Algorithms []string `json:"algorithms,omitempty"`
 
-	// Issuer is what the claim iss has to be. Default: anything.
+	// Issuer is the required value of the claim iss. Default: any.
 	Issuer string `json:"issuer,omitempty"`
 
-	// Audience lists what the claim aud may hold; one of them is enough. Default: anything.
+	// Audience lists accepted values of the claim aud; one match is enough. Default: any.
 	Audience []string `json:"audience,omitempty"`
 
-	// Leeway is how far clocks may differ when exp and nbf are judged, like "30s"; at most an hour. Default: "0s".
+	// Leeway is how far clocks may differ when exp and nbf are checked (as in "30s"), at most 1h.
+	// Default: "0s".
 	Leeway string `json:"leeway,omitempty"`
 
-	// Verify false believes every token as it stands: no signature is checked, and no keys are given. Only for
-	// gateways where something before gray has verified the token. exp, nbf, issuer and audience are
-	// still judged. Default: true.
+	// Verify set to false accepts tokens without checking their signature; no keys may be set then.
+	// Use it only where something in front of gray has verified the token.
+	// exp, nbf, issuer and audience are still checked. Default: true.
 	Verify *bool `json:"verify,omitempty"`
 }
 
 const maxLeeway = time.Hour
 
-// Check returns everything that is wrong in cfg. It does no I/O: whether files and servers are there is found
-// out by New and Start.
+// Check returns every problem of cfg. It does no I/O: New and Start find out whether files and
+// servers exist.
 func Check(cfg *Config) problem.List {
 	var problems problem.List
 	problems = append(problems, checkPlace(cfg)...)
@@ -85,7 +87,7 @@ func checkPlace(cfg *Config) problem.List {
 	return nil
 }
 
-// badNameByte returns where a name leaves the token characters of RFC 9110, or -1.
+// badNameByte returns the index of the first byte that RFC 9110 forbids in a token, or -1.
 func badNameByte(name string) int {
 	for i := 0; i < len(name); i++ {
 		c := name[i]
@@ -115,11 +117,13 @@ func checkKeys(cfg *Config) problem.List {
 	off := cfg.Verify != nil && !*cfg.Verify
 	switch {
 	case off && len(given) > 0:
-		return problem.New("verify", "false means that no signature is checked, but %s is given: remove one of the two", given[0])
+		return problem.New("verify",
+			"false means that no signature is checked, but %s is given: remove one of the two", given[0])
 	case off:
 		return nil
 	case len(given) == 0:
-		return problem.New("", "no key: give secret, key, jwks or oidc (or verify: false, if something before gray has verified the token)")
+		return problem.New("", "no key: give secret, key, jwks or oidc "+
+			"(or verify: false, if something before gray has verified the token)")
 	case len(given) > 1:
 		return problem.New(given[1], "keys come from one place, but %s are given: keep one", strings.Join(given, " and "))
 	}
@@ -223,7 +227,8 @@ func checkAlgorithms(cfg *Config) problem.List {
 		}
 	}
 	if len(cfg.Algorithms) > 0 && cfg.Verify != nil && !*cfg.Verify {
-		problems = append(problems, problem.Problem{Path: "algorithms", Message: "say nothing while verify is false: remove one of the two"})
+		message := "say nothing while verify is false: remove one of the two"
+		problems = append(problems, problem.Problem{Path: "algorithms", Message: message})
 	}
 	return problems
 }
@@ -266,7 +271,7 @@ func checkExpectations(cfg *Config) problem.List {
 	leeway, err := time.ParseDuration(cfg.Leeway)
 	switch {
 	case err != nil:
-		problems = append(problems, problem.New("leeway", "%q is no duration like \"30s\"", cfg.Leeway)...)
+		problems = append(problems, problem.New("leeway", "%q is not a valid duration (as in 30s)", cfg.Leeway)...)
 	case leeway < 0 || leeway > maxLeeway:
 		problems = append(problems, problem.New("leeway", "%s is not between 0s and 1h", leeway)...)
 	}

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// How long a fetched set is good for: what its server says in Cache-Control, within these bounds.
+// A fetched set is fresh for as long as its server says in Cache-Control, within these bounds.
 const (
 	fetchTimeout    = 5 * time.Second // for one document, body included
 	minFresh        = time.Minute
@@ -23,14 +23,14 @@ const (
 	maxReplyHeaders = 64 << 10
 )
 
-// fetching returns how to load a key set from a URL of the configuration.
+// fetching returns a function that loads a key set from a URL of the configuration.
 func fetching(address string, plaintext bool) func(context.Context) (*keySet, time.Duration, error) {
 	return func(ctx context.Context) (*keySet, time.Duration, error) {
 		return fetchKeys(ctx, address, plaintext)
 	}
 }
 
-// discovering returns how to load the keys of an OpenID Connect issuer.
+// discovering returns a function that loads the keys of an OpenID Connect issuer.
 func discovering(issuer string, plaintext bool) func(context.Context) (*keySet, time.Duration, error) {
 	return func(ctx context.Context) (*keySet, time.Duration, error) {
 		address, err := discover(ctx, issuer, plaintext)
@@ -53,7 +53,7 @@ func fetchKeys(ctx context.Context, address string, plaintext bool) (*keySet, ti
 	return set, freshness(header), nil
 }
 
-// discover returns where an issuer has its keys, by OpenID Connect Discovery 1.0 section 4.
+// discover returns the URL of an issuer's keys (OpenID Connect Discovery 1.0, section 4).
 func discover(ctx context.Context, issuer string, plaintext bool) (string, error) {
 	text, _, err := fetch(ctx, strings.TrimSuffix(issuer, "/")+discoveryPath, plaintext)
 	if err != nil {
@@ -99,7 +99,7 @@ func fetch(ctx context.Context, address string, plaintext bool) ([]byte, http.He
 	return text, response.Header, nil
 }
 
-// client returns a client that keeps nothing open: a fetch every few minutes needs no connection in between.
+// client returns a client that keeps no connection open between fetches, which are minutes apart.
 func client(plaintext bool) *http.Client {
 	return &http.Client{
 		Transport: &http.Transport{

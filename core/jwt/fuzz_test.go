@@ -7,7 +7,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// FuzzToken feeds anything to verifiers of every kind: no panic, and nothing but what an issuer signed is believed.
+// FuzzToken feeds anything to verifiers of every kind. None panics, and none accepts a token that
+// no issuer signed.
 func FuzzToken(f *testing.F) {
 	var file caseFile
 	readShared(f, "cases.json", &file)
@@ -37,9 +38,10 @@ func FuzzToken(f *testing.F) {
 	})
 }
 
-// FuzzUnique holds the short way to tell whether names are unique against the long one.
+// FuzzUnique compares the fast check for repeated names with the thorough one.
 func FuzzUnique(f *testing.F) {
-	for _, text := range []string{`{}`, `{"a":1}`, `{"a":1,"a":2}`, `{"a" :":","b\\":[{"a":"\":"}]}`, `{"a":{"a":1},"b":[{"a":1},{"a":2,"\u0061":3}]}`} {
+	for _, text := range []string{`{}`, `{"a":1}`, `{"a":1,"a":2}`, `{"a" :":","b\\":[{"a":"\":"}]}`,
+		`{"a":{"a":1},"b":[{"a":1},{"a":2,"\u0061":3}]}`} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

@@ -1,17 +1,17 @@
-// Package jwt tells who a caller is by the claims of a JSON Web Token that the request carries.
+// Package jwt reads the claims of the JSON Web Token that a request carries.
 //
-// It verifies signed tokens in the compact form (RFC 7515, 7518, 7519 and 8037) with keys that the
-// configuration names: a secret, public keys in PEM, a JSON Web Key Set, or an OpenID Connect issuer.
-// Nothing that a token names (jwk, jku, x5u, x5c) is ever used or fetched. A token that does not
-// verify leaves a caller without claims and a Reason; it is never the reason for a failed request.
+// It verifies signed tokens in the compact form (RFC 7515, 7518, 7519 and 8037) with keys from the
+// configuration: a secret, public keys in PEM, a JSON Web Key Set, or an OpenID Connect issuer.
+// Keys and addresses inside a token (jwk, jku, x5u, x5c) are never used. A caller whose token does
+// not verify has no claims, and a Reason says why. A bad token never fails the request.
 //
-// The package imports the standard library alone and keeps to what the Yaegi interpreter runs. There a
-// method call costs several times a function call, so what a request passes through is plain functions:
+// The package imports only the standard library and can be interpreted by Yaegi. A method call
+// there costs several times as much as a function call, so requests pass through plain functions:
 //
 //	v, err := jwt.New(cfg)
 //	v.Start(ctx)
 //	set := jwt.Claims(v, r)
-//	groups := jwt.Values(set, path) // none if set.Reason says so
+//	groups := jwt.Values(set, path) // empty unless the claims could be read; see set.Reason
 package jwt
 
 import (
@@ -23,21 +23,21 @@ import (
 	"time"
 )
 
-// Reason says why a request has no verified claims. It is one of the constants below, never text from the
-// request, so it can be counted and logged as it is.
+// Reason says why a request has no verified claims. It is one of the constants below and never text
+// from the request, so it is safe in logs and metrics.
 type Reason string
 
-// What a Reason can be. Claims come with Verified and Unverified only.
+// The reasons. Only Verified and Unverified come with claims.
 const (
 	Verified   Reason = ""           // the claims were verified
-	Unverified Reason = "unverified" // the claims were read without a check, as `verify: false` asks
+	Unverified Reason = "unverified" // the claims were read without verification (`verify: false`)
 	None       Reason = "none"       // the request carries no token
 	Repeated   Reason = "repeated"   // the request carries several tokens, so none is believed
 	Oversized  Reason = "oversized"  // the token is longer than 16 KiB
-	Malformed  Reason = "malformed"  // not a compact token with JSON claims: bad base64, bad JSON, a name given twice, a date that is no number
-	Critical   Reason = "critical"   // the header demands extensions (crit), and none is supported
+	Malformed  Reason = "malformed"  // not a valid compact token: base64, JSON, a repeated name, or a date
+	Critical   Reason = "critical"   // the header requires extensions (crit), and none is supported
 	Algorithm  Reason = "algorithm"  // the algorithm is none, unknown, or not allowed
-	Keyless    Reason = "keyless"    // no key is known yet: nothing has been fetched so far
+	Keyless    Reason = "keyless"    // no keys have been fetched yet
 	Key        Reason = "key"        // no key fits: unknown kid, or no key for this algorithm
 	Signature  Reason = "signature"  // the signature is wrong
 	Expired    Reason = "expired"    // exp has passed
@@ -46,39 +46,38 @@ const (
 	Audience   Reason = "audience"   // aud names no configured audience
 )
 
-// A Verifier holds one prepared configuration. It is safe for concurrent use; its zero value is not usable.
+// Verifier verifies tokens by one configuration. It is safe for concurrent use. Make one with New.
 type Verifier struct {
 	place  place
 	header string // canonical name of the header that carries the token, "" if another place does
-	prefix string // what stands before the token in that header when it is written the usual way
+	prefix string // what usually precedes the token in that header
 
 	unverified bool
-	algorithms map[string]bool // empty: what fits each key
+	algorithms map[string]bool // empty: the default of each key
 	issuer     string
 	audience   map[string]bool
 	leeway     time.Duration
 
 	now   func() time.Time
-	until func(time.Time) time.Duration // until(t) is t - now(), one call instead of two where calls are dear
+	until func(time.Time) time.Duration // until(t) is t - now(), in one call because interpreted calls are slow
 
-	fixed  *keySet // keys given in the configuration itself; nil if source has them
+	fixed  *keySet // keys in the configuration itself; nil if they come from source
 	source *source
 
 	lock   *sync.RWMutex   // guards memory and seen
-	seen   map[string]*Set // the tokens in memory, as requests write them
+	seen   map[string]*Set // remembered tokens, as requests write them
 	memory *memory
 
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards the fields below
 	started bool
-	detach  func() bool // undoes what Start asked of its context
+	detach  func() bool // stops watching the context of Start
 	report  func(error)
 
 	failing bool // the last report was an error; guarded by the source's lock
 }
 
-// New prepares a verifier. It reads the files that cfg names, and does no network I/O: keys behind a URL
-// are fetched once Start is called. The error is a problem.List: everything
-// that Check finds.
+// New returns a verifier. It reads the files that cfg names and does no network I/O: keys behind a
+// URL are fetched after Start. If Check finds problems, the error is their problem.List.
 func New(cfg *Config) (*Verifier, error) {
 	if problems := Check(cfg); len(problems) > 0 {
 		return nil, problems
@@ -111,20 +110,21 @@ func New(cfg *Config) (*Verifier, error) {
 	return v, nil
 }
 
-// SetClock makes the verifier judge exp and nbf by now instead of time.Now. For tests; call it before the
-// first request.
+// SetClock replaces time.Now for checks of exp and nbf. It is for tests; call it before the first
+// request.
 func (v *Verifier) SetClock(now func() time.Time) {
 	v.now = now
 	v.until = func(t time.Time) time.Duration { return t.Sub(now()) }
 }
 
-// OnRefresh sets a function that hears how background refreshes of the keys go: an error when they begin to fail,
-// nil when one succeeds after that. It must not block. Call it before Start.
+// OnRefresh sets a function that is called when background refreshes of the keys begin to fail,
+// with the error, and when they succeed again, with nil. The function must not block. Call
+// OnRefresh before Start.
 func (v *Verifier) OnRefresh(report func(error)) { v.report = report }
 
-// Start lets the verifier keep its keys fresh in the background, until ctx is done or Close is called.
-// Verifiers with the same source of keys share one fetcher. Without Start, keys behind a URL are never
-// fetched and files are not read again. A second call changes nothing.
+// Start keeps the keys fresh in the background until ctx is done or Close is called. Verifiers with
+// the same source of keys share one fetcher. Without Start, keys behind a URL are never fetched,
+// and files are not read again. A second call has no effect.
 func (v *Verifier) Start(ctx context.Context) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -136,8 +136,8 @@ func (v *Verifier) Start(ctx context.Context) {
 	v.detach = context.AfterFunc(ctx, func() { v.Close() })
 }
 
-// Close ends the background work that Start began and waits for it. Requests that still arrive are
-// judged by the keys known so far, so handlers of an old configuration go on serving.
+// Close stops the background work and waits until it has ended. Requests that still arrive are
+// judged by the keys known so far, so handlers of an old configuration continue to serve.
 func (v *Verifier) Close() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -149,8 +149,8 @@ func (v *Verifier) Close() {
 	release(v.source, v)
 }
 
-// Ready returns a channel that is closed as soon as keys are known. For hosts that would rather wait, for
-// a bounded time, before they serve.
+// Ready returns a channel that is closed once keys are known. A host can wait for it, for a bounded
+// time, before it serves.
 func (v *Verifier) Ready() <-chan struct{} {
 	if v.source == nil {
 		return closedChannel()
@@ -158,24 +158,25 @@ func (v *Verifier) Ready() <-chan struct{} {
 	return v.source.ready
 }
 
-// Set is a JWT Claims Set, prepared for Values. It is shared by requests and never changed.
+// Set is a JWT Claims Set, prepared for Values. Requests share it; it is never changed.
 type Set struct {
 	Reason Reason // why there are no claims, or Verified or Unverified
 
-	// ByPath has the claims that are scalars, and the arrays of scalars; Expires is when they end. Both are for those who look into
-	// a Memory themselves.
+	// ByPath holds scalar claims and arrays of scalars. Expires is when the claims expire.
+	// Both are for callers that look into a Memory themselves.
 	ByPath  map[Path][]string
 	Expires time.Time
 
 	lists []array  // the arrays among the claims
-	texts []string // what values of one element are slices of, to allocate once
+	texts []string // backs every value of one element, so that they take one allocation
 	text  string   // the token, as the request writes it
-	key   *key     // that signed it
+	key   *key     // the key that signed it
 }
 
-// Memory is where Claims looks first, for a caller in an interpreter, where calling Claims would cost more than what it does: the
-// set in Seen of the request's only line of Header, read under Lock, as long as Until(set.Expires) is positive. For all else there
-// is Claims.
+// Memory is where Claims looks first. Interpreted code looks there itself, because calling Claims
+// would cost more than the look-up. If the request has exactly one line of Header, Seen may have
+// its set. Read Seen under Lock, and use the set only while Until(set.Expires) is positive. In all
+// other cases, call Claims.
 type Memory struct {
 	Header string // canonical name; "" when tokens are not in a header
 	Lock   *sync.RWMutex
@@ -183,19 +184,19 @@ type Memory struct {
 	Until  func(time.Time) time.Duration
 }
 
-// MemoryOf is the memory of a verifier, made and kept by it.
+// MemoryOf returns the memory of a verifier.
 func MemoryOf(v *Verifier) Memory {
 	return Memory{Header: v.header, Lock: v.lock, Seen: v.seen, Until: v.until}
 }
 
-// IsElement reports whether a path may lead to one element of an array, which ByPath does not have.
+// IsElement reports whether a path may lead to one element of an array. ByPath has no elements.
 func IsElement(p Path) bool {
 	_, err := strconv.Atoi(string(p)[strings.LastIndexByte(string(p), '/')+1:])
 	return err == nil
 }
 
-// Claims returns the claims of the token that r carries; if there are none, the Reason of the set says why. It
-// is never nil. Claims never waits for anything but short locks.
+// Claims returns the claims of the token that r carries. The result is never nil; if it has no
+// claims, its Reason says why. Claims waits for short locks only.
 func Claims(v *Verifier, r *http.Request) *Set {
 	if lines := r.Header[v.header]; len(lines) == 1 {
 		v.lock.RLock()
@@ -208,7 +209,7 @@ func Claims(v *Verifier, r *http.Request) *Set {
 	return claimsOfRequest(v, r)
 }
 
-// ClaimsOf returns the claims of a token that the caller has found by itself.
+// ClaimsOf returns the claims of token. It is for callers that find the token themselves.
 func ClaimsOf(v *Verifier, token string) *Set {
 	v.lock.RLock()
 	set := v.seen[v.prefix+token]
@@ -238,8 +239,8 @@ var failures = map[Reason]*Set{
 	Early: {Reason: Early}, Issuer: {Reason: Issuer}, Audience: {Reason: Audience},
 }
 
-// firstSight judges a token and remembers it under its usual spelling, so that one token cannot fill the
-// memory in many spellings ("bearer", two spaces).
+// firstSight judges a token that is not remembered, and remembers it under its usual spelling. So
+// one token cannot fill the memory in many spellings ("bearer", two spaces).
 func firstSight(v *Verifier, token string) *Set {
 	h, payload, by, reason := open(v, token)
 	if reason != Verified && reason != Unverified {
@@ -256,8 +257,8 @@ func firstSight(v *Verifier, token string) *Set {
 	return set
 }
 
-// Payload verifies the signature of a compact token and returns what was signed, be it claims or not.
-// Dates, issuer and audience are not judged.
+// Payload verifies the signature of a compact token and returns what was signed, which may be
+// anything. It does not check dates, issuer or audience.
 func Payload(v *Verifier, token string) ([]byte, Reason) {
 	_, payload, _, reason := open(v, token)
 	return payload, reason

@@ -14,7 +14,8 @@ const secret = "a secret of thirty-two bytes or more"
 
 // signed returns a token of these two JSON texts, signed with secret.
 func signed(header, payload string) string {
-	input := base64.RawURLEncoding.EncodeToString([]byte(header)) + "." + base64.RawURLEncoding.EncodeToString([]byte(payload))
+	input := base64.RawURLEncoding.EncodeToString([]byte(header)) + "." +
+		base64.RawURLEncoding.EncodeToString([]byte(payload))
 	mac := hmac.New(sha256.New, []byte(secret))
 	mac.Write([]byte(input))
 	return input + "." + base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
@@ -29,7 +30,8 @@ func TestClaims(t *testing.T) {
 		r.Header.Set("Authorization", line)
 		set := Claims(v, r)
 		require.Equal(t, Verified, set.Reason)
-		for path, want := range map[string][]string{"sub": {"u-1"}, "groups": {"a", "b"}, "org.plan": {"pro"}, "/org/n": {"1000"}, "groups.1": {"b"}, "org": nil} {
+		for path, want := range map[string][]string{"sub": {"u-1"}, "groups": {"a", "b"}, "org.plan": {"pro"},
+			"/org/n": {"1000"}, "groups.1": {"b"}, "org": nil} {
 			p, err := ParsePath(path)
 			require.NoError(t, err)
 			require.Equal(t, want, Values(set, p), path)

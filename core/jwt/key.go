@@ -18,16 +18,16 @@ import (
 const (
 	minSecret  = 32    // bytes: RFC 7518 section 3.2 asks for at least the hash's size
 	minRSABits = 2048  // RFC 7518 section 3.3
-	maxRSABits = 16384 // a check costs the square of this
+	maxRSABits = 16384 // the cost of a check grows with the square of this
 	maxKeys    = 64    // in one set
-	maxTries   = 8     // keys tried for a token that names none
+	maxTries   = 8     // keys tried for one token
 )
 
 // key is one key of one kind.
 type key struct {
 	id        string // kid, "" if the key has none
 	kind      string
-	algorithm string // the only algorithm that this key serves, "" if its kind decides
+	algorithm string // the only algorithm that this key serves; "" if its kind decides
 	secret    []byte
 	rsa       *rsa.PublicKey
 	ec        *ecdsa.PublicKey
@@ -40,8 +40,8 @@ type keySet struct {
 	keys []*key
 }
 
-// candidates returns the keys that may have signed a token with this kid: those of that name, or else those
-// without any name.
+// candidates returns the keys that may have signed a token with this kid: the keys of that name, or
+// else the keys without a name. A token without a kid may be signed by any key.
 func candidates(set *keySet, kid string) []*key {
 	if kid == "" {
 		return set.keys
@@ -60,8 +60,8 @@ func candidates(set *keySet, kid string) []*key {
 	return nameless
 }
 
-// serves tells whether k may be used with a, which the configuration allows. Without a list of algorithms,
-// a key that does not say its own serves the most common one of its kind.
+// serves reports whether k may be used with a, which the configuration allows. Without a list of
+// algorithms, a key that names no algorithm serves the most common one of its kind.
 func serves(k *key, a *algorithm, listed bool) bool {
 	switch {
 	case k.kind != a.kind:
@@ -104,7 +104,7 @@ func publicKeys(text []byte) (*keySet, error) {
 		return nil, errors.New("no PEM block found")
 	}
 	if strings.TrimSpace(string(text)) != "" {
-		return nil, fmt.Errorf("what follows block %d is no PEM block", len(set.keys))
+		return nil, fmt.Errorf("what follows block %d is not a PEM block", len(set.keys))
 	}
 	return set, nil
 }
@@ -133,7 +133,7 @@ func publicKey(block *pem.Block) (*key, error) {
 	if strings.HasSuffix(block.Type, "PRIVATE KEY") {
 		return nil, errors.New("this is a private key: give the public one, as a gateway only verifies")
 	}
-	return nil, fmt.Errorf("%q is no public key (PUBLIC KEY, RSA PUBLIC KEY or CERTIFICATE)", block.Type)
+	return nil, fmt.Errorf("%q is not a valid public key (PUBLIC KEY, RSA PUBLIC KEY or CERTIFICATE)", block.Type)
 }
 
 func keyOf(public any, print []byte) (*key, error) {
@@ -182,7 +182,7 @@ func finished(k *key, print string) *key {
 	return k
 }
 
-// webKey is a JSON Web Key, RFC 7517, as far as verifying needs it.
+// webKey has the fields of a JSON Web Key (RFC 7517) that verification needs.
 type webKey struct {
 	Kty    string   `json:"kty"`
 	Kid    string   `json:"kid"`
@@ -197,9 +197,9 @@ type webKey struct {
 	Y      string   `json:"y"`
 }
 
-// webKeys reads a JSON Web Key Set. Keys that serve something else or that are not supported are passed
-// over, as RFC 7517 section 5 asks; that none is left is an error. Secrets are taken only from a set that is
-// not public, so not from a URL.
+// webKeys reads a JSON Web Key Set. It skips keys that are not supported or not for verifying, as
+// RFC 7517 section 5 asks. It is an error if no key is left. Secrets are accepted only if secrets
+// is true, so not from a URL.
 func webKeys(text []byte, secrets bool) (*keySet, error) {
 	var document struct {
 		Keys []json.RawMessage `json:"keys"`
@@ -247,7 +247,7 @@ func webKeyOf(raw []byte, secrets bool) (*key, error) {
 	return bound(k, &w)
 }
 
-// bound ties a key to the name and the algorithm that its set gives it.
+// bound gives a key the name and the algorithm of its set.
 func bound(k *key, w *webKey) (*key, error) {
 	if w.Alg != "" {
 		a := algorithms[w.Alg]
@@ -302,7 +302,8 @@ func rsaOf(w *webKey) (*key, error) {
 }
 
 func ecOf(w *webKey) (*key, error) {
-	curve := map[string]elliptic.Curve{"P-256": elliptic.P256(), "P-384": elliptic.P384(), "P-521": elliptic.P521()}[w.Crv]
+	curves := map[string]elliptic.Curve{"P-256": elliptic.P256(), "P-384": elliptic.P384(), "P-521": elliptic.P521()}
+	curve := curves[w.Crv]
 	if curve == nil {
 		return nil, fmt.Errorf("curve %q is not supported", w.Crv)
 	}
@@ -314,7 +315,8 @@ func ecOf(w *webKey) (*key, error) {
 	if err != nil {
 		return nil, err
 	}
-	//nolint:staticcheck // Yaegi has no ecdsa.ParseUncompressedPublicKey; ecKey checks that the point is on the curve
+	// Yaegi has no ecdsa.ParseUncompressedPublicKey; ecKey checks that the point is on the curve.
+	//nolint:staticcheck // for the reason above
 	public := &ecdsa.PublicKey{Curve: curve, X: new(big.Int).SetBytes(x), Y: new(big.Int).SetBytes(y)}
 	return ecKey(public, w.X+"."+w.Y)
 }

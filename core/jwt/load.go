@@ -14,7 +14,7 @@ const (
 	lookEvery   = 10 * time.Second // how often files are read again
 )
 
-// setKeys gives v the keys of its configuration, or the source that will have them.
+// setKeys gives v the keys of its configuration, or the source that loads them.
 func setKeys(v *Verifier, cfg *Config) error {
 	switch {
 	case v.unverified:
@@ -37,7 +37,8 @@ func setKeys(v *Verifier, cfg *Config) error {
 	return err
 }
 
-// plaintextMark keeps verifiers apart that may and may not be led to http:// by a redirect.
+// plaintextMark separates the sources that may follow a redirect to http:// from those that may
+// not.
 func plaintextMark(cfg *Config) string {
 	if cfg.Plaintext {
 		return " plaintext"
@@ -57,7 +58,8 @@ func inlineKeys(cfg *Config) (*keySet, error) {
 
 func privateWebKeys(text []byte) (*keySet, error) { return webKeys(text, true) }
 
-// secretReader reads a secret's file; editors and echo end it with a line break that is not meant.
+// secretReader returns a function that reads a secret's file. It ignores the line break that
+// editors and echo put at the end.
 func secretReader(names []string) func([]byte) (*keySet, error) {
 	return func(text []byte) (*keySet, error) {
 		return secretsOf([]byte(strings.TrimRight(string(text), "\r\n")), names)
@@ -77,8 +79,8 @@ func secretsOf(secret []byte, names []string) (*keySet, error) {
 	return &keySet{keys: []*key{k}}, nil
 }
 
-// setFile reads a file once, so that a configuration with an unusable file is refused, and leaves it to its
-// source to look whether it changes.
+// setFile reads a file once, so that a configuration with an unusable file is refused. Its source
+// looks for changes later.
 func setFile(v *Verifier, field, text string, parse func([]byte) (*keySet, error)) error {
 	path, err := filePath(text)
 	if err != nil {
@@ -97,7 +99,8 @@ func setFile(v *Verifier, field, text string, parse func([]byte) (*keySet, error
 	return nil
 }
 
-// fileName tells sources apart. What a secret's file must hold depends on the algorithms.
+// fileName returns the name of a file's source. A secret's has the algorithms in it, as they decide
+// how long the secret must be.
 func fileName(field, path string, v *Verifier) string {
 	name := field + " " + path
 	if field == "secret" {

@@ -2,25 +2,26 @@ package jwt
 
 const (
 	maxRemembered      = 10000   // tokens
-	maxRememberedBytes = 8 << 20 // of their text; claims take some times as much
+	maxRememberedBytes = 8 << 20 // of their text; their claims take several times as much
 	maxHeaders         = 64
 )
 
-// memory bounds what Verifier.seen holds. Only verified tokens get there, so nobody can push out another
-// caller's by inventing tokens; and tokens that fail are not remembered at all, as it costs nothing to
-// invent the next. The oldest goes first: a caller whose token had to go pays one more verification.
+// memory bounds what Verifier.seen holds. Only verified tokens are remembered, so invented tokens
+// cannot push out those of other callers. Tokens that fail are not remembered, because inventing
+// the next one costs nothing. The oldest is dropped first: its caller pays one more verification.
 //
-// Tokens are kept as they are, not as hashes of them: a cryptographic hash of a token takes longer than all the rest of finding it,
-// and one that is quicker could be made to collide.
+// Tokens are kept whole, not as hashes. A cryptographic hash would take longer than the rest of the
+// look-up, and a faster hash could be made to collide.
 type memory struct {
 	ring    []*Set // oldest at head
 	head    int
 	count   int
 	bytes   int
-	headers map[string]*header // of verified tokens only, so that nobody else's can take the few places
+	headers map[string]*header // of verified tokens only, so that invented ones cannot take the few places
 }
 
-// remember keeps the verdict on a token, and its first part, which the next tokens of the same key have too.
+// remember keeps the claims of a token, and its first part, which other tokens of the same key
+// share.
 func remember(v *Verifier, set *Set, first string, h *header) {
 	m := v.memory
 	v.lock.Lock()
@@ -39,8 +40,8 @@ func remember(v *Verifier, set *Set, first string, h *header) {
 	}
 }
 
-// forgetExpired takes two steps for each token that comes, so that memory shrinks with the traffic and no
-// request pays for a sweep.
+// forgetExpired drops up to two expired tokens. It runs for each new token, so memory shrinks with
+// the traffic and no request pays for a sweep.
 func forgetExpired(v *Verifier) {
 	m := v.memory
 	for i := 0; i < 2 && m.count > 0 && v.until(m.ring[m.head].Expires) <= 0; i++ {

@@ -5,11 +5,11 @@ import (
 	"strings"
 )
 
-// maxDigits bounds the text of a number, as an exponent can ask for any length.
+// maxDigits bounds the text of a number, as an exponent can demand any length.
 const maxDigits = 1024
 
-// decimal writes a JSON number as its exact decimal text, without an exponent and without zeros that mean
-// nothing: 1e3 and 1000.0 become 1000, 0.10 becomes 0.1, -0 becomes 0. It returns "" for a number whose text
+// decimal returns a JSON number as its exact decimal text, without an exponent and without needless
+// zeros: 1e3 and 1000.0 become 1000, 0.10 becomes 0.1, -0 becomes 0. It returns "" if the text
 // would be too long.
 func decimal(number string) string {
 	if !strings.ContainsAny(number, ".eE") && len(number) <= maxDigits {

@@ -10,7 +10,8 @@ import (
 )
 
 func FuzzDecimal(f *testing.F) {
-	for _, n := range []string{"0", "-0", "1e3", "1000.0", "0.10", "-1.5E-3", "1e400", "12.340e1", "0e99999999", "1e-1025", "100", "1e9999999999"} {
+	for _, n := range []string{"0", "-0", "1e3", "1000.0", "0.10", "-1.5E-3", "1e400", "12.340e1", "0e99999999", "1e-1025",
+		"100", "1e9999999999"} {
 		f.Add(n)
 	}
 	f.Fuzz(func(t *testing.T, number string) {

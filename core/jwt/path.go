@@ -7,12 +7,12 @@ import (
 	"strings"
 )
 
-// A Path leads to a claim. Its text is a JSON pointer without the slash at its beginning.
+// Path leads to a claim. Its text is a JSON pointer without the leading slash.
 type Path string
 
-// ParsePath reads a dotted path ("org.plan") or, where the text begins with "/", a JSON pointer of RFC 6901
-// ("/https:~1~1example.com~1roles"), which reaches names with dots in them. A name that is a number also
-// picks an element of an array, counted from 0.
+// ParsePath parses a dotted path ("org.plan") or, if text begins with "/", a JSON pointer of RFC
+// 6901 ("/https:~1~1example.com~1roles"). A JSON pointer can reach names that contain dots. A name
+// that is a number also selects an element of an array, counted from 0.
 func ParsePath(text string) (Path, error) {
 	switch {
 	case text == "":
@@ -44,9 +44,9 @@ func parsePointer(text string) (Path, error) {
 	return Path(text), nil
 }
 
-// Values returns the values of the claim at p: one text for a string, a number (its exact decimal text: 1e3 is
-// 1000) or a boolean (true, false), one for each of these in an array. It is empty if the claim is absent,
-// an object or null. Do not change it.
+// Values returns the values of the claim at p: one text for a string, a number (as exact decimal
+// text: 1e3 is 1000) or a boolean (true, false), and one for each of these in an array. The result
+// is empty if the claim is absent, an object or null. Callers must not change it.
 func Values(set *Set, p Path) []string {
 	if values := set.ByPath[p]; values != nil || len(set.lists) == 0 {
 		return values

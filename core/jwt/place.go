@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Where a request can carry its token.
+// The places where a request can carry its token.
 const (
 	inHeader = iota
 	inCookie
@@ -19,7 +19,7 @@ const maxSearched = 65536
 type place struct {
 	kind   int
 	name   string
-	prefix string // how the scheme is usually written, with its space; "" if the header holds the bare token
+	prefix string // the scheme as usually written, with its space; "" if the header holds the bare token
 }
 
 func placeOf(cfg *Config) place {
@@ -34,8 +34,8 @@ func placeOf(cfg *Config) place {
 	return place{kind: inHeader, name: textproto.CanonicalMIMEHeaderKey(cfg.Header)}
 }
 
-// find returns the token that a request carries. Several are refused: a middleware before or a service after
-// gray may read another one than gray would.
+// find returns the token that a request carries. It refuses several tokens, because a middleware
+// before gray or a service after it may read a different one.
 func find(p *place, r *http.Request) (string, Reason) {
 	values := valuesAt(p, r)
 	switch {
@@ -66,7 +66,8 @@ func valuesAt(p *place, r *http.Request) []string {
 	return nil
 }
 
-// withoutScheme returns the token of a header line. Authorization must say Bearer, other headers may.
+// withoutScheme returns the token of a header line. Bearer is required in Authorization and
+// optional in other headers.
 func withoutScheme(p *place, line string) string {
 	token := strings.Trim(line, " \t")
 	if len(token) > 7 && strings.EqualFold(token[:7], "Bearer ") {

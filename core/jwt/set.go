@@ -12,8 +12,9 @@ type array struct {
 	items []any
 }
 
-// flatten writes every value under its whole path, so that a request that asks for one pays a single look-up
-// and converts nothing. It returns nil if the claims are nested too deep; names is how many countNames has found.
+// flatten stores every value under its whole path, so that reading a claim is one look-up without
+// conversion. names is the result of countNames. flatten returns nil if the claims are nested too
+// deeply.
 func flatten(claims map[string]any, names int) *Set {
 	if names < 0 {
 		return nil
@@ -52,7 +53,8 @@ func flattenValue(set *Set, value any, path string, depth int) bool {
 	return true
 }
 
-// flattenList gives an array the values of all its scalars. What is nested in it is found by its position.
+// flattenList stores the values of all scalars of an array under its path. Nested arrays and
+// objects are stored under their position.
 func flattenList(set *Set, items []any, path string, depth int) bool {
 	if depth > maxDepth {
 		return false
@@ -84,7 +86,7 @@ func scalar(value any) (string, bool) {
 	return "", false
 }
 
-// escaped writes a name as JSON pointers do.
+// escaped returns a name as JSON pointers write it.
 func escaped(name string) string {
 	if !strings.ContainsAny(name, "~/") {
 		return name
@@ -92,7 +94,7 @@ func escaped(name string) string {
 	return strings.ReplaceAll(strings.ReplaceAll(name, "~", "~0"), "/", "~1")
 }
 
-// countNames returns how many names all objects have together, -1 if they are nested too deep.
+// countNames returns how many names all objects have together, or -1 if they are nested too deeply.
 func countNames(fields map[string]any, depth int) int {
 	if depth > maxDepth {
 		return -1

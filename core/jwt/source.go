@@ -10,15 +10,15 @@ import (
 )
 
 const (
-	minGap     = time.Second // between two fetches that unknown kids ask for
-	maxGap     = time.Minute // the same while they turn out to be unknown for good
+	minGap     = time.Second // between two fetches because of unknown kids
+	maxGap     = time.Minute // the same, while the fetches bring nothing new
 	maxBackoff = time.Minute // between two fetches that fail
-	maxSources = 64          // that are kept though nothing uses them
+	maxSources = 64          // kept at most, unless more are in use
 )
 
-// A source is where keys come from if not from the configuration itself. All verifiers with the same one share
-// it, and it outlives them: a host that reloads lets go of everything before it starts anew, and the keys
-// known so far must be there for the new handlers although the server may be down just then.
+// source loads keys that are not in the configuration itself. Verifiers with the same source share
+// it, and it outlives them: a host may close all verifiers before it makes the next, and the new
+// ones must still have the known keys if the server is down just then.
 type source struct {
 	name  string
 	load  func(context.Context) (*keySet, time.Duration, error) // the keys, and how long they are good for
@@ -29,18 +29,18 @@ type source struct {
 	users  map[*Verifier]bool
 	cancel context.CancelFunc
 	done   chan struct{}
-	wished bool               // a token named a key that is not known
+	wished bool               // a token named an unknown key
 	wake   context.CancelFunc // ends the wait for the next refresh; nil while there is none
 }
 
-// sources holds every source in use, and some that were. It is a package variable so that it survives the
-// reloads of an interpreted plugin.
+// sources holds every source in use, and some that were in use. It is a package variable because
+// those survive the reloads of an interpreted plugin.
 var (
 	sourcesMu sync.Mutex
 	sources   = map[string]*source{}
 )
 
-// sourceFor returns the source of that name, making it if it is not known.
+// sourceFor returns the source of that name, and makes it if necessary.
 func sourceFor(name string, load func(context.Context) (*keySet, time.Duration, error)) *source {
 	sourcesMu.Lock()
 	defer sourcesMu.Unlock()
@@ -71,7 +71,7 @@ func isIdle(s *source) bool {
 	return len(s.users) == 0
 }
 
-// keysOf returns the keys known now, nil if none are.
+// keysOf returns the keys known now, or nil.
 func keysOf(v *Verifier) *keySet {
 	if v.source == nil {
 		return v.fixed
@@ -80,7 +80,7 @@ func keysOf(v *Verifier) *keySet {
 	return set
 }
 
-// attach makes v a user of s. The first one starts the background work.
+// attach makes v a user of s. The first user starts the background work.
 func attach(s *source, v *Verifier) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -95,7 +95,7 @@ func attach(s *source, v *Verifier) {
 	go keepFresh(ctx, s, done)
 }
 
-// release lets v go. After the last one, it waits until the background work has ended.
+// release removes v from the users of s. The last user ends the background work and waits for it.
 func release(s *source, v *Verifier) {
 	s.mu.Lock()
 	delete(s.users, v)
@@ -108,7 +108,7 @@ func release(s *source, v *Verifier) {
 	}
 }
 
-// ask wishes for a refresh, as a token names a key that is not known. It waits for a short lock at most.
+// ask requests a refresh because a token names an unknown key. It waits for a short lock at most.
 func ask(s *source) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -118,9 +118,9 @@ func ask(s *source) {
 	}
 }
 
-// keepFresh refreshes the keys when they are due and when tokens name unknown ones, one fetch at a time.
-// Wishes are granted after a gap that doubles as long as they bring nothing new, so that invented kids do
-// not become a load on the issuer.
+// keepFresh refreshes the keys when they are due and when tokens name unknown keys, one fetch at a
+// time. The gap before a fetch for unknown keys doubles while such fetches bring nothing new, so
+// that invented kids put no load on the issuer.
 func keepFresh(ctx context.Context, s *source, done chan struct{}) {
 	defer close(done)
 	backoff, gap := minGap, minGap
@@ -148,9 +148,9 @@ func keepFresh(ctx context.Context, s *source, done chan struct{}) {
 	}
 }
 
-// wait returns when keys are due, or true when a refresh is wished for and gap has passed.
+// wait returns false when keys are due, and true when a refresh was requested and gap has passed.
 //
-// It must not select: Yaegi shares the list of channels between all goroutines in one select statement.
+// It must not use select: in Yaegi, goroutines in one select statement share its list of channels.
 func wait(ctx context.Context, s *source, due, gap time.Duration) bool {
 	start := time.Now()
 	untilDue, wake := context.WithTimeout(ctx, due)
@@ -178,10 +178,10 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	return ctx.Err() == nil
 }
 
-// refresh loads the keys once. A failure leaves the last good ones in force.
+// refresh loads the keys once. After a failure, the last good keys stay in force.
 func refresh(ctx context.Context, s *source) (changed bool, due time.Duration, err error) {
 	defer func() {
-		if r := recover(); r != nil { // in some hosts a panic here would end the gateway
+		if r := recover(); r != nil { // in some hosts, a panic here would end the gateway
 			err = fmt.Errorf("panic while keys were loaded: %v", r)
 		}
 	}()
@@ -193,8 +193,8 @@ func refresh(ctx context.Context, s *source) (changed bool, due time.Duration, e
 	return install(s, set), due, nil
 }
 
-// install puts a set in force and tells whether it differs from the last. Keys that stay are kept as they
-// are, so that tokens verified by them stay remembered.
+// install puts a set in force and reports whether it differs from the last. Equal keys keep their
+// identity, so tokens that they verified stay remembered.
 func install(s *source, set *keySet) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -213,7 +213,7 @@ func install(s *source, set *keySet) bool {
 	return true
 }
 
-// adopt puts the keys of old into set where they are equal, and tells whether the sets differ.
+// adopt replaces keys of set by equal keys of old, and reports whether the sets differ.
 func adopt(old, set *keySet) bool {
 	known := make(map[string]*key, len(old.keys))
 	for _, k := range old.keys {
@@ -253,7 +253,7 @@ func doubled(d, most time.Duration) time.Duration {
 	return 2 * d
 }
 
-// jittered spreads the retries of many gateways.
+// jittered adds up to a quarter, so that many gateways do not retry at the same time.
 func jittered(d time.Duration) time.Duration {
 	return d + time.Duration(rand.Int63n(int64(d)/4+1))
 }

@@ -20,7 +20,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // publicSet is the text of a key set with one usable key: that of RFC 8037 appendix A.2.
 func publicSet(kid string) string {
-	return fmt.Sprintf(`{"keys":[{"kty":"OKP","crv":"Ed25519","kid":%q,"x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}`, kid)
+	const x = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"
+	return fmt.Sprintf(`{"keys":[{"kty":"OKP","crv":"Ed25519","kid":%q,"x":%q}]}`, kid, x)
 }
 
 func TestFetchRefuses(t *testing.T) {
@@ -34,11 +35,18 @@ func TestFetchRefuses(t *testing.T) {
 		"too many keys": {func(w http.ResponseWriter, _ *http.Request) {
 			fmt.Fprint(w, `{"keys":[`+strings.Repeat("{},", 64)+`{}]}`)
 		}, "more than 64 keys"},
-		"a secret":         {func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"keys":[{"kty":"oct","k":"AAAA"}]}`) }, "secrets are not taken from a URL"},
-		"too long":         {func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, strings.Repeat(" ", maxDocument+1)) }, "longer than 262144 bytes"},
-		"status":           {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) }, "status 502"},
-		"redirect in loop": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/", http.StatusFound) }, "more than 3 redirects"},
-		"abort":            {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "EOF"},
+		"a secret": {func(w http.ResponseWriter, _ *http.Request) {
+			fmt.Fprint(w, `{"keys":[{"kty":"oct","k":"AAAA"}]}`)
+		}, "secrets are not taken from a URL"},
+		"too long": {func(w http.ResponseWriter, _ *http.Request) {
+			fmt.Fprint(w, strings.Repeat(" ", maxDocument+1))
+		}, "longer than 262144 bytes"},
+		"status": {func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusBadGateway)
+		}, "status 502"},
+		"redirect in loop": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/", http.StatusFound) },
+			"more than 3 redirects"},
+		"abort": {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "EOF"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			server := httptest.NewServer(c.answer)
@@ -50,7 +58,9 @@ func TestFetchRefuses(t *testing.T) {
 }
 
 func TestRedirectsKeepToHTTPS(t *testing.T) {
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, publicSet("a")) }))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, publicSet("a"))
+	}))
 	defer server.Close()
 	next, err := http.NewRequest(http.MethodGet, server.URL, nil)
 	require.NoError(t, err)
@@ -78,7 +88,8 @@ func TestDiscoverRefuses(t *testing.T) {
 func TestFreshness(t *testing.T) {
 	for control, want := range map[string]time.Duration{
 		"": usualFresh, "no-store": usualFresh, "max-age=1": minFresh, "public, max-age=300": 5 * time.Minute,
-		"Max-Age=999999": maxFresh, "max-age=x": usualFresh, "max-age=-5": minFresh, "max-age=99999999999999999999": usualFresh,
+		"Max-Age=999999": maxFresh, "max-age=x": usualFresh, "max-age=-5": minFresh,
+		"max-age=99999999999999999999": usualFresh,
 	} {
 		require.Equal(t, want, freshness(http.Header{"Cache-Control": {control}}), control)
 	}
@@ -105,7 +116,8 @@ func TestVerifiersShareAFetcher(t *testing.T) {
 	}
 	require.EqualValues(t, 1, fetches.Load())
 
-	// A reload: everything is let go, the server is down, and the next verifier knows the keys all the same.
+	// A reload: all verifiers are closed, the server is down, and the next verifier still has the
+	// keys.
 	cancel()
 	server.Close()
 	for _, v := range all {

@@ -6,16 +6,15 @@ import (
 )
 
 const (
-	maxToken  = 16384 // bytes of a token; longer ones do not fit the header limits of common servers either
-	maxHeader = 8192  // bytes of its first part, which is read before anything is verified
+	maxToken  = 16384 // bytes of a token; longer ones exceed the header limits of common servers
+	maxHeader = 8192  // bytes of its first part, which is read before it is verified
 )
 
-// strict refuses what decodes to the same bytes but is spelled differently. It passes over line breaks,
-// which open therefore refuses.
+// strict refuses other spellings of the same bytes. It ignores line breaks, so open refuses those.
 var strict = base64.RawURLEncoding.Strict()
 
-// header is what counts of a token's first part. Whatever else stands there is ignored, above all keys and
-// addresses of keys (jwk, jku, x5u, x5c).
+// header has the relevant fields of a token's first part. All others are ignored, above all keys
+// and addresses of keys (jwk, jku, x5u, x5c).
 type header struct {
 	algorithm *algorithm
 	kid       string
@@ -53,7 +52,8 @@ func open(v *Verifier, token string) (*header, []byte, *key, Reason) {
 	return h, payload, by, reason
 }
 
-// headerOf reads a token's first part, or recalls it: the tokens of one key all begin alike.
+// headerOf reads a token's first part. It is often remembered, as all tokens of one key begin
+// alike.
 func headerOf(v *Verifier, text string) (*header, Reason) {
 	v.lock.RLock()
 	h := v.memory.headers[text]

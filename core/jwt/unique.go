@@ -5,20 +5,21 @@ import (
 	"encoding/json"
 )
 
-// A decoder keeps the last of two members with the same name, other parsers the first, so a token that has
-// two is read differently by gray and by the service behind it. RFC 7515 section 4 and RFC 7519 section 4
-// allow to refuse it. Walking over the text again costs as much as reading it, many times that under an
-// interpreter; so the names are counted first: each ends in `":`, and where the text has no more of these than
-// the decoded objects have names, no name can have occurred twice.
+// Some parsers keep the last of two members with the same name, others the first. So gray and the
+// service behind it could read different claims from one token. RFC 7515 section 4 and RFC 7519
+// section 4 allow refusing such tokens. Walking over the text again costs as much as decoding it,
+// and far more in an interpreter. So names are counted first: each ends in `":`. If the text has no
+// more of these than the decoded objects have names, no name is repeated.
 
-// isUnique tells whether no object in valid JSON has a name twice; names is how many the decoded ones have.
+// isUnique reports whether no object in valid JSON repeats a name. names is how many names the
+// decoded objects have.
 func isUnique(raw []byte, names int) bool {
 	return isSurelyUnique(raw, names) || isWalkUnique(raw)
 }
 
-// isSurelyUnique may say false for strange but unique names: a text that begins with a colon, or that has
-// an escaped quote before one. What is not verified yet is judged by it alone, as it takes linear time
-// without a step of our own per character.
+// isSurelyUnique may return false although names are unique, if a text begins with a colon or has
+// an escaped quote before one. Text that is not verified yet is judged by this alone, because it
+// takes linear time and no interpreted step per character.
 func isSurelyUnique(raw []byte, names int) bool {
 	if bytes.Contains(raw, []byte(" :")) || hasBreaks(raw) {
 		var compact bytes.Buffer
@@ -30,7 +31,7 @@ func isSurelyUnique(raw []byte, names int) bool {
 	return bytes.Count(raw, []byte(`":`)) == names
 }
 
-// hasBreaks takes three fast searches instead of one that looks at every byte.
+// hasBreaks makes three fast searches instead of a slow one that looks at every byte.
 func hasBreaks(raw []byte) bool {
 	return bytes.IndexByte(raw, '\n') >= 0 || bytes.IndexByte(raw, '\t') >= 0 || bytes.IndexByte(raw, '\r') >= 0
 }

@@ -2,7 +2,7 @@ package proxy
 
 import "sync"
 
-// copyBuffers lends the reverse proxies the buffers that they copy bodies through.
+// copyBuffers is a pool of the buffers through which the reverse proxies copy bodies.
 type copyBuffers struct{}
 
 var bufferPool sync.Pool // of *[]byte

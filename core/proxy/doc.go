@@ -1,10 +1,12 @@
-// Package proxy forwards requests to the upstreams of one version. It balances over them, leaves out for a while those that
-// fail, and hands a request back to its caller, who serves it from stable, when no upstream can be reached.
+// Package proxy forwards requests to the upstreams of one version. It balances over them and leaves
+// out those that fail, for a while. If it can reach no upstream, it returns the request to its
+// caller, who serves it from stable.
 //
-// A request is never sent twice: it moves on to another upstream only while nothing of it has been sent. What net/http does
-// by itself stays: a request without a body and of an idempotent method is repeated when the kept connection that it was
-// sent on turns out to have been closed by the upstream.
+// A request is never sent twice: it is tried on another upstream only while nothing of it has been
+// sent. There is one exception, which net/http makes. If an upstream has closed a kept connection,
+// a request without a body and of an idempotent method is sent again on another connection.
 //
-// The package uses the standard library only and is written for the Yaegi interpreter too: on the path of a request there
-// are plain functions instead of methods, and callbacks are prepared once for each upstream.
+// The package imports only the standard library and can be interpreted by Yaegi. Requests therefore
+// pass through plain functions instead of methods, and callbacks are prepared once for each
+// upstream.
 package proxy

@@ -12,15 +12,15 @@ import (
 	"strings"
 )
 
-// statusClientClosedRequest is what gateways log where the client did not wait for the response.
+// statusClientClosedRequest is what gateways log if the client did not wait for the response.
 const statusClientClosedRequest = 499
 
-// Fallback serves a request that no upstream could be reached for. Nothing of the request has been sent, its body has not been
-// read and nothing has been written to w. The error says why.
+// Fallback serves a request for which no upstream could be reached; err says why. Nothing of the
+// request has been sent, its body has not been read, and nothing has been written to w.
 type Fallback func(w http.ResponseWriter, r *http.Request, err error)
 
-// Forward sends the request to one of the pool's upstreams and its response to w, or calls fallback.
-// Method, Host, path and query stay as they are.
+// Forward sends r to one of the pool's upstreams and the response to w, or calls fallback.
+// It does not change method, Host, path and query.
 func Forward(p *Pool, w http.ResponseWriter, r *http.Request, fallback Fallback) {
 	a := &attempt{upstream: pick(p), request: r}
 	if a.upstream != nil {
@@ -31,7 +31,7 @@ func Forward(p *Pool, w http.ResponseWriter, r *http.Request, fallback Fallback)
 	}
 }
 
-// forwardElsewhere tries the other upstreams once the first cannot be reached.
+// forwardElsewhere tries the other upstreams after the first could not be reached.
 func forwardElsewhere(p *Pool, a *attempt, w http.ResponseWriter, fallback Fallback) {
 	err := a.err
 	for tries := len(p.current.Load().([]*upstream)); tries > 1 && a.unsent; tries-- {
@@ -51,18 +51,18 @@ func forwardElsewhere(p *Pool, a *attempt, w http.ResponseWriter, fallback Fallb
 	fallback(w, a.request, err)
 }
 
-// attempt is how sending a request to one upstream goes.
+// attempt is one try to send a request to one upstream.
 type attempt struct {
 	upstream  *upstream
-	request   *http.Request // as the gateway got it
-	connected bool          // by what a trace of the connection says; see send
+	request   *http.Request // as the gateway received it
+	connected bool          // a trace saw a connection; see prepared
 	unsent    bool          // it failed before anything was sent
 	err       error         // why it failed
 }
 
 type contextKey struct{ name string }
 
-// attemptKey is a pointer because the interpreter takes any two empty structs for the same key.
+// attemptKey is a pointer because the interpreter considers any two empty structs the same key.
 var attemptKey = &contextKey{"attempt"}
 
 func send(a *attempt, w http.ResponseWriter) {
@@ -76,10 +76,11 @@ func send(a *attempt, w http.ResponseWriter) {
 	}
 }
 
-// prepared adds what not every request needs.
+// prepared returns the request with what only some requests need: a body that stays open, and a
+// trace.
 func prepared(a *attempt, out *http.Request) *http.Request {
 	if out.ContentLength != 0 {
-		out.Body = io.NopCloser(out.Body) // a failed attempt must leave it open for the next one
+		out.Body = io.NopCloser(out.Body) // a failed attempt must leave it open for the next
 	}
 	if a.upstream.secure {
 		return out.WithContext(traced(out.Context(), a))
@@ -87,8 +88,9 @@ func prepared(a *attempt, out *http.Request) *http.Request {
 	return out
 }
 
-// traced notes whether a connection was made. Only for TLS: its handshake fails in so many ways that the error does not tell. The
-// interpreter wants parameters named even where they are not used.
+// traced returns a context that notes whether a connection was made. It is for TLS only, where the
+// error does not show that: handshakes fail in too many ways. The interpreter requires names even
+// for unused parameters.
 func traced(ctx context.Context, a *attempt) context.Context {
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GetConn: func(hostPort string) { a.connected = false },
@@ -96,8 +98,8 @@ func traced(ctx context.Context, a *attempt) context.Context {
 	})
 }
 
-// handleError is called in place of a response. It judges whose fault the error is and answers, unless the request can be served
-// in another way.
+// handleError is called instead of passing a response. It decides whose fault the error is. It
+// answers the request, unless nothing has been sent, so that something else can serve it.
 func handleError(w http.ResponseWriter, out *http.Request, err error) {
 	a := out.Context().Value(attemptKey).(*attempt)
 	a.err = err
@@ -118,16 +120,24 @@ func handleError(w http.ResponseWriter, out *http.Request, err error) {
 	}
 }
 
-// upstreamFailures are how net/http begins to say that an exchange failed by what the upstream did; its errors have no types to tell by.
-// What is wrong with the client's body begins otherwise: "malformed chunked encoding", "malformed MIME header", "invalid byte", "unexpected EOF".
+// upstreamFailures lists how the messages of net/http begin if the upstream made an exchange fail.
+// These errors have no types. Errors in the client's body begin differently: "malformed chunked
+// encoding", "malformed MIME header", "invalid byte", "unexpected EOF".
 var upstreamFailures = []string{
-	"net/http: HTTP/1.x transport connection broken", "net/http: Transport failed to read from server", "http: server closed idle connection",
-	"readLoopPeekFailLocked", "malformed HTTP ", // what comes is no HTTP
-	"stream error: ", "http2: server sent GOAWAY", "http2: client conn", "http2: failed reading the frame payload", "http2: frame too large",
+	"net/http: HTTP/1.x transport connection broken",
+	"net/http: Transport failed to read from server",
+	"http: server closed idle connection",
+	"readLoopPeekFailLocked",
+	"malformed HTTP ", // the response is not HTTP
+	"stream error: ",
+	"http2: server sent GOAWAY",
+	"http2: client conn",
+	"http2: failed reading the frame payload",
+	"http2: frame too large",
 }
 
-// Broke reports whether an exchange with an upstream failed by the upstream's doing, not by that of the request's client: if there is a
-// body, it may be the client who broke off, unless the error says otherwise.
+// Broke reports whether the upstream made an exchange fail, rather than the client of r. If r has a
+// body, the client may have broken off, unless the error shows otherwise.
 func Broke(err error, r *http.Request) bool {
 	if errors.Is(err, io.EOF) || (r.Body == nil || r.Body == http.NoBody) && isBroken(err) {
 		return true
@@ -145,8 +155,8 @@ func Broke(err error, r *http.Request) bool {
 	return false
 }
 
-// isUnsent reports whether no connection was made. What net/http refuses to send, because a client asked for something odd, is no
-// error of the network and none of the upstream's.
+// isUnsent reports whether no connection was made. An odd request that net/http refuses to send
+// does not count: that is the client's error.
 func isUnsent(a *attempt, err error) bool {
 	var op *net.OpError
 	if errors.As(err, &op) && (op.Op == "dial" || op.Op == "proxyconnect") {
@@ -161,11 +171,13 @@ func isBroken(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &netErr)
 }
 
-// IsHandshake reports whether an error is what a failed TLS handshake gives. What net/http refuses to send is not.
+// IsHandshake reports whether an error can come from a failed TLS handshake. A request that
+// net/http refuses to send gives a different error.
 func IsHandshake(err error) bool {
 	var certificate *tls.CertificateVerificationError
 	var record tls.RecordHeaderError
-	return isBroken(err) || errors.As(err, &certificate) || errors.As(err, &record) || strings.HasPrefix(err.Error(), "tls: ")
+	return isBroken(err) || errors.As(err, &certificate) || errors.As(err, &record) ||
+		strings.HasPrefix(err.Error(), "tls: ")
 }
 
 func gatewayStatus(err error) int {
@@ -176,8 +188,8 @@ func gatewayStatus(err error) int {
 	return http.StatusBadGateway
 }
 
-// directTo makes the function that directs requests to an upstream where the gateway looks after the forwarding headers: net/http
-// itself adds the peer to X-Forwarded-For.
+// directTo returns the function that directs requests to an upstream if the gateway takes care of
+// the forwarding headers. net/http adds the peer to X-Forwarded-For.
 func directTo(scheme, host string) func(*http.Request) {
 	return func(out *http.Request) {
 		to := out.URL
@@ -189,18 +201,20 @@ func directTo(scheme, host string) func(*http.Request) {
 	}
 }
 
-// shareTrailer undoes a copy: the values of trailers arrive after the body.
+// shareTrailer makes out share the trailers of the original request, as their values arrive after
+// the body.
 func shareTrailer(out *http.Request) {
 	out.Trailer = out.Context().Value(attemptKey).(*attempt).request.Trailer
 }
 
-// rewriteTo makes the function that directs requests to an upstream, with forwarding headers of our own alone.
+// rewriteTo returns the function that directs requests to an upstream and replaces all forwarding
+// headers.
 func rewriteTo(scheme, host string) func(*httputil.ProxyRequest) {
 	return func(pr *httputil.ProxyRequest) {
 		to := pr.Out.URL
 		to.Scheme = scheme
 		to.Host = host
-		to.RawQuery = pr.In.URL.RawQuery // byte for byte, also where it cannot be parsed
+		to.RawQuery = pr.In.URL.RawQuery // byte for byte, even if it cannot be parsed
 		if pr.Out.Trailer != nil {
 			shareTrailer(pr.Out)
 		}

@@ -11,36 +11,42 @@ import (
 	"github.com/grayrelease/gray/core/problem"
 )
 
-// ErrNoUpstream is what a fallback is told when the pool is empty or all of its upstreams are left out.
+// ErrNoUpstream is passed to a Fallback when the pool is empty or all of its upstreams are left
+// out.
 var ErrNoUpstream = errors.New("no usable upstream")
 
-// flushInterval bounds how long a part of a response waits for more. Where the length is not known beforehand, as with events and
-// other streams, nothing waits: the reverse proxy of net/http sends each part at once.
+// flushInterval bounds how long a part of a response waits for more. Responses of unknown length,
+// such as events and other streams, never wait: the reverse proxy of net/http sends each part at
+// once.
 const flushInterval = 100 * time.Millisecond
 
-// Options of a pool. The zero value is ready for use.
+// Options configures a pool. The zero value is ready to use.
 type Options struct {
-	// KeepForwarded says that the gateway has already removed the X-Forwarded-* and Forwarded headers of clients that it does
-	// not trust: they are passed on, X-Forwarded-For with the peer appended. Otherwise what a client sent is replaced.
+	// KeepForwarded passes on the X-Forwarded-* and Forwarded headers, with the peer appended to
+	// X-Forwarded-For. Set it only if the gateway has already removed those of untrusted clients.
+	// Default: they are replaced.
 	KeepForwarded bool
-	// Cooldown is how long an upstream that failed is left out. After that, one request at a time tries it. Zero: the constant of that name.
+	// Cooldown is how long an upstream that failed is left out. After that, one request at a time
+	// tries it. Default: the constant Cooldown.
 	Cooldown time.Duration
-	// Failed hears of each request that was answered with 502 or 504 as its upstream gave no response. It must not block. Optional.
+	// Failed is called for each request that is answered with 502 or 504 because its upstream gave
+	// no response. It must not block. Optional.
 	Failed func(upstream string, err error)
 }
 
-// Pool is the set of upstreams that requests are balanced over. Make one with NewPool, use it with Forward.
+// Pool is the set of upstreams over which requests are balanced. Make one with NewPool and use it
+// with Forward.
 type Pool struct {
 	options   Options
 	http, h2c *http.Transport
 
-	mu       sync.Mutex // of Set and Close
+	mu       sync.Mutex // held by Set and Close
 	closed   bool
 	current  atomic.Value // []*upstream, never changed in place
-	sequence uint32       // of requests
+	sequence uint32       // counts requests
 }
 
-// upstream is one server of a pool and how it is doing.
+// upstream is one server of a pool, with its health.
 type upstream struct {
 	text     string
 	proxy    *httputil.ReverseProxy
@@ -50,7 +56,7 @@ type upstream struct {
 	failed   func(upstream string, err error)
 }
 
-// NewPool makes an empty pool. Close it when it is no longer used.
+// NewPool returns an empty pool. Close it when it is no longer used.
 func NewPool(options Options) *Pool {
 	if options.Cooldown <= 0 {
 		options.Cooldown = Cooldown
@@ -61,7 +67,7 @@ func NewPool(options Options) *Pool {
 	return p
 }
 
-// Close gives up the pool's share of the connections. Requests that are under way finish; later ones still work.
+// Close releases the shared connections. Requests in flight finish, and later ones still work.
 func (p *Pool) Close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -71,8 +77,9 @@ func (p *Pool) Close() {
 	}
 }
 
-// Set replaces the pool's upstreams, at any time. Each is as ParseUpstream wants it. An upstream that stays keeps its
-// state. The error is a problem.List whose paths are the entries: "[0]". Nothing changes then.
+// Set replaces the pool's upstreams, which are written as for ParseUpstream. It may be called at
+// any time. An upstream that stays keeps its health. The error is a problem.List whose paths are
+// entries, such as "[0]"; nothing has changed then.
 func (p *Pool) Set(upstreams []string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -112,7 +119,7 @@ func newUpstream(p *Pool, text string) (*upstream, error) {
 	case "":
 		scheme = "http"
 	}
-	var buffers httputil.BufferPool = &copyBuffers{} // the interpreter wants this said in a line of its own
+	var buffers httputil.BufferPool = &copyBuffers{} // on its own line because the interpreter requires it
 	reverse := &httputil.ReverseProxy{
 		Transport:     transport,
 		FlushInterval: flushInterval,
@@ -120,19 +127,26 @@ func newUpstream(p *Pool, text string) (*upstream, error) {
 		ErrorHandler:  handleError,
 	}
 	if p.options.KeepForwarded {
-		// Rewrite would have us put back, request by request, the headers that it removes. What Director is deprecated for, a client that
-		// names a forwarding header in Connection, is part of what such a gateway has looked after.
+		// With Rewrite, each request would have to put back the headers that it removes. Director
+		// is deprecated because a client can name a forwarding header in Connection; such a gateway
+		// has taken care of that.
 		reverse.Director = directTo(scheme, address) //nolint:staticcheck // for the reason above
 	} else {
 		reverse.Rewrite = rewriteTo(scheme, address)
 	}
 	return &upstream{
-		text: text, proxy: reverse, secure: scheme == "https", cooldown: p.options.Cooldown, health: &Health{}, failed: p.options.Failed,
+		text:     text,
+		proxy:    reverse,
+		secure:   scheme == "https",
+		cooldown: p.options.Cooldown,
+		health:   &Health{},
+		failed:   p.options.Failed,
 	}, nil
 }
 
-// pick chooses the upstream for the next request, in turns. It returns nil when all are left out. What is rare is in functions of its
-// own, here and on the rest of a request's path: the interpreter allocates all of a function's variables, needed or not.
+// pick returns the upstream for the next request, in turns, or nil if all are left out. Rare cases
+// are in functions of their own, here and elsewhere on a request's path, because the interpreter
+// allocates all variables of a function that it enters.
 func pick(p *Pool) *upstream {
 	all := p.current.Load().([]*upstream)
 	if len(all) == 0 {
@@ -146,7 +160,7 @@ func pick(p *Pool) *upstream {
 	return pickAround(all, turn)
 }
 
-// pickAround chooses where the upstream whose turn it is has failed.
+// pickAround returns an upstream if the one whose turn it is has failed.
 func pickAround(all []*upstream, turn uint32) *upstream {
 	n := uint32(len(all))
 	for i := uint32(0); i < n; i++ {

@@ -35,7 +35,8 @@ type gateway struct {
 	fallbacks atomic.Int64
 }
 
-// newGateway starts a gateway over the upstreams. What falls back is answered with 421 and its body.
+// newGateway starts a gateway over the upstreams. Its fallback answers with 421 and the request's
+// body.
 func newGateway(t *testing.T, options proxy.Options, upstreams ...string) *gateway {
 	t.Helper()
 	g := &gateway{pool: proxy.NewPool(options)}
@@ -64,7 +65,7 @@ func newUpstream(t *testing.T, handler http.HandlerFunc) string {
 	return server.URL
 }
 
-// deadAddress is a URL that refuses connections.
+// deadAddress returns a URL that refuses connections.
 func deadAddress(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -124,17 +125,22 @@ func TestRequestArrivesAsItWasSent(t *testing.T) {
 			want:    "PROPFIND / shop.test\nContent-Length: 2\r\n" + forwarded + "hi",
 		},
 		"hop-by-hop headers": {
-			request: "GET / HTTP/1.1\r\nHost: shop.test\r\nConnection: X-Hop\r\nX-Hop: 1\r\nKeep-Alive: 5\r\nProxy-Authorization: x\r\nTE: gzip\r\nX-Kept: 1\r\n\r\n",
-			want:    "GET / shop.test\n" + strings.Replace(forwarded, "X-Forwarded-Proto: http\r\n", "X-Forwarded-Proto: http\r\nX-Kept: 1\r\n", 1),
+			request: "GET / HTTP/1.1\r\nHost: shop.test\r\nConnection: X-Hop\r\nX-Hop: 1\r\nKeep-Alive: 5\r\n" +
+				"Proxy-Authorization: x\r\nTE: gzip\r\nX-Kept: 1\r\n\r\n",
+			want: "GET / shop.test\n" + strings.Replace(forwarded, "X-Forwarded-Proto: http\r\n",
+				"X-Forwarded-Proto: http\r\nX-Kept: 1\r\n", 1),
 		},
 		"a client's forwarding headers are replaced": {
-			request: "GET / HTTP/1.1\r\nHost: shop.test\r\nX-Forwarded-For: 1.2.3.4\r\nForwarded: for=1.2.3.4\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: evil.test\r\n\r\n",
-			want:    "GET / shop.test\n" + forwarded,
+			request: "GET / HTTP/1.1\r\nHost: shop.test\r\nX-Forwarded-For: 1.2.3.4\r\nForwarded: for=1.2.3.4\r\n" +
+				"X-Forwarded-Proto: https\r\nX-Forwarded-Host: evil.test\r\n\r\n",
+			want: "GET / shop.test\n" + forwarded,
 		},
 		"a trusted proxy's are kept": {
 			options: proxy.Options{KeepForwarded: true},
-			request: "GET / HTTP/1.1\r\nHost: shop.test\r\nX-Forwarded-For: 1.2.3.4\r\nForwarded: for=1.2.3.4\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: www.test\r\n\r\n",
-			want:    "GET / shop.test\nForwarded: for=1.2.3.4\r\nX-Forwarded-For: 1.2.3.4, 127.0.0.1\r\nX-Forwarded-Host: www.test\r\nX-Forwarded-Proto: https\r\n",
+			request: "GET / HTTP/1.1\r\nHost: shop.test\r\nX-Forwarded-For: 1.2.3.4\r\nForwarded: for=1.2.3.4\r\n" +
+				"X-Forwarded-Proto: https\r\nX-Forwarded-Host: www.test\r\n\r\n",
+			want: "GET / shop.test\nForwarded: for=1.2.3.4\r\nX-Forwarded-For: 1.2.3.4, 127.0.0.1\r\n" +
+				"X-Forwarded-Host: www.test\r\nX-Forwarded-Proto: https\r\n",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -297,7 +303,7 @@ func TestUpstreamThatHangsUpIsLeftOut(t *testing.T) {
 	assert.EqualValues(t, 3, count.Load())
 }
 
-// Whatever an upstream does in place of answering, with a body or without, it is left out after three times, and each of them is told of.
+// An upstream that does anything but answer is left out after three failures, and each is reported.
 func TestUpstreamThatBreaksOffIsLeftOut(t *testing.T) {
 	talksNonsense := func(t *testing.T) string {
 		listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -318,7 +324,9 @@ func TestUpstreamThatBreaksOffIsLeftOut(t *testing.T) {
 	resets := func(t *testing.T) string {
 		protocols := new(http.Protocols)
 		protocols.SetUnencryptedHTTP2(true)
-		server := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
+		server := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+			panic(http.ErrAbortHandler)
+		}))
 		server.Config.Protocols = protocols
 		server.Start()
 		t.Cleanup(server.Close)
@@ -357,11 +365,14 @@ func TestUpstreamThatBreaksOffIsLeftOut(t *testing.T) {
 
 func TestRequestCannotPutAnUpstreamOut(t *testing.T) {
 	for name, request := range map[string]string{
-		"trailer that cannot be sent": "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTrailer: a b\r\n\r\n0\r\n\r\n",
-		"protocol that is no token":   "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: \xff\r\n\r\n",
-		"chunk that does not end":     "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nabXX\r\n0\r\n\r\n",
-		"trailer that is none":        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTrailer: A\r\n\r\n2\r\nab\r\n0\r\nno colon\r\n\r\n",
-		"body that breaks off":        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nno number\r\n",
+		"trailer that cannot be sent": "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTrailer: a b\r\n\r\n" +
+			"0\r\n\r\n",
+		"protocol that is no token": "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: \xff\r\n\r\n",
+		"chunk that does not end": "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nabXX\r\n0\r\n" +
+			"\r\n",
+		"trailer that is none": "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTrailer: A\r\n\r\n2\r\n" +
+			"ab\r\n0\r\nno colon\r\n\r\n",
+		"body that breaks off": "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nno number\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := newGateway(t, proxy.Options{Cooldown: time.Hour}, newUpstream(t, func(http.ResponseWriter, *http.Request) {}))
@@ -469,7 +480,9 @@ func TestH2C(t *testing.T) {
 }
 
 func TestBigBodiesPass(t *testing.T) {
-	g := newGateway(t, proxy.Options{}, newUpstream(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) }))
+	g := newGateway(t, proxy.Options{}, newUpstream(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(w, r.Body)
+	}))
 	sent := make([]byte, 8<<20)
 	_, _ = rand.Read(sent)
 	response, err := http.Post(g.URL, "", bytes.NewReader(sent))
@@ -507,7 +520,8 @@ func TestSetWhileRunning(t *testing.T) {
 func TestSetRefusesWhatIsNoUpstream(t *testing.T) {
 	pool := proxy.NewPool(proxy.Options{})
 	t.Cleanup(pool.Close)
-	for _, upstream := range []string{"", "ftp://a", "http://", "http://:80", "http://a/path", "http://a?q", "http://u:p@a", "http://a\n", "http://a#f"} {
+	for _, upstream := range []string{"", "ftp://a", "http://", "http://:80", "http://a/path", "http://a?q",
+		"http://u:p@a", "http://a\n", "http://a#f"} {
 		err := pool.Set([]string{"http://127.0.0.1:1", upstream})
 		assert.ErrorContains(t, err, "[1]: ", "%q", upstream)
 	}
@@ -532,6 +546,7 @@ func TestFallbackIsToldWhy(t *testing.T) {
 	pool := proxy.NewPool(proxy.Options{})
 	defer pool.Close()
 	var told error
-	proxy.Forward(pool, httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil), func(_ http.ResponseWriter, _ *http.Request, err error) { told = err })
+	proxy.Forward(pool, httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil),
+		func(_ http.ResponseWriter, _ *http.Request, err error) { told = err })
 	assert.ErrorIs(t, told, proxy.ErrNoUpstream)
 }

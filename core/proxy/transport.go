@@ -9,16 +9,16 @@ import (
 )
 
 const (
-	dialTimeout      = 3 * time.Second // an upstream that does not answer by then is left out and another is tried
+	dialTimeout      = 3 * time.Second // after that, the upstream is left out and another is tried
 	handshakeTimeout = 5 * time.Second
 	idleTimeout      = 90 * time.Second
 	idlePerHost      = 200
 	closeAfter       = 5 * time.Second
 )
 
-// transports are shared by all pools of the process, so that connections outlive a reload of the gateway's configuration.
-// A gateway may close all old pools before it makes the new ones: kept connections are closed only when no pool has been
-// there for closeAfter.
+// transports are shared by all pools of the process, so that connections outlive a reload of the
+// gateway's configuration. A gateway may close all old pools before it makes new ones, so kept
+// connections are closed only after there has been no pool for closeAfter.
 var transports struct {
 	mu    sync.Mutex
 	users int
@@ -27,7 +27,8 @@ var transports struct {
 	close *time.Timer
 }
 
-// acquireTransports counts one more user of the shared transports. The second is nil where net/http cannot do h2c.
+// acquireTransports counts one more user of the shared transports. The second is nil if net/http
+// does not support h2c.
 func acquireTransports() (plain, h2c *http.Transport) {
 	transports.mu.Lock()
 	defer transports.mu.Unlock()
@@ -55,8 +56,8 @@ func releaseTransports() {
 	}
 }
 
-// closeUnusedConnections closes what no pool uses any more. Requests that are still under way keep theirs, and those that
-// they leave behind go when they have been idle for idleTimeout.
+// closeUnusedConnections closes idle connections if there is no pool. Those of requests in flight
+// are closed when they have been idle for idleTimeout.
 func closeUnusedConnections() {
 	transports.mu.Lock()
 	defer transports.mu.Unlock()
@@ -80,14 +81,16 @@ func newTransport() *http.Transport {
 		TLSHandshakeTimeout:   handshakeTimeout,
 		ExpectContinueTimeout: time.Second,
 	}
-	// The transport dials in goroutines of its own, where a panic would end the process. Set in this way, the method that they
-	// call is the compiled one also when this package is interpreted.
+	// The transport dials in its own goroutines, where a panic would end the process. Set by
+	// reflection, the method that they call is the compiled one even if this package is
+	// interpreted.
 	reflect.ValueOf(t).Elem().FieldByName("DialContext").Set(reflect.ValueOf(dialer).MethodByName("DialContext"))
 	return t
 }
 
-// onlyUnencryptedHTTP2 sets the transport to HTTP/2 without TLS, which net/http knows since Go 1.24. The interpreter's copy of
-// the library is older than the one that the gateway is built with, so the field is looked up rather than named.
+// onlyUnencryptedHTTP2 sets the transport to HTTP/2 without TLS and reports whether net/http
+// supports it (since Go 1.24). The interpreter's copy of the library is older than the gateway's,
+// so the field is looked up by name.
 func onlyUnencryptedHTTP2(t *http.Transport) bool {
 	field := reflect.ValueOf(t).Elem().FieldByName("Protocols")
 	if !field.IsValid() {

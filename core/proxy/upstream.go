@@ -9,11 +9,11 @@ import (
 	"strings"
 )
 
-// ParseUpstream reads how an upstream is written: host:port, or a URL of scheme http, https or h2c (HTTP/2 without TLS) and a host
-// with or without port. It returns the scheme, which is "" where none was given, and host:port. The error says what is wrong with
-// the text, which it quotes but for a user and password.
+// ParseUpstream parses an upstream: host:port, or a URL of scheme http, https or h2c (HTTP/2
+// without TLS) and a host with an optional port. It returns the scheme, or "" if none is given, and
+// host:port. Its errors quote the text, but never a user or a password.
 func ParseUpstream(text string) (string, string, error) {
-	shown := text[strings.LastIndexByte(text, '@')+1:] // errors end in logs, and a user's password before the @ must not
+	shown := text[strings.LastIndexByte(text, '@')+1:] // a password before the @ must not be logged with an error
 	scheme, rest, given := strings.Cut(text, "://")
 	if !given {
 		scheme, rest = "", text
@@ -44,12 +44,12 @@ func ParseUpstream(text string) (string, string, error) {
 		port = target.Port()
 	}
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-		return "", "", fmt.Errorf("%q: there is no port %s", shown, port)
+		return "", "", fmt.Errorf("%q: %s is not a valid port (1 to 65535)", shown, port)
 	}
 	return scheme, net.JoinHostPort(target.Hostname(), port), nil
 }
 
-// isHost tells a name or an address from what is left of a text that is neither.
+// isHost reports whether s is an address or can be a name.
 func isHost(s string) bool {
 	if strings.Contains(s, ":") {
 		_, err := netip.ParseAddr(s)

@@ -36,8 +36,8 @@ func TestParseUpstream(t *testing.T) {
 		"http://a?q":           `"http://a?q": an upstream is a scheme, a host and a port, without a path`,
 		"http://user:word@a":   `"a": an upstream has no user or password`,
 		"http://u:pass word@a": `"a" is neither a URL nor host:port`,
-		"a:0":                  `"a:0": there is no port 0`,
-		"http://a:65536":       `"http://a:65536": there is no port 65536`,
+		"a:0":                  `"a:0": 0 is not a valid port (1 to 65535)`,
+		"http://a:65536":       `"http://a:65536": 65536 is not a valid port (1 to 65535)`,
 		"http://{env.HOST}:1":  `"http://{env.HOST}:1" is neither a URL nor host:port`,
 	} {
 		_, _, err := proxy.ParseUpstream(text)

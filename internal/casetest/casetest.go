@@ -1,5 +1,5 @@
-// Package casetest reads the shared decision cases in testdata/cases, which every host runs: the engine in process, and Caddy
-// and Traefik over HTTP. What the files mean is written in testdata/cases/README.md.
+// Package casetest reads the shared decision cases in testdata/cases. Every host runs them: the
+// engine in process, and Caddy and Traefik over HTTP. testdata/cases/README.md explains the files.
 package casetest
 
 import (
@@ -21,13 +21,13 @@ type File struct {
 	Groups []Group `json:"groups"`
 }
 
-// Group is a policy and what it must say.
+// Group is a policy and the cases that it must satisfy.
 type Group struct {
 	Policy json.RawMessage `json:"policy"`
 	Cases  []Case          `json:"cases"`
 }
 
-// Case is a request and the decision that it must get.
+// Case is a request and the expected decision.
 type Case struct {
 	Name    string  `json:"name"`
 	Request Request `json:"request"`
@@ -35,20 +35,20 @@ type Case struct {
 	Rule    string  `json:"rule"`
 }
 
-// Request is a case's request. Load fills in what the file leaves out, and turns claims into a signed token.
+// Request is a case's request. Load fills in defaults and turns claims into a signed token.
 type Request struct {
 	Method        string          `json:"method"`
 	Host          string          `json:"host"`
 	Target        string          `json:"target"`
-	Headers       [][2]string     `json:"headers"` // all field lines in order, those of HeadersBase64 and the token's at the end
+	Headers       [][2]string     `json:"headers"` // in order; HeadersBase64 and the token are appended
 	HeadersBase64 [][2]string     `json:"headers_base64"`
 	IP            string          `json:"ip"`
 	Claims        json.RawMessage `json:"claims"`
 	TrustedPeer   bool            `json:"trusted_peer"`
 }
 
-// Load reads all files of a directory, in order of their names, and after them the tokens in the directory beside it. Unknown
-// fields are errors.
+// Load reads all files of a directory, in the order of their names, and then the tokens in the
+// directory beside it. Unknown fields are errors.
 func Load(dir string) ([]File, error) {
 	paths, err := filepath.Glob(filepath.Join(dir, "*.json"))
 	if err != nil {
@@ -79,7 +79,7 @@ func Load(dir string) ([]File, error) {
 	return append(files, tokens), nil
 }
 
-// Count is the number of cases in files.
+// Count returns the number of cases in files.
 func Count(files []File) int {
 	n := 0
 	for _, f := range files {
@@ -133,7 +133,7 @@ func (r *Request) complete(secret string) error {
 	return nil
 }
 
-// token signs claims as they stand, whatever they are.
+// token returns a token of claims, which are signed as given, even if they are not valid.
 func token(claims []byte, secret string) string {
 	enc := base64.RawURLEncoding
 	text := enc.EncodeToString([]byte(`{"alg":"HS256","typ":"JWT"}`)) + "." + enc.EncodeToString(claims)
@@ -149,8 +149,8 @@ func or(value, otherwise string) string {
 	return value
 }
 
-// Raw is the request as HTTP/1.1 bytes, with more field lines after its own. Repeated and odd headers go over the wire as the case
-// says, which an HTTP client would not let through.
+// Raw returns the request as HTTP/1.1 bytes, with more field lines after its own. So repeated and
+// odd headers are sent exactly as the case has them; an HTTP client would refuse some.
 func (r *Request) Raw(more ...[2]string) []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\nHost: %s\r\n", r.Method, r.Target, r.Host)

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// tokenFile is testdata/tokens/cases.json; its README says what the fields mean.
+// tokenFile is testdata/tokens/cases.json; the README beside it explains the fields.
 type tokenFile struct {
 	Groups []struct {
 		Name  string          `json:"name"`
@@ -25,8 +25,9 @@ type tokenCase struct {
 	Claims map[string][]string `json:"claims"`
 }
 
-// readTokens turns the cases of tokens into decisions: a caller whose token is verified gets the version "verified", by a rule that
-// wants one of its claims to exist. Left out are tokens that need another time than now, or that no header can carry.
+// readTokens turns the cases of tokens into decisions. A caller whose token is verified gets the
+// version "verified", by a rule that requires one of its claims to exist. It skips tokens that need
+// a time other than now, and tokens that no header can carry.
 func readTokens(path string) (File, error) {
 	f := File{Name: "tokens", About: "tokens and what becomes of them"}
 	data, err := os.ReadFile(path)
@@ -53,7 +54,8 @@ func readTokens(path string) (File, error) {
 
 func isControl(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }
 
-// claim is one that the token has, "sub" for a token that is refused, or "" where there is nothing to see a verified one by.
+// claim returns the name of a claim of the token, "sub" for a token that is refused, or "" if a
+// verified token has no claim that a rule can require.
 func (c *tokenCase) claim() string {
 	if c.Reason != "" && c.Reason != "unverified" {
 		return "sub"
