@@ -112,7 +112,7 @@ func (p *parser) duration(into *caddy.Duration) func() error {
 		}
 		duration, err := caddy.ParseDuration(text)
 		if err != nil || duration <= 0 {
-			return p.d.Errf("%q is no duration above zero (as in 10s or 1m)", text)
+			return p.d.Errf("%q is not a valid duration above zero (as in 10s or 1m)", text)
 		}
 		*into = caddy.Duration(duration)
 		return nil
@@ -219,7 +219,7 @@ func (p *parser) percent(path string, into **float64) error {
 		if strings.HasPrefix(text, "{env.") {
 			hint = "; a number can come from the environment as {$NAME}, which is replaced when the Caddyfile is read"
 		}
-		return p.d.Errf("percent: %q is no number%s", text, hint)
+		return p.d.Errf("percent: %q is not a valid number%s", text, hint)
 	}
 	*into = &percent
 	p.mark(path)

@@ -39,10 +39,10 @@ const maxHealthBody = 64 << 10 // as much as is read to keep the connection
 
 func (c *HealthCheck) provision() error {
 	if c.URI == "" {
-		return errors.New("uri is missing: what is to be asked for?")
+		return errors.New("uri is required (as in /healthz)")
 	}
 	if _, err := url.ParseRequestURI(c.URI); err != nil || !strings.HasPrefix(c.URI, "/") {
-		return fmt.Errorf("uri: %q is no path that begins with /", c.URI)
+		return fmt.Errorf("uri: %q is not a valid path (as in /healthz)", c.URI)
 	}
 	if c.Interval == 0 {
 		c.Interval = caddy.Duration(10 * time.Second)
