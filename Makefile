@@ -47,7 +47,7 @@ e2e: servers ## the long loads: real servers, real upstreams, thousands of chang
 # What compares, alternating within one run, is a test that the flag -compare asks for, in the packages that have it. Caddy's is a
 # benchmark, in a package without the flag.
 .PHONY: bench
-bench: servers ## benchmarks and comparisons: where the README's figures come from
+bench: servers ## benchmarks and comparisons: where the figures of docs/performance.md come from
 	go test -run '^$$' -bench . -benchmem -timeout 30m ./...
 	cd e2e && go test -count=1 -p 1 -v -timeout 60m -run Compare -bench . -benchmem $$(grep -l 'flag.Bool("compare"' */*_test.go | sed 's,/[^/]*$$,,; s,^,./,' | sort -u) -compare
 	cd e2e && go test -count=1 -v -timeout 60m -run '^$$' -bench . ./caddy

@@ -202,7 +202,7 @@ func TestBucketsAsTheShellComputesThem(t *testing.T) {
 			p := shellPosition(t, salt, id, true)
 			assert.Equal(t, p, position(b, id), "%q %q", salt, id)
 			assert.Equal(t, p < b.threshold, takes(b, id))
-			// In percent, as the README shows it: the position's place between 0 and 2^64.
+			// In percent, as docs/policy.md shows it: the position's place between 0 and 2^64.
 			t.Logf("%-18q %-20q %.4f %%", salt, id, float64(p)/(1<<64)*100)
 		}
 	}

@@ -1,0 +1,57 @@
+package core_test
+
+import (
+	"fmt"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/grayrelease/gray/core"
+)
+
+func document(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile("../" + path)
+	require.NoError(t, err)
+	return string(text)
+}
+
+// The shell line of docs/policy.md prints the position that the engine computes, and that the page
+// gives.
+func TestDocumentedBucket(t *testing.T) {
+	text := document(t, "docs/policy.md")
+	line := regexp.MustCompile(`(?m)^printf .* sha256sum .*$`).FindString(text)
+	require.NotEmpty(t, line)
+	output, err := exec.Command("sh", "-c", line).Output()
+	require.NoError(t, err)
+	printed := strings.TrimSpace(string(output))
+	require.Contains(t, text, "The shell prints `"+printed+"`")
+
+	e, err := core.Load([]byte(`{"service": "shop", "stable": "v1", "versions": {"v1": {}, "v2": {}},
+		"identity": ["cookie uid"], "rules": [{"version": "v2", "percent": 50}]}`))
+	require.NoError(t, err)
+	r := httptest.NewRequest("GET", "/", nil)
+	r.Header.Set("Cookie", "uid=u-1001")
+	bucket := core.Explain(e, &core.Caller{Request: r}).Rules[0].Bucket
+	position, err := strconv.ParseUint(bucket.Position, 10, 64)
+	require.NoError(t, err)
+	require.Equal(t, fmt.Sprintf("%016x", position), printed)
+}
+
+// The policies of the documentation are valid.
+func TestDocumentedPolicies(t *testing.T) {
+	for _, path := range []string{"README.md", "docs/policy.md", "docs/guide.md"} {
+		blocks := regexp.MustCompile("(?s)```json\n(\\{\n.*?)```").FindAllStringSubmatch(document(t, path), -1)
+		require.NotEmpty(t, blocks, path)
+		for _, block := range blocks {
+			_, err := core.Load([]byte(block[1]))
+			require.NoError(t, err, "%s: %s", path, block[1])
+		}
+	}
+}
