@@ -28,7 +28,7 @@ quick: yaegi ## vet, the core's tests and the Yaegi check: under a minute
 	go test -timeout 5m ./core/... ./internal/remote/...
 	go test -tags=yaegi -short -timeout 5m $(INTERPRETED)
 
-# With -short go the long loads and, where the race detector watches, the statistics over a million ids.
+# -short leaves out the long loads and, with the race detector, the statistics over a million ids.
 # -p 1 in e2e: its tests measure and load real servers, and would disturb each other.
 .PHONY: test
 test: yaegi servers ## everything but the long loads
@@ -44,8 +44,8 @@ e2e: servers ## the long loads: real servers, real upstreams, thousands of chang
 	go test -count=1 -timeout 30m ./caddygray/...
 	cd e2e && go test -count=1 -p 1 -timeout 90m ./...
 
-# What compares, alternating within one run, is a test that the flag -compare asks for, in the packages that have it. Caddy's is a
-# benchmark, in a package without the flag.
+# Comparisons, which alternate within one run, are tests in packages that have the flag -compare.
+# Caddy's is a benchmark, in a package without the flag.
 .PHONY: bench
 bench: servers ## benchmarks and comparisons: where the figures of docs/performance.md come from
 	go test -run '^$$' -bench . -benchmem -timeout 30m ./...
@@ -74,9 +74,10 @@ fmt: $(GOLANGCI_LINT) ## format the Go code
 	$(GOLANGCI_LINT) fmt ./...
 	cd e2e && $(GOLANGCI_LINT) fmt ./...
 
-# Two things that compile, and that Yaegi v0.16.1 gets wrong: goroutines in one select statement wait for each other's channels, and nil
-# in an assignment of several values panics.
-# Vet would look at the tests too, which may import what the interpreter cannot: the overlay takes them away.
+# Two things compile that Yaegi v0.16.1 gets wrong: goroutines in one select statement wait for each
+# other's channels, and nil in an assignment of several values panics.
+# Vet would read the tests too, which may import what the interpreter cannot. The overlay hides
+# them.
 .PHONY: yaegi
 yaegi: ## prove that what Traefik interprets stays within what Yaegi runs
 	go build -tags=yaegi -modfile=yaegi.mod -gcflags=-lang=go1.20 $(INTERPRETED)
@@ -86,7 +87,8 @@ yaegi: ## prove that what Traefik interprets stays within what Yaegi runs
 		awk 'NF { list = list sep "\"" $$0 "\":\"\""; sep = "," } END { print "{\"Replace\":{" list "}}" }' >"$$overlay" && \
 	go vet -tags=yaegi -modfile=yaegi.mod -overlay="$$overlay" $(INTERPRETED)
 
-# A server that this machine lacks the tools for is skipped, and so are its tests, except with CI=true: there all must run.
+# A server whose tools this machine lacks is skipped, and so are its tests. With CI=true all must
+# run.
 .PHONY: servers
 servers: ## build the real servers that the tests run: Traefik, Consul, etcd, Nacos
 	cd e2e && go run ./servers/build

@@ -13,13 +13,13 @@ import (
 	"github.com/grayrelease/gray/core/problem"
 )
 
-// active is a policy in force, with all that requests need prepared.
+// active is a policy in force, with everything that requests need.
 type active struct {
 	service  string
 	handler  *Handler
 	now      *live.Current
 	engine   *core.Engine
-	verified bool // tokens are, if the policy has any
+	verified bool // tokens are verified, if the policy has any
 	versions map[string]*version
 	stable   *version
 	outcomes map[string]*outcome // by rule, "" for none
@@ -33,19 +33,19 @@ type active struct {
 // version is one version of the service.
 type version struct {
 	name      string
-	isHeld    bool                 // the registry lists none: these are the last that it listed
+	isHeld    bool                 // the registry lists none; these are the last that it listed
 	checked   bool                 // by active health checks
-	upstreams []*upstream          // by share: one that is to get three times as much as another is there three times
+	upstreams []*upstream          // by share: an upstream of weight 3 is in it three times
 	byDial    map[string]*upstream // each once
 
 	latency     prometheus.Observer
-	statuses    [6]prometheus.Counter // by class, index 0 for what is no status
+	statuses    [6]prometheus.Counter // by class; index 0 counts invalid statuses
 	fallbacks   prometheus.Counter
 	unreachable prometheus.Counter
 	interrupted prometheus.Counter
 }
 
-// outcome is one of the things that the policy can say of a request.
+// outcome is one of the decisions that the policy can make.
 type outcome struct {
 	version   *version
 	decisions prometheus.Counter
@@ -123,7 +123,7 @@ func (r *active) outcome(version, rule string) *outcome {
 	}
 }
 
-// describe prepares what responses say of decisions, where the handler is told to.
+// describe prepares the debug header, if the handler has one.
 func (r *active) describe(h *Handler) {
 	r.debugHeader = h.DebugHeader
 	if h.Vary == nil {

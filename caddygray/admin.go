@@ -11,7 +11,8 @@ import (
 
 func init() { caddy.RegisterModule(admin{}) }
 
-// admin is the part of Caddy's admin API that tells how policies stand which come from a source or have instances in a registry:
+// admin is the part of Caddy's admin API that reports the state of policies that have a source or
+// discovered instances:
 //
 //	GET /gray/            all of them
 //	GET /gray/<service>   those of a service
@@ -25,7 +26,7 @@ func (admin) CaddyModule() caddy.ModuleInfo {
 	}
 }
 
-// Routes are the paths that the API answers.
+// Routes returns the paths that the API answers.
 func (admin) Routes() []caddy.AdminRoute {
 	return []caddy.AdminRoute{{Pattern: "/gray/", Handler: caddy.AdminHandlerFunc(serveStates)}}
 }

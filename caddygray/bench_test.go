@@ -13,12 +13,14 @@ import (
 	"github.com/grayrelease/gray/core"
 )
 
-// BenchmarkHandler is what the handler and the upstream source add to a request, besides what reverse_proxy does with dynamic upstreams.
+// BenchmarkHandler is what the handler and the upstream source add to a request, besides what
+// reverse_proxy does with dynamic upstreams.
 func BenchmarkHandler(b *testing.B) {
 	percent := 5.0
 	h := &Handler{Policy: core.Policy{
 		Service: "bench", Stable: "v1",
-		Versions: map[string]core.Version{"v1": {Upstreams: []string{"127.0.0.1:1"}}, "v2": {Upstreams: []string{"127.0.0.1:2"}}},
+		Versions: map[string]core.Version{"v1": {Upstreams: []string{"127.0.0.1:1"}},
+			"v2": {Upstreams: []string{"127.0.0.1:2"}}},
 		Identity: []string{"cookie uid", "ip"},
 		Rules: []core.Rule{
 			{Name: "testers", Version: "v2", When: []string{"header X-App-Version = beta"}},

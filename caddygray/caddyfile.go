@@ -12,7 +12,7 @@ import (
 	"github.com/grayrelease/gray/core/problem"
 )
 
-// parseDirective is the directive `gray`.
+// parseDirective parses the directive `gray`.
 func parseDirective(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 	handler := &Handler{}
 	return handler, handler.UnmarshalCaddyfile(h.Dispenser)
@@ -72,9 +72,10 @@ func parseDirective(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 //		vary [<headers...>]
 //	}
 //
-// A condition is the rest of its line, as everywhere (see Rule in the package core), with these words of the Caddyfile's own:
-// blanks outside of quotes count as one; where a line is hard to write (it holds {, }, # or a leading <<) it may stand as a whole
-// in backticks. A rule with one argument has no name of its own. `off` is `enabled false`.
+// A condition is the rest of its line (see Rule in the package core). Blanks outside of quotes
+// count as one. A line that the Caddyfile would read differently ({, }, # or << at the start of a
+// word) may be put into backticks as a whole. A rule with one argument has no name of its own.
+// `off` is `enabled false`.
 func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	p := &parser{d: d, handler: h, places: map[string]caddyfile.Dispenser{}}
 	return p.directive()
@@ -89,7 +90,8 @@ type parser struct {
 	places  map[string]caddyfile.Dispenser // where the parts of the policy were read
 }
 
-// words are the subdirectives of a block, and what reads each. Each may be there once, but for those that are repeatable.
+// words maps the subdirectives of a block to their readers. Each may occur once, except those that
+// are repeatable.
 type words map[string]func() error
 
 func (p *parser) directive() error {
@@ -128,7 +130,7 @@ func (p *parser) directive() error {
 	return p.check()
 }
 
-// block reads a block of subdirectives. An absent block is an empty one.
+// block reads a block of subdirectives. A missing block counts as an empty one.
 func (p *parser) block(known words, repeatable ...string) error {
 	seen := map[string]bool{}
 	last := ""
@@ -153,7 +155,7 @@ func (p *parser) block(known words, repeatable ...string) error {
 	return nil
 }
 
-// noBlock is the error of a block after a subdirective that has none.
+// noBlock returns an error if a block follows a subdirective that has none.
 func (p *parser) noBlock(word string) error {
 	hint := ""
 	if word == "when" {
@@ -165,7 +167,7 @@ func (p *parser) noBlock(word string) error {
 // mark remembers where a part of the policy was read.
 func (p *parser) mark(path string) { p.places[path] = *p.d }
 
-// text makes the reader of a subdirective with one argument.
+// text returns the reader of a subdirective with one argument.
 func (p *parser) text(path string, into *string) func() error {
 	return func() error {
 		if !p.d.AllArgs(into) {
@@ -176,7 +178,7 @@ func (p *parser) text(path string, into *string) func() error {
 	}
 }
 
-// texts makes the reader of a subdirective with one or more arguments.
+// texts returns the reader of a subdirective with one or more arguments.
 func (p *parser) texts(path string, into *[]string) func() error {
 	return func() error {
 		for p.d.NextArg() {
@@ -190,7 +192,7 @@ func (p *parser) texts(path string, into *[]string) func() error {
 	}
 }
 
-// flag makes the reader of a subdirective whose argument is true or false.
+// flag returns the reader of a subdirective whose argument is true or false.
 func (p *parser) flag(path string, into **bool) func() error {
 	return func() error {
 		var text string

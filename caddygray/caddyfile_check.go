@@ -17,7 +17,7 @@ import (
 	"github.com/grayrelease/gray/core/source"
 )
 
-// here adds the file and line to an error, if it is one.
+// here adds the file and line to an error. It returns nil for nil.
 func (p *parser) here(err error) error {
 	if err == nil {
 		return nil
@@ -25,8 +25,9 @@ func (p *parser) here(err error) error {
 	return p.d.WrapErr(err)
 }
 
-// check judges the policy as far as that is possible before it is loaded, so that problems come with file and line. Files are not
-// read, and what holds placeholders is judged when they have their values.
+// check checks the policy before it is loaded, so that problems are reported with file and line. It
+// reads no files, and values with placeholders are checked later, when the placeholders have been
+// replaced.
 func (p *parser) check() error {
 	if err := p.checkUpstreams(); err != nil {
 		return err
@@ -74,7 +75,8 @@ func (p *parser) checkUpstreams() error {
 	return nil
 }
 
-// ofTheMachine is what depends on the environment or on files, which are those of the machine that the Caddyfile is for.
+// ofTheMachine matches what depends on the environment or on files of the machine that the
+// Caddyfile is for.
 var ofTheMachine = regexp.MustCompile(`\$\{|_file|` + globalPlaceholder.String())
 
 func withoutDiscoveryOfTheMachine(versions map[string]core.Version) map[string]core.Version {
@@ -88,7 +90,7 @@ func withoutDiscoveryOfTheMachine(versions map[string]core.Version) map[string]c
 	return judged
 }
 
-// checkSource judges where the policy is kept, as far as that does not depend on the machine.
+// checkSource checks the source of the policy, except for what depends on the machine.
 func (p *parser) checkSource() error {
 	s := p.handler.Source
 	if s == nil || ofTheMachine.MatchString(s.URL) {
@@ -103,7 +105,7 @@ func (p *parser) checkSource() error {
 	return p.placed(problem.Of(err).Under("source"))
 }
 
-// placed adds to each problem the file and line of what it is about.
+// placed adds the file and line to each problem.
 func (p *parser) placed(problems problem.List) error {
 	var all []error
 	for _, one := range problems {
@@ -113,7 +115,7 @@ func (p *parser) placed(problems problem.List) error {
 	return errors.Join(all...)
 }
 
-// place is where the part of the policy at a path was read, or the nearest part around it.
+// place returns where the part of the policy at a path was read, or the nearest part around it.
 func (p *parser) place(path string) caddyfile.Dispenser {
 	for {
 		if at, ok := p.places[path]; ok {

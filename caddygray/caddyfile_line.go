@@ -9,7 +9,7 @@ import (
 	"github.com/grayrelease/gray/core"
 )
 
-// line is the rest of the line as the user wrote it, which the Caddyfile's reader has taken apart.
+// line returns the rest of the line as the user wrote it. The Caddyfile's lexer has split it.
 func (p *parser) line() string {
 	var parts []string
 	var last caddyfile.Token
@@ -28,7 +28,7 @@ func (p *parser) line() string {
 	return strings.Join(parts, " ")
 }
 
-// written is the current token as it has to stand in a condition.
+// written returns the current token as a condition needs it.
 func written(d *caddyfile.Dispenser) string {
 	text := d.Val()
 	if token := d.Token(); !token.Quoted() {
@@ -40,7 +40,8 @@ func written(d *caddyfile.Dispenser) string {
 	return `"` + strings.ReplaceAll(text, `"`, `\"`) + `"`
 }
 
-// isOperatorNext reports whether a condition's operator can come after these words, since none has come yet.
+// isOperatorNext reports whether the next word of a condition can be its operator, after the words
+// in parts.
 func isOperatorNext(parts []string) bool {
 	if len(parts) == 0 || len(parts) > 3 {
 		return false

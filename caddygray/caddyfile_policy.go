@@ -12,7 +12,7 @@ import (
 	"github.com/grayrelease/gray/core/problem"
 )
 
-// source reads where the policy is kept, and options of the client that reads it.
+// source reads the URL of the policy's source, and its options.
 func (p *parser) source() error {
 	from := &live.Source{}
 	p.handler.Source = from
@@ -97,7 +97,7 @@ func (p *parser) health(version string, check *HealthCheck) error {
 		p.handler.HealthChecks = map[string]*HealthCheck{}
 	}
 	p.handler.HealthChecks[version] = check
-	judged := *check // checking fills in defaults, which stay out of the configuration
+	judged := *check // a copy: checking fills in defaults, which must stay out of the configuration
 	if err := judged.provision(); err != nil {
 		return p.d.Errf("health check of version %s: %w", version, err)
 	}

@@ -16,7 +16,8 @@ import (
 
 var update = flag.Bool("update", false, "write what the adapter says into the golden files")
 
-// TestCaddyfile adapts the Caddyfiles in testdata/caddyfile: each is followed by a line of dashes and the JSON or the error that it gives.
+// TestCaddyfile adapts the Caddyfiles in testdata/caddyfile: each is followed by a line of dashes
+// and the JSON or the error that it gives.
 func TestCaddyfile(t *testing.T) {
 	t.Setenv("GRAY_PERCENT", "7.5")
 	files, err := filepath.Glob("../testdata/caddyfile/*.caddyfiletest")
@@ -42,7 +43,8 @@ func TestCaddyfile(t *testing.T) {
 // result is the JSON that a Caddyfile gives, or the error.
 func result(t *testing.T, input string) string {
 	t.Helper()
-	config, warnings, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(input), map[string]any{"filename": "Caddyfile"})
+	config, warnings, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(input),
+		map[string]any{"filename": "Caddyfile"})
 	if err != nil {
 		return err.Error() + "\n"
 	}

@@ -18,8 +18,8 @@ import (
 	"github.com/grayrelease/gray/internal/casetest"
 )
 
-// TestCases sends every decision case through Caddy. All policies are routes of one server, chosen by a header; every second one
-// comes from a file.
+// TestCases sends every decision case through Caddy. All policies are routes of one server, chosen
+// by a header; every second one comes from a file.
 func TestCases(t *testing.T) {
 	files, err := casetest.Load("../testdata/cases")
 	require.NoError(t, err)
@@ -82,7 +82,8 @@ func caseRoute(t *testing.T, n int, policy json.RawMessage) object {
 		})
 	}
 	routes = append(routes, object{"handle": []object{{"handler": "static_response", "headers": object{
-		"Version": []string{"{http.gray.version}"}, "Rule": []string{"{http.gray.rule}"}, "Matched": []string{"{http.vars.matched}"},
+		"Version": []string{"{http.gray.version}"}, "Rule": []string{"{http.gray.rule}"},
+		"Matched": []string{"{http.vars.matched}"},
 	}}}})
 	return object{
 		"match":  []object{{"header": object{"X-Test-Group": []string{strconv.Itoa(n)}}}},

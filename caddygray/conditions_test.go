@@ -19,8 +19,8 @@ var (
 	blanks     = regexp.MustCompile(`[ \t]+`)
 )
 
-// TestConditionsMeanTheSame writes the conditions of all decision cases into a Caddyfile as they stand. They must come out as the same
-// text, but for blanks outside of quotes.
+// TestConditionsMeanTheSame writes the conditions of all decision cases into a Caddyfile as they
+// stand. They must come out as the same text, but for blanks outside of quotes.
 func TestConditionsMeanTheSame(t *testing.T) {
 	files, err := casetest.Load("../testdata/cases")
 	require.NoError(t, err)
@@ -40,14 +40,17 @@ func TestConditionsMeanTheSame(t *testing.T) {
 	t.Log(lines, "conditions")
 }
 
-// throughCaddyfile is a condition after its way through a Caddyfile: whole in backticks where it has what the Caddyfile gives another meaning.
+// throughCaddyfile is a condition after its way through a Caddyfile: whole in backticks where it
+// has what the Caddyfile gives another meaning.
 func throughCaddyfile(t *testing.T, line string) string {
 	t.Helper()
 	written := line
-	if special := quotedText.ReplaceAllString(line, ""); strings.ContainsAny(special, "{}#") || strings.Contains(line, "{$") || strings.Contains(special, `"`) {
+	if special := quotedText.ReplaceAllString(line, ""); strings.ContainsAny(special, "{}#") ||
+		strings.Contains(line, "{$") || strings.Contains(special, `"`) {
 		written = "`" + line + "`"
 	}
-	// A placeholder that has no value yet keeps the adapter from judging the policy, which is not what this is about.
+	// A placeholder that has no value yet keeps the adapter from judging the policy, which is not
+	// what this is about.
 	input := fmt.Sprintf(":80 {\n\tgray {env.S} {\n\t\trule v2 {\n\t\t\twhen %s\n\t\t}\n\t}\n}\n", written)
 	config, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(input), nil)
 	require.NoError(t, err, line)

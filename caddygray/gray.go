@@ -1,8 +1,10 @@
-// Package caddygray releases new versions of a service step by step with Caddy: who gets which version is decided by a policy of
-// rules and percentages (see the package core), and everything else stays Caddy's own.
+// Package caddygray releases new versions of a service gradually with Caddy. A policy of rules and
+// percentages decides who gets which version (see the package core). Everything else remains
+// Caddy's.
 //
-// Three modules compose: the handler `gray` decides, the matcher `gray` lets any other handler differ by version, and the upstream
-// source `dynamic gray` gives `reverse_proxy` the upstreams of the version.
+// Three modules work together. The handler `gray` decides. The matcher `gray` lets any other
+// handler differ by version. The upstream source `dynamic gray` gives `reverse_proxy` the upstreams
+// of the version.
 //
 //	:8080 {
 //		gray user-service {
@@ -29,6 +31,6 @@ func init() {
 	caddy.RegisterModule(Matcher{})
 	caddy.RegisterModule(Upstreams{})
 	httpcaddyfile.RegisterHandlerDirective("gray", parseDirective)
-	// First of all that may use a placeholder, and before anything rewrites the request.
+	// Before every directive that may use a placeholder, and before anything rewrites the request.
 	httpcaddyfile.RegisterDirectiveOrder("gray", httpcaddyfile.After, "tracing")
 }

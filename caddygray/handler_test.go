@@ -162,7 +162,8 @@ func TestSeveralServices(t *testing.T) {
 	require.Equal(t, "v2", got.header.Get("Users"))
 	require.Equal(t, "blue", got.header.Get("Last"))
 	require.Equal(t, "yes", got.header.Get("Matched"))
-	require.ElementsMatch(t, []string{`"users"; version=v2; rule="wanted"`, `"orders"; version=blue`}, got.header["X-Gray-Decision"])
+	require.ElementsMatch(t, []string{`"users"; version=v2; rule="wanted"`, `"orders"; version=blue`},
+		got.header["X-Gray-Decision"])
 	require.Empty(t, get(t, url, "").header.Get("Matched"))
 }
 
@@ -266,7 +267,8 @@ func TestVary(t *testing.T) {
 	`)
 	require.Equal(t, []string{"Cookie, X-App-Version, X-User"}, get(t, url, "").header["Vary"])
 	require.Equal(t, []string{"Cookie, X-App-Version, X-User"}, get(t, url+"/missing", "").header["Vary"], "of errors too")
-	require.ElementsMatch(t, []string{"Accept-Encoding", "Cookie, X-App-Version, X-User"}, get(t, url+"/own", "").header["Vary"])
+	require.ElementsMatch(t, []string{"Accept-Encoding", "Cookie, X-App-Version, X-User"},
+		get(t, url+"/own", "").header["Vary"])
 }
 
 func TestVaryGiven(t *testing.T) {
@@ -451,31 +453,43 @@ func TestRefusals(t *testing.T) {
 		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 		return path
 	}
-	bad := write("bad.json", `{"service": "shop", "stable": "v1", "versions": {"v1": {}}, "ruls": [], "rules": [{"version": "v3"}]}`)
+	bad := write("bad.json",
+		`{"service": "shop", "stable": "v1", "versions": {"v1": {}}, "ruls": [], "rules": [{"version": "v3"}]}`)
 	good := write("good.json", `{"service": "shop", "stable": "v1", "versions": {"v1": {}}}`)
 	versions := object{"v1": object{}}
 	for name, c := range map[string]struct {
 		handler object
 		want    []string
 	}{
-		"empty":            {object{}, []string{"service: required", "versions: required", "stable: required"}},
-		"unknown field":    {object{"ruls": 1}, []string{`unknown field "ruls"`}},
-		"several problems": {object{"service": "s", "stable": "v2", "versions": versions, "anonymous": "x"}, []string{`policy of "s":` + "\n", "\nstable: version", "anonymous: unknown word"}},
-		"bad file":         {object{"policy": bad}, []string{"policy file " + bad, `ruls: unknown field (did you mean "rules"?)`}},
-		"file and fields":  {object{"policy": good, "stable": "v1"}, []string{"stable is given beside the policy file"}},
-		"another service":  {object{"policy": good, "service": "x"}, []string{`is about the service "shop", not "x"`}},
-		"no file":          {object{"policy": dir + "/none"}, []string{"reading the policy: open"}},
-		"upstream":         {object{"service": "s", "stable": "v1", "versions": object{"v1": object{"upstreams": []string{"a:1", "ftp://x"}}}}, []string{"versions.v1.upstreams[1]:"}},
-		"health version":   {object{"service": "s", "stable": "v1", "versions": versions, "health_checks": object{"v2": object{"uri": "/"}}}, []string{"health_checks.v2: no such version"}},
-		"health uri":       {object{"service": "s", "stable": "v1", "versions": versions, "health_checks": object{"v1": object{"uri": "x"}}}, []string{`health_checks.v1: uri: "x"`}},
-		"health null":      {object{"service": "s", "stable": "v1", "versions": versions, "health_checks": object{"v1": nil}}, []string{"health_checks.v1: empty: "}},
-		"debug header":     {object{"service": "s", "stable": "v1", "versions": versions, "debug_header": "X Y"}, []string{`debug_header: "X Y" is not a valid header name`}},
-		"vary":             {object{"service": "s", "stable": "v1", "versions": versions, "vary": object{"headers": []string{"*", "A", "B,"}}}, []string{`vary.headers[2]: "B," is not a valid header name`}},
-		"placeholder":      {object{"service": "s", "stable": "v1", "versions": object{"v1": object{"upstreams": []string{"{env.GRAY_NOT_SET}"}}}}, []string{"versions.v1.upstreams[0]:"}},
+		"empty":         {object{}, []string{"service: required", "versions: required", "stable: required"}},
+		"unknown field": {object{"ruls": 1}, []string{`unknown field "ruls"`}},
+		"several problems": {object{"service": "s", "stable": "v2", "versions": versions, "anonymous": "x"},
+			[]string{`policy of "s":` + "\n", "\nstable: version", "anonymous: unknown word"}},
+		"bad file": {object{"policy": bad},
+			[]string{"policy file " + bad, `ruls: unknown field (did you mean "rules"?)`}},
+		"file and fields": {object{"policy": good, "stable": "v1"}, []string{"stable is given beside the policy file"}},
+		"another service": {object{"policy": good, "service": "x"}, []string{`is about the service "shop", not "x"`}},
+		"no file":         {object{"policy": dir + "/none"}, []string{"reading the policy: open"}},
+		"upstream": {object{"service": "s", "stable": "v1",
+			"versions": object{"v1": object{"upstreams": []string{"a:1", "ftp://x"}}}}, []string{"versions.v1.upstreams[1]:"}},
+		"health version": {object{"service": "s", "stable": "v1", "versions": versions,
+			"health_checks": object{"v2": object{"uri": "/"}}}, []string{"health_checks.v2: no such version"}},
+		"health uri": {object{"service": "s", "stable": "v1", "versions": versions,
+			"health_checks": object{"v1": object{"uri": "x"}}}, []string{`health_checks.v1: uri: "x"`}},
+		"health null": {object{"service": "s", "stable": "v1", "versions": versions, "health_checks": object{"v1": nil}},
+			[]string{"health_checks.v1: empty: "}},
+		"debug header": {object{"service": "s", "stable": "v1", "versions": versions, "debug_header": "X Y"},
+			[]string{`debug_header: "X Y" is not a valid header name`}},
+		"vary": {object{"service": "s", "stable": "v1", "versions": versions,
+			"vary": object{"headers": []string{"*", "A", "B,"}}}, []string{`vary.headers[2]: "B," is not a valid header name`}},
+		"placeholder": {object{"service": "s", "stable": "v1",
+			"versions": object{"v1": object{"upstreams": []string{"{env.GRAY_NOT_SET}"}}}},
+			[]string{"versions.v1.upstreams[0]:"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.handler["handler"] = "gray"
-			config, err := json.Marshal(object{"apps": object{"http": object{"servers": object{"s": object{"routes": []object{{"handle": []object{c.handler}}}}}}}})
+			server := object{"routes": []object{{"handle": []object{c.handler}}}}
+			config, err := json.Marshal(object{"apps": object{"http": object{"servers": object{"s": server}}}})
 			require.NoError(t, err)
 			var parsed caddy.Config
 			require.NoError(t, json.Unmarshal(config, &parsed))
@@ -488,7 +502,8 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// TestModules: all that the Caddyfile says can be said in JSON, and a document that Caddy writes can be read by it again.
+// TestModules: all that the Caddyfile says can be said in JSON, and a document that Caddy writes
+// can be read by it again.
 func TestModules(t *testing.T) {
 	for _, id := range []string{"http.handlers.gray", "http.matchers.gray", "http.reverse_proxy.upstreams.gray"} {
 		module, err := caddy.GetModule(id)
@@ -505,8 +520,10 @@ func TestModules(t *testing.T) {
 func TestCountersSurviveReloads(t *testing.T) {
 	address := freeAddress(t)
 	config := func(percent int) []byte {
-		return adapt(t, fmt.Sprintf("{\n\tadmin off\n\tpersist_config off\n\tgrace_period 1ns\n\tlog {\n\t\tlevel FATAL\n\t}\n}\nhttp://%s {\n\tgray reloads {\n%s\n\trule r v2 {\n\tpercent %d\n\t}\n\t}\n\trespond ok\n}\n",
-			address, strings.TrimSpace(twoVersions), percent))
+		return adapt(t,
+			fmt.Sprintf("{\n\tadmin off\n\tpersist_config off\n\tgrace_period 1ns\n\tlog {\n\t\tlevel FATAL\n\t}\n}\n"+
+				"http://%s {\n\tgray reloads {\n%s\n\trule r v2 {\n\tpercent %d\n\t}\n\t}\n\trespond ok\n}\n",
+				address, strings.TrimSpace(twoVersions), percent))
 	}
 	load(t, config(0))
 	decisions := growth(t, "caddy_gray_decisions_total", "service=reloads", "version=v1")
@@ -526,6 +543,7 @@ func TestCountersSurviveReloads(t *testing.T) {
 		require.EqualValues(t, 1, metric(t, "caddy_gray_policy_info", "service=reloads"))
 		require.Positive(t, metric(t, "caddy_gray_policy_age_seconds", "service=reloads"))
 		require.NoError(t, caddy.Load(config(0), true))
-		require.Error(t, caddy.Load(bytes.Replace(config(0), []byte(`"percent":0`), []byte(`"percent":101`), 1), true), "and one that is refused")
+		require.Error(t, caddy.Load(bytes.Replace(config(0), []byte(`"percent":0`), []byte(`"percent":101`), 1), true),
+			"and one that is refused")
 	}
 }

@@ -18,24 +18,25 @@ import (
 	"go.uber.org/zap"
 )
 
-// HealthCheck asks each upstream of a version regularly whether it is well. One that is not gets no requests until it answers
-// well again; until its first answer an upstream counts as well.
+// HealthCheck regularly checks each upstream of a version. An upstream that fails gets no requests
+// until it passes again. Before its first answer, an upstream counts as healthy.
 //
-// An upstream is asked as its own scheme says, and in plain HTTP without one: behind a proxy whose transport has `tls`, give upstreams that
-// are to be checked the scheme `https`. No certificate is verified, as the question is whether the upstream answers; those of requests are
-// verified as the proxy's transport says.
+// Checks use the scheme of the upstream, or plain HTTP if it has none. Behind a proxy whose
+// transport has `tls`, give upstreams that are checked the scheme `https`. Checks verify no
+// certificate, as they ask only whether the upstream answers. Requests verify them as the proxy's
+// transport says.
 type HealthCheck struct {
-	// URI is the path and query to ask for. Required.
+	// URI is the path and query to request. Required.
 	URI string `json:"uri,omitempty"`
-	// Interval between two questions. Default: 10s.
+	// Interval is the time between two checks. Default: 10s.
 	Interval caddy.Duration `json:"interval,omitempty"`
-	// Timeout for a whole answer. Default: 5s.
+	// Timeout bounds a whole check. Default: 5s.
 	Timeout caddy.Duration `json:"timeout,omitempty"`
-	// Status is the expected status code, or its class: 2 for 200 to 299. Default: 2.
+	// Status is the expected status code, or its class (2 for 200 to 299). Default: 2.
 	Status int `json:"status,omitempty"`
 }
 
-const maxHealthBody = 64 << 10 // as much as is read to keep the connection
+const maxHealthBody = 64 << 10 // bytes that are read so that the connection can be kept
 
 func (c *HealthCheck) provision() error {
 	if c.URI == "" {
@@ -62,7 +63,8 @@ func (c *HealthCheck) provision() error {
 	return nil
 }
 
-// startHealthChecks checks an active policy's upstreams until ctx is done or the policy replaced.
+// startHealthChecks checks an active policy's upstreams until ctx is done or the policy is
+// replaced.
 func (h *Handler) startHealthChecks(ctx context.Context, r *active) {
 	ctx, r.stopChecks = context.WithCancel(ctx)
 	for name, check := range h.HealthChecks {
@@ -75,7 +77,7 @@ func (h *Handler) startHealthChecks(ctx context.Context, r *active) {
 	}
 }
 
-// run checks all upstreams of a version, again and again.
+// run checks all upstreams of a version at each interval.
 func (c *HealthCheck) run(ctx context.Context, v *version) {
 	plain, h2c := c.client(), c.client()
 	h2c.Transport.(*http.Transport).Protocols = onlyH2C()
@@ -129,7 +131,7 @@ func onlyH2C() *http.Protocols {
 
 type upstreamKey struct{}
 
-// check asks one upstream and notes the answer.
+// check checks one upstream and notes the result.
 func (c *HealthCheck) check(ctx context.Context, client *http.Client, u *upstream) {
 	err := c.ask(context.WithValue(ctx, upstreamKey{}, u), client, u)
 	if ctx.Err() != nil {

@@ -23,7 +23,8 @@ func TestHealthChecks(t *testing.T) {
 		}
 		_, _ = w.Write([]byte("two"))
 	})
-	url := gateway(t, "version v1 "+says(t, "one")+"\nversion v2 "+v2+" {\nhealth_uri /healthz?deep=1\nhealth_interval 10ms\nhealth_timeout 5s\nhealth_status 204\n}", "")
+	url := gateway(t, "version v1 "+says(t, "one")+"\nversion v2 "+v2+" {\nhealth_uri /healthz?deep=1\n"+
+		"health_interval 10ms\nhealth_timeout 5s\nhealth_status 204\n}", "")
 	becomes := func(body string) {
 		t.Helper()
 		require.Eventually(t, func() bool { return get(t, url, "v2").body == body }, 10*time.Second, 5*time.Millisecond)
@@ -88,7 +89,8 @@ func TestHealthChecksOfAllSchemes(t *testing.T) {
 			if strings.HasPrefix(v2, "https") {
 				transport = "transport http {\ntls\ntls_insecure_skip_verify\n}"
 			}
-			url := gateway(t, "version v1 http://"+says(t, "one")+"\nversion v2 "+v2+" {\nhealth_uri /healthz\nhealth_interval 10ms\n}", transport)
+			url := gateway(t, "version v1 http://"+says(t, "one")+"\nversion v2 "+v2+" {\nhealth_uri /healthz\n"+
+				"health_interval 10ms\n}", transport)
 			require.Eventually(t, func() bool { return checks.Load() > 1 }, 10*time.Second, 5*time.Millisecond)
 			require.Equal(t, c.protocol, protocol.Load())
 			if strings.HasPrefix(v2, "unix") {
@@ -98,7 +100,9 @@ func TestHealthChecksOfAllSchemes(t *testing.T) {
 			}
 			require.Equal(t, "two", get(t, url, "v2").body, "it is well")
 			status.Store(http.StatusServiceUnavailable)
-			require.Eventually(t, func() bool { return get(t, url, "v2").body == "one told v1" }, 10*time.Second, 5*time.Millisecond)
+			require.Eventually(t, func() bool {
+				return get(t, url, "v2").body == "one told v1"
+			}, 10*time.Second, 5*time.Millisecond)
 		})
 	}
 }
@@ -118,11 +122,14 @@ func onSocket(t *testing.T, s *httptest.Server) string {
 func TestHealthChecksTellSocketsApart(t *testing.T) {
 	var paths []string
 	for _, status := range []int{http.StatusOK, http.StatusServiceUnavailable} {
-		s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(status) }))
+		s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(status)
+		}))
 		t.Cleanup(s.Close)
 		paths = append(paths, "unix/"+onSocket(t, s))
 	}
-	url := gateway(t, "version v1 "+says(t, "one")+"\nversion v2 "+strings.Join(paths, " ")+" {\nhealth_uri /\nhealth_interval 5ms\n}", "lb_policy round_robin")
+	url := gateway(t, "version v1 "+says(t, "one")+"\nversion v2 "+strings.Join(paths,
+		" ")+" {\nhealth_uri /\nhealth_interval 5ms\n}", "lb_policy round_robin")
 	well := 0
 	require.Eventually(t, func() bool {
 		well++

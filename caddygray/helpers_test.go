@@ -22,7 +22,8 @@ import (
 // object is a piece of JSON.
 type object = map[string]any
 
-// start runs Caddy with a configuration in JSON until the test ends. Caddy is one per process: no test here runs in parallel.
+// start runs Caddy with a configuration in JSON until the test ends. Caddy is one per process: no
+// test here runs in parallel.
 func start(t *testing.T, apps object) {
 	t.Helper()
 	config, err := json.Marshal(object{
@@ -37,14 +38,19 @@ func start(t *testing.T, apps object) {
 // startCaddyfile runs Caddy with a Caddyfile, to which it adds what tests need.
 func startCaddyfile(t *testing.T, caddyfile string) {
 	t.Helper()
-	load(t, adapt(t, "{\n\tadmin off\n\tpersist_config off\n\tgrace_period 1ns\n\tskip_install_trust\n\tauto_https off\n\tlog {\n\t\tlevel FATAL\n\t}\n}\n"+caddyfile))
+	load(t,
+		adapt(t, "{\n\tadmin off\n\tpersist_config off\n\tgrace_period 1ns\n\tskip_install_trust\n\tauto_https off\n"+
+			"\tlog {\n\t\tlevel FATAL\n\t}\n}\n"+caddyfile))
 }
 
-// startLogging is startCaddyfile with a log, from level INFO on. It returns what reads the lines with a text in them.
+// startLogging is startCaddyfile with a log, from level INFO on. It returns what reads the lines
+// with a text in them.
 func startLogging(t *testing.T, caddyfile string) (logged func(text string) []string) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "log")
-	load(t, adapt(t, "{\n\tadmin off\n\tpersist_config off\n\tgrace_period 1ns\n\tauto_https off\n\tlog {\n\t\toutput file "+file+"\n\t\tformat json\n\t}\n}\n"+caddyfile))
+	load(t,
+		adapt(t, "{\n\tadmin off\n\tpersist_config off\n\tgrace_period 1ns\n\tauto_https off\n\tlog {\n"+
+			"\t\toutput file "+file+"\n\t\tformat json\n\t}\n}\n"+caddyfile))
 	return func(text string) []string {
 		data, err := os.ReadFile(file)
 		require.NoError(t, err)

@@ -42,7 +42,7 @@ func (h *Handler) open(ctx context.Context, policy *core.Policy) error {
 	return nil
 }
 
-// isFollowed reports whether anything of the policy may change without a reload.
+// isFollowed reports whether any part of the policy can change without a reload.
 func (h *Handler) isFollowed(policy *core.Policy) bool {
 	if h.Source != nil {
 		return true
@@ -66,14 +66,15 @@ func checkBase(base *core.Policy) problem.List {
 	}}
 }
 
-// slog is the handler's log for the core: with its name, which Caddy's logs are filtered by, and without stack traces, which would tell of
-// gray's code, not of what is wrong.
+// slog returns the handler's log for the core. It has the handler's name, by which Caddy filters
+// logs. It has no stack traces, which would show gray's code and not what is wrong.
 func (h *Handler) slog() *slog.Logger {
 	never := slog.Level(math.MaxInt)
 	return slog.New(zapslog.NewHandler(h.logger.Core(), zapslog.WithName(h.logger.Name()), zapslog.AddStacktraceAt(never)))
 }
 
-// apply puts what came into force to work. A policy with an upstream that Caddy cannot dial is refused.
+// apply makes the handler use what came into force. It refuses a policy with an upstream that Caddy
+// cannot dial.
 func (h *Handler) apply(ctx context.Context, c *live.Current) error {
 	if c.Engine == nil {
 		return nil
@@ -86,7 +87,7 @@ func (h *Handler) apply(ctx context.Context, c *live.Current) error {
 	return nil
 }
 
-// states are the followed policies of the running configuration, for the admin API.
+// states holds the followed policies of the running configuration, for the admin API.
 var states stateList
 
 type stateList struct {
@@ -94,8 +95,8 @@ type stateList struct {
 	all []*followed
 }
 
-// followed is a handler's use of a policy. The service is the one in the handler's configuration: as long as there is no document,
-// nothing else tells whose policy is missing.
+// followed is a handler's use of a policy. The service is that of the handler's configuration:
+// while there is no document, nothing else names it.
 type followed struct {
 	handler *Handler
 	handle  *live.Handle
@@ -114,7 +115,8 @@ func (l *stateList) remove(h *live.Handle) {
 	l.all = slices.DeleteFunc(l.all, func(f *followed) bool { return f.handle == h })
 }
 
-// of is the state of each followed source once, however many handlers follow it: those of a service, or all for "".
+// of returns the states of a service, or all for "". Each followed source is listed once, however
+// many handlers follow it.
 func (l *stateList) of(service string) []live.State {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -15,7 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestSource changes a followed file and its switch under a running Caddy, which tells the state under its admin API.
+// TestSource changes a followed file and its switch under a running Caddy, which tells the state
+// under its admin API.
 func TestSource(t *testing.T) {
 	backend := func(name string) string {
 		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, name) }))
@@ -23,7 +24,8 @@ func TestSource(t *testing.T) {
 		return s.URL
 	}
 	stable, canary := backend("stable"), backend("canary")
-	document := fmt.Sprintf(`{"service": "followed", "stable": "v1", "versions": {"v1": {"upstreams": [%q]}, "v2": {"upstreams": [%q]}},
+	document := fmt.Sprintf(`{"service": "followed", "stable": "v1",
+		"versions": {"v1": {"upstreams": [%q]}, "v2": {"upstreams": [%q]}},
 		"rules": [{"name": "all", "version": "v2"}]}`, stable, canary)
 	folder := t.TempDir()
 	file := filepath.Join(folder, "followed.json")
@@ -54,10 +56,13 @@ http://%s {
 `, admin, address, stable, file, folder)))
 	serves := func(what string) {
 		t.Helper()
-		require.Eventually(t, func() bool { return get(t, "http://"+address, "").body == what }, 10*time.Second, 5*time.Millisecond)
+		require.Eventually(t, func() bool {
+			return get(t, "http://"+address, "").body == what
+		}, 10*time.Second, 5*time.Millisecond)
 	}
 	serves("stable")
-	require.Contains(t, get(t, "http://"+admin+"/gray/followed", "").body, `"origin":"none"`, "there is a state before there is a document")
+	require.Contains(t, get(t, "http://"+admin+"/gray/followed", "").body, `"origin":"none"`,
+		"there is a state before there is a document")
 	write(file, document)
 	serves("canary")
 	write(file+".switch", `{"epoch": 1, "to": "v1", "reason": "errors"}`)
@@ -78,14 +83,17 @@ http://%s {
 	require.Eventually(t, func() bool {
 		text := get(t, "http://"+admin+"/metrics", "").body
 		labels := `{service="followed",source="file://` + file + `"} `
-		return strings.Contains(text, "caddy_gray_source_connected"+labels+"1\n") && strings.Contains(text, "caddy_gray_source_forced"+labels+"1\n") &&
-			strings.Contains(text, "caddy_gray_source_rejected"+labels+"1\n") && strings.Contains(text, "caddy_gray_source_rejections_total"+labels+"1\n")
+		return strings.Contains(text, "caddy_gray_source_connected"+labels+"1\n") &&
+			strings.Contains(text, "caddy_gray_source_forced"+labels+"1\n") &&
+			strings.Contains(text, "caddy_gray_source_rejected"+labels+"1\n") &&
+			strings.Contains(text, "caddy_gray_source_rejections_total"+labels+"1\n")
 	}, 10*time.Second, 5*time.Millisecond)
 	write(file+".switch", `{"epoch": 2, "to": "v2"}`)
 	serves("canary")
 	write(file+".switch", `{"epoch": 3, "to": ""}`)
 	serves("canary")
-	write(file, `{"service": "followed", "enabled": false, "stable": "v1", "versions": {"v1": {"upstreams": ["`+stable+`"]}}}`)
+	write(file,
+		`{"service": "followed", "enabled": false, "stable": "v1", "versions": {"v1": {"upstreams": ["`+stable+`"]}}}`)
 	serves("stable")
 }
 
@@ -150,7 +158,8 @@ func TestLogOfKeys(t *testing.T) {
 	require.Contains(t, lines[0], `"service":"keyed"`)
 }
 
-// An upstream that is listed three times, as one of threefold weight in a registry is, gets three times as much.
+// An upstream that is listed three times, as one of threefold weight in a registry is, gets three
+// times as much.
 func TestShares(t *testing.T) {
 	var counts [2]int
 	var urls [2]string

@@ -8,7 +8,7 @@ import (
 	"github.com/grayrelease/gray/core/live"
 )
 
-// liveMetric is one figure of how a followed policy stands.
+// liveMetric is one metric of a followed policy's state.
 type liveMetric struct {
 	description *prometheus.Desc
 	kind        prometheus.ValueType
@@ -16,15 +16,19 @@ type liveMetric struct {
 }
 
 var liveMetrics = []liveMetric{
-	newLiveMetric("source_connected", "Whether the last thing heard of the policy's source was no failure.", prometheus.GaugeValue,
+	newLiveMetric("source_connected", "Whether the last thing heard of the policy's source was no failure.",
+		prometheus.GaugeValue,
 		func(s live.State) float64 { return oneIf(s.Connected) }),
-	newLiveMetric("source_rejected", "Whether the source's newest document was refused, so that the last good one stays in force.", prometheus.GaugeValue,
+	newLiveMetric("source_rejected",
+		"Whether the source's newest document was refused, so that the last good one stays in force.", prometheus.GaugeValue,
 		func(s live.State) float64 { return oneIf(s.Rejected != nil) }),
 	newLiveMetric("source_forced", "Whether a kill switch sends everybody to one version.", prometheus.GaugeValue,
 		func(s live.State) float64 { return oneIf(s.Forced != "") }),
-	newLiveMetric("source_switch_deleted", "Whether the kill switch in force is not at the source any more.", prometheus.GaugeValue,
+	newLiveMetric("source_switch_deleted", "Whether the kill switch in force is not at the source any more.",
+		prometheus.GaugeValue,
 		func(s live.State) float64 { return oneIf(s.SwitchDeleted) }),
-	newLiveMetric("source_switch_epoch_seen", "The highest epoch of a kill switch that was seen; 0 if none was.", prometheus.GaugeValue,
+	newLiveMetric("source_switch_epoch_seen", "The highest epoch of a kill switch that was seen; 0 if none was.",
+		prometheus.GaugeValue,
 		func(s live.State) float64 {
 			if s.Switch == nil {
 				return 0
@@ -34,7 +38,9 @@ var liveMetrics = []liveMetric{
 	newLiveMetric("source_switch_epoch_offered", "The epoch of the kill switch at the source; 0 if there is none. "+
 		"Less than the one seen: the source was restored from a backup.", prometheus.GaugeValue,
 		func(s live.State) float64 { return float64(s.SwitchOffered) }),
-	newLiveMetric("stable_held", "Whether the registry lists no instance of the stable version, so that those that it listed last serve.", prometheus.GaugeValue,
+	newLiveMetric("stable_held",
+		"Whether the registry lists no instance of the stable version, so that the last listed ones serve.",
+		prometheus.GaugeValue,
 		func(s live.State) float64 {
 			for _, u := range s.Upstreams {
 				if u.Held {

@@ -10,16 +10,18 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// Matcher matches requests by what a `gray` handler has decided, so that any other handler can differ by version. The handler must
-// come before whatever the matcher is for; a request without a decision does not match.
+// Matcher matches requests by the decision of a `gray` handler, so that any other handler can
+// differ by version. The `gray` handler must run first; a request without a decision does not
+// match.
 //
-// All that is given must hold.
+// All fields that are set must match.
 type Matcher struct {
-	// Service whose decision counts, where a request passes several `gray` handlers. Default: the last one.
+	// Service names the decision, if a request passes several `gray` handlers. Default: the last
+	// decision.
 	Service string `json:"service,omitempty"`
-	// Versions of which one must have been decided on. Default: any.
+	// Versions lists versions, one of which must have been chosen. Default: any.
 	Versions []string `json:"versions,omitempty"`
-	// Rules of which one must have decided. Default: any, or none.
+	// Rules lists rules, one of which must have decided. Default: any, or none.
 	Rules []string `json:"rules,omitempty"`
 }
 
@@ -31,7 +33,7 @@ func (Matcher) CaddyModule() caddy.ModuleInfo {
 	}
 }
 
-// Validate refuses a matcher that says nothing.
+// Validate refuses a matcher that is empty.
 func (m *Matcher) Validate() error {
 	if len(m.Versions) == 0 && len(m.Rules) == 0 {
 		return errors.New("the gray matcher wants versions, rules, or both")
@@ -39,7 +41,7 @@ func (m *Matcher) Validate() error {
 	return nil
 }
 
-// MatchWithError reports whether the request has been decided on as the matcher says. It never fails.
+// MatchWithError reports whether the request's decision matches. It never fails.
 func (m *Matcher) MatchWithError(r *http.Request) (bool, error) {
 	d := stateOf(r).of(m.Service)
 	if d == nil {

@@ -13,8 +13,8 @@ import (
 	"github.com/grayrelease/gray/core"
 )
 
-// The metrics live as long as the process, so that counters survive reloads, each of which brings a registry of its own. Labels
-// come from the configuration only, never from a client.
+// The metrics live as long as the process, so that counters survive reloads. Each reload brings a
+// new registry. Labels come from the configuration only, never from a client.
 var (
 	decisionsTotal = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Namespace: "caddy", Subsystem: "gray", Name: "decisions_total",
@@ -28,7 +28,8 @@ var (
 
 	upstreamFailuresTotal = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Namespace: "caddy", Subsystem: "gray", Name: "upstream_failures_total",
-		Help: "Attempts to use an upstream of a version that got no response: unreachable (no connection) or interrupted (nothing came back).",
+		Help: "Attempts to use an upstream of a version that got no response: unreachable (no connection) or interrupted " +
+			"(nothing came back).",
 	}, []string{"service", "version", "kind"})
 
 	responsesTotal = prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -48,9 +49,10 @@ var (
 	}, []string{"service", "result"})
 )
 
-// registerMetrics makes the metrics known to a configuration's registry.
+// registerMetrics registers the metrics with a configuration's registry.
 func registerMetrics(registry *prometheus.Registry) error {
-	all := []prometheus.Collector{decisionsTotal, fallbacksTotal, upstreamFailuresTotal, responsesTotal, responseLatency, tokensTotal, &policies, &states}
+	all := []prometheus.Collector{decisionsTotal, fallbacksTotal, upstreamFailuresTotal, responsesTotal, responseLatency,
+		tokensTotal, &policies, &states}
 	for _, c := range all {
 		var already prometheus.AlreadyRegisteredError
 		if err := registry.Register(c); err != nil && !errors.As(err, &already) {
@@ -60,7 +62,7 @@ func registerMetrics(registry *prometheus.Registry) error {
 	return nil
 }
 
-// count prepares the version's counters, so that a request looks no label up.
+// count prepares the version's counters, so that requests need not look up labels.
 func (v *version) count(service string) {
 	v.latency = responseLatency.WithLabelValues(service, v.name)
 	for class := range v.statuses {
@@ -75,7 +77,8 @@ func (v *version) count(service string) {
 	v.interrupted = upstreamFailuresTotal.WithLabelValues(service, v.name, "interrupted")
 }
 
-// policies tells of the policies in force, when asked. A configuration that is refused in the end leaves no trace.
+// policies collects the policies in force on demand. A configuration that is refused later leaves
+// no trace.
 var policies policyCollector
 
 type policyCollector struct {
@@ -85,7 +88,8 @@ type policyCollector struct {
 
 var (
 	policyInfo = prometheus.NewDesc("caddy_gray_policy_info",
-		"The policy in force: its revision, whether it is enabled (no kill switch sends everybody to one version) and whether tokens are verified.",
+		"The policy in force: its revision, whether it is enabled (no kill switch sends everybody to one version) and "+
+			"whether tokens are verified.",
 		[]string{"service", "revision", "enabled", "tokens_verified"}, nil)
 	policyAge = prometheus.NewDesc("caddy_gray_policy_age_seconds",
 		"How long this revision of the policy has been in force.", []string{"service"}, nil)
@@ -103,7 +107,7 @@ func (c *policyCollector) remove(r *active) {
 	c.actives = slices.DeleteFunc(c.actives, func(other *active) bool { return other == r })
 }
 
-// latest is the newest policy of each service.
+// latest returns the newest policy of each service.
 func (c *policyCollector) latest() map[string]*active {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -131,7 +135,8 @@ func (c *policyCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
-// countToken counts how the request's token fared, if the decision looked at it. The results are a small fixed set of words.
+// countToken counts the result of the request's token, if the decision read it. The results are a
+// small fixed set of words.
 func countToken(d *decided) {
 	if result := core.TokenResult(&d.caller); result != "" {
 		tokensTotal.WithLabelValues(d.active.service, result).Inc()

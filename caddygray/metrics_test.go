@@ -13,7 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// metric is the value of one of the running configuration's metrics, 0 if there is none with these labels. Of a histogram it is the count.
+// metric is the value of one of the running configuration's metrics, 0 if there is none with these
+// labels. Of a histogram it is the count.
 func metric(t *testing.T, name string, labels ...string) float64 {
 	t.Helper()
 	ctx := caddy.ActiveContext()
@@ -80,7 +81,8 @@ func withList(service, address, values, after string) []byte {
 	return fmt.Appendf(nil, `{
 	"admin": {"disabled": true, "config": {"persist": false}},
 	"logging": {"logs": {"default": {"level": "FATAL"}}},
-	"apps": {"http": {"grace_period": 1, "servers": {"s": {"listen": [%q], "automatic_https": {"disable": true}, "routes": [{"handle": [
+	"apps": {"http": {"grace_period": 1,
+		"servers": {"s": {"listen": [%q], "automatic_https": {"disable": true}, "routes": [{"handle": [
 		{"handler": "gray", "service": %q, "stable": "v1", "versions": {"v1": {}, "v2": {}}, "lists": {"testers": [%q]},
 			"rules": [{"version": "v2", "when": ["header X-User in @testers"]}]}, %s]}]}}}}}`, address, service, values, after)
 }
@@ -95,7 +97,8 @@ func TestRefusedConfigurationLeavesNoTrace(t *testing.T) {
 	time.Sleep(50 * time.Millisecond)
 	age := metric(t, "caddy_gray_policy_age_seconds", "service=refused")
 	require.GreaterOrEqual(t, age, 0.05)
-	require.ErrorContains(t, caddy.Load(withList("refused", address, "b", `{"handler": "gray", "policy": "/nowhere"}`), true), "/nowhere", "after the first is provisioned")
+	require.ErrorContains(t, caddy.Load(withList("refused", address, "b", `{"handler": "gray", "policy": "/nowhere"}`),
+		true), "/nowhere", "after the first is provisioned")
 	require.Greater(t, metric(t, "caddy_gray_policy_age_seconds", "service=refused"), age)
 	require.Equal(t, before, revisions(t, "refused"))
 }
@@ -123,13 +126,17 @@ func TestFollowedPolicyInMetrics(t *testing.T) {
 		require.NoError(t, os.Rename(path+"~", path))
 	}
 	document := func(testers string) string {
-		return `{"service": "sourced", "stable": "v1", "versions": {"v1": {}, "v2": {}}, "lists": {"testers": ["` + testers + `"]},
+		return `{"service": "sourced", "stable": "v1", "versions": {"v1": {}, "v2": {}},
+			"lists": {"testers": ["` + testers + `"]},
 			"rules": [{"version": "v2", "when": ["header X-User in @testers"]}]}`
 	}
-	site(t, "gray sourced {\nstable v1\nversion v1\nversion v2\nsource file://"+file+"?interval=10ms\ncache "+t.TempDir()+"\n}\nrespond ok")
+	site(t, "gray sourced {\nstable v1\nversion v1\nversion v2\nsource file://"+file+"?interval=10ms\n"+
+		"cache "+t.TempDir()+"\n}\nrespond ok")
 	enabled := func(is string) {
 		t.Helper()
-		require.Eventually(t, func() bool { return metric(t, "caddy_gray_policy_info", "service=sourced", "enabled="+is) == 1 }, 10*time.Second, 5*time.Millisecond)
+		require.Eventually(t, func() bool {
+			return metric(t, "caddy_gray_policy_info", "service=sourced", "enabled="+is) == 1
+		}, 10*time.Second, 5*time.Millisecond)
 		require.Len(t, revisions(t, "sourced"), 1)
 	}
 	enabled("false") // the rules are not there yet
@@ -143,6 +150,8 @@ func TestFollowedPolicyInMetrics(t *testing.T) {
 	enabled("true")
 	began := time.Now()
 	write(file, document("b"))
-	require.Eventually(t, func() bool { return revisions(t, "sourced")[0] != first[0] }, 10*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool {
+		return revisions(t, "sourced")[0] != first[0]
+	}, 10*time.Second, 5*time.Millisecond)
 	require.Less(t, metric(t, "caddy_gray_policy_age_seconds", "service=sourced"), time.Since(began).Seconds())
 }

@@ -12,8 +12,8 @@ const placeholderPrefix = "http.gray."
 
 var nouns = []string{"version", "rule", "service", "fallback", "identity", "bucket", "reason"}
 
-// placeholder is the value of one of the placeholders that Handler documents, computed when asked for; empty for a service that
-// nothing has been decided on.
+// placeholder returns the value of one of the placeholders that Handler documents, computed on
+// demand. It is empty for a service without a decision.
 func (s *request) placeholder(key string) (any, bool) {
 	noun, ok := strings.CutPrefix(key, placeholderPrefix)
 	if !ok {
@@ -45,7 +45,8 @@ func (s *request) placeholder(key string) (any, bool) {
 	return nil, false
 }
 
-// identity is who the caller counted as or, when no percentage was asked, counts as now.
+// identity returns the caller's identity in the decision. If no percentage was checked, it is
+// computed now.
 func (d *decided) identity() string {
 	if id, _, ok := core.Asked(&d.caller); ok {
 		return id
@@ -53,7 +54,7 @@ func (d *decided) identity() string {
 	return core.Identity(d.active.engine, &d.caller)
 }
 
-// bucket is the caller's position in the last percentage that was asked, as a percentage.
+// bucket returns the caller's position in the last percentage that was checked, between 0 and 100.
 func (d *decided) bucket() string {
 	_, position, ok := core.Asked(&d.caller)
 	if !ok {

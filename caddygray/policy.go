@@ -12,11 +12,11 @@ import (
 	"github.com/grayrelease/gray/core"
 )
 
-// globalPlaceholder is a placeholder that has a value without a request. Only these are replaced, and only they are looked at: the
-// braces of a regular expression stay as they are.
+// globalPlaceholder matches a placeholder that has a value without a request. Only these are
+// replaced, so the braces of a regular expression stay as they are.
 var globalPlaceholder = regexp.MustCompile(`\{(?:env|file|system)\.[^{}]+\}`)
 
-// replacePlaceholders replaces global placeholders in all strings of what the arguments point to.
+// replacePlaceholders replaces global placeholders in all strings that the arguments point to.
 func replacePlaceholders(pointers ...any) error {
 	r := replacing{caddy.NewReplacer(), nil}
 	for _, p := range pointers {
@@ -80,7 +80,7 @@ func (r *replacing) text(s string) string {
 	})
 }
 
-// firstField is the JSON name of the first field of a policy that is given, but for the service.
+// firstField returns the JSON name of the first field of a policy that is set, except the service.
 func firstField(policy *core.Policy) string {
 	v := reflect.ValueOf(policy).Elem()
 	for i := range v.NumField() {

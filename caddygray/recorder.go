@@ -9,8 +9,9 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// recorder notes how soon and with what status a version answers, and adds to the header what the handler is told to say. It comes
-// into play when the header is written and is out of the way for the body, streams included.
+// recorder notes the latency and status of a version's response, and adds the headers that the
+// handler is configured to send. It acts when the header is written, and costs the body nothing,
+// streams included.
 type recorder struct {
 	*caddyhttp.ResponseWriterWrapper
 	wrapper  caddyhttp.ResponseWriterWrapper // what the pointer points to
@@ -19,7 +20,7 @@ type recorder struct {
 	recorded bool
 }
 
-// record makes the decision's recorder, which is part of it to spare an allocation.
+// record returns the decision's recorder, which is part of the decision to save an allocation.
 func (d *decided) record(w http.ResponseWriter) *recorder {
 	r := &d.recorder
 	r.wrapper.ResponseWriter = w
@@ -49,7 +50,8 @@ func (r *recorder) ReadFrom(from io.Reader) (int64, error) {
 	return r.wrapper.ReadFrom(from)
 }
 
-// finish deals with responses that nobody has written yet: those of errors, which Caddy writes later on the same header, and empty ones.
+// finish handles responses that have not been written yet: errors, which Caddy writes later with
+// the same header, and empty responses.
 func (r *recorder) finish(err error) {
 	if err == nil {
 		r.complete(http.StatusOK)

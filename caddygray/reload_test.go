@@ -12,8 +12,8 @@ import (
 	"go.uber.org/goleak"
 )
 
-// TestReloadsLeaveNothingBehind reloads two hundred times while requests come, with health checks and claims on, and looks for
-// goroutines in the end.
+// TestReloadsLeaveNothingBehind reloads two hundred times while requests come, with health checks
+// and claims on, and looks for goroutines in the end.
 func TestReloadsLeaveNothingBehind(t *testing.T) {
 	reloads := 200
 	if testing.Short() {
@@ -70,7 +70,8 @@ http://%s {
 					return
 				default:
 				}
-				// What a connection does that is closed by the reload itself is Caddy's affair: only answers are judged here.
+				// What a connection does that is closed by the reload itself is Caddy's affair:
+				// only answers are judged here.
 				req, _ := http.NewRequest(http.MethodGet, "http://"+address, strings.NewReader(""))
 				req.Close = true
 				if res, err := http.DefaultTransport.RoundTrip(req); err == nil {
@@ -92,5 +93,6 @@ http://%s {
 	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
 	goleak.VerifyNone(t, ignored,
 		// Caddy's own, one for the process.
-		goleak.IgnoreAnyFunction("github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy.(*Upstream).fillDynamicHost.func1.1"))
+		goleak.IgnoreAnyFunction("github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy."+
+			"(*Upstream).fillDynamicHost.func1.1"))
 }

@@ -12,14 +12,15 @@ import (
 	"github.com/grayrelease/gray/core"
 )
 
-// Where a request's variables hold what gray knows of it.
+// Names of the variables in which a request holds the state of gray.
 const (
 	varsKey     = "gray"         // *request
 	noPolicyKey = "gray.nothing" // true when a handler had no policy yet
 	toldKey     = "gray.told"    // true once the proxy's log says that nothing has been decided
 )
 
-// request is what gray knows of one request: what was decided, service by service, and how its proxying goes.
+// request is the state of one request: the decision of each service, and the progress of its
+// proxying.
 type request struct {
 	decided *decided // the last one, which leads to those before
 	attempt attempt
@@ -40,7 +41,7 @@ type decided struct {
 	before   *decided
 }
 
-// decide asks the policy and remembers its answer with the request.
+// decide decides by the policy and keeps the decision with the request.
 func decide(active *active, r *http.Request, vars map[string]any) *decided {
 	state, _ := vars[varsKey].(*request)
 	var d *decided
@@ -64,7 +65,8 @@ func decide(active *active, r *http.Request, vars map[string]any) *decided {
 	return d
 }
 
-// announce makes the request's state known to placeholders and to the access log. Neither costs more where it is not used.
+// announce gives placeholders and the access log the request's state. Neither costs more if it is
+// not used.
 func announce(state *request, r *http.Request) {
 	ctx := r.Context()
 	if repl, ok := ctx.Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
@@ -79,14 +81,14 @@ func announce(state *request, r *http.Request) {
 	}
 }
 
-// stateOf is what gray knows of a request, nil if no `gray` handler has seen it.
+// stateOf returns the state of a request, or nil if no `gray` handler has seen it.
 func stateOf(r *http.Request) *request {
 	vars, _ := r.Context().Value(caddyhttp.VarsCtxKey).(map[string]any)
 	state, _ := vars[varsKey].(*request)
 	return state
 }
 
-// of is the last decision for a service, or the last one at all when no service is given; nil if there is none.
+// of returns the last decision for a service, or the last of all if service is empty, or nil.
 func (s *request) of(service string) *decided {
 	if s == nil {
 		return nil
@@ -99,7 +101,7 @@ func (s *request) of(service string) *decided {
 	return nil
 }
 
-// told is the version that a header tells: that of the last decision that has it.
+// told returns the version that a header names: that of the last decision with this header.
 func (s *request) told(header string) string {
 	for d := s.decided; d != nil; d = d.before {
 		if d.active.engine.Header() == header {
@@ -109,7 +111,7 @@ func (s *request) told(header string) string {
 	return ""
 }
 
-// fallBack sends the request to stable. It is the same request still: nothing is decided again.
+// fallBack sends the request to stable. Nothing is decided again.
 func (d *decided) fallBack() {
 	d.serving.fallbacks.Inc()
 	d.serving = d.active.stable
@@ -117,7 +119,7 @@ func (d *decided) fallBack() {
 
 func (d *decided) fellBack() bool { return d.serving != d.outcome.version }
 
-// MarshalLogObject tells the access log, service by service.
+// MarshalLogObject writes the decision of each service to the access log.
 func (s *request) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	for d := s.decided; d != nil; d = d.before {
 		if s.of(d.active.service) != d {
@@ -130,7 +132,7 @@ func (s *request) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	return nil
 }
 
-// MarshalLogObject tells the access log of one service.
+// MarshalLogObject writes the decision of one service to the access log.
 func (d *decided) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	enc.AddString("version", d.decision.Version)
 	enc.AddString("rule", d.decision.Rule)

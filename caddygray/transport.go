@@ -16,18 +16,19 @@ import (
 	"github.com/grayrelease/gray/core/proxy"
 )
 
-// transport is a proxy's own transport with an eye on how each attempt ends, and with the scheme that an upstream's URL may give.
-// It offers all that the proxy asks transports for, as far as the one within does.
+// transport wraps a proxy's own transport. It watches how each attempt ends, and uses the scheme of
+// the upstream's URL. It implements every optional interface that the proxy asks of transports, if
+// the wrapped one does.
 type transport struct {
 	http.RoundTripper
 	h2c      *reverseproxy.HTTPTransport // nil where the proxy's transport is not HTTP
 	own      *reverseproxy.HTTPTransport // the default one, where the proxy has none of its own
 	tls      bool                        // the proxy's transport is meant for TLS and sees to the header Host by itself
 	keepHost bool                        // the proxy's configuration says what Host is
-	retired  atomic.Bool                 // the configuration has been replaced; requests that it still has are finishing
+	retired  atomic.Bool                 // the configuration has been replaced; its last requests are finishing
 }
 
-// watch puts a transport around the proxy's.
+// watch wraps the proxy's transport.
 func watch(ctx caddy.Context, proxy *reverseproxy.Handler) (*transport, error) {
 	if outer, ok := proxy.Transport.(*transport); ok {
 		return outer, nil // the source is there twice, within `dynamic multi`
@@ -58,7 +59,7 @@ func watch(ctx caddy.Context, proxy *reverseproxy.Handler) (*transport, error) {
 	return t, nil
 }
 
-// RoundTrip sends the request to the upstream that the proxy has selected.
+// RoundTrip sends the request to the upstream that the proxy selected.
 func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	res, err := t.roundTrip(req)
 	if t.retired.Load() {
@@ -80,8 +81,8 @@ func (t *transport) roundTrip(req *http.Request) (*http.Response, error) {
 		return t.RoundTripper.RoundTrip(req)
 	}
 	if last := state.decided; last != a.decided || a.decided.fellBack() {
-		// Another service's decision came after this one, or another version serves than was decided. The header is copied, as an attempt
-		// that has failed may still be reading it.
+		// Another service was decided later, or a version serves that was not decided. The header
+		// is copied because a failed attempt may still be reading it.
 		req.Header = req.Header.Clone()
 		engine := a.decided.active.engine
 		core.Repass(engine, req, state.told(engine.Header()), last.decision.Version, a.decided.serving.name)
@@ -91,18 +92,20 @@ func (t *transport) roundTrip(req *http.Request) (*http.Response, error) {
 	return res, a.explained(err)
 }
 
-// explained adds to the error of a failed connection what is known of the upstream.
+// explained adds what is known about the upstream to the error of a failed connection.
 func (a *attempt) explained(err error) error {
 	var dial reverseproxy.DialError
 	if !a.decided.serving.isHeld || !errors.As(err, &dial) {
 		return err
 	}
 	return reverseproxy.NewDialError(fmt.Errorf(
-		"the registry lists no instance of version %q, and one of those that it listed last does not answer: %w", a.decided.serving.name, err))
+		"the registry lists no instance of version %q, and one of those that it listed last does not answer: %w",
+		a.decided.serving.name, err))
 }
 
-// sendTraced is send with a failed TLS handshake made known as what a failed connection is: nothing has been sent. Handshakes fail in so
-// many ways that the error does not tell, so a trace of the connection does. Only for TLS, as tracing costs every request a little.
+// sendTraced is like send, but reports a failed TLS handshake as a failed connection, because
+// nothing has been sent. The error does not show that, as handshakes fail in too many ways, so it
+// traces the connection. It is for TLS only, because tracing has a small cost for each request.
 func (t *transport) sendTraced(u *upstream, req *http.Request) (*http.Response, error) {
 	if t.h2c == nil || u.scheme != "https" && (u.scheme != "" || !t.tls) {
 		return t.send(u, req)
@@ -119,7 +122,8 @@ func (t *transport) sendTraced(u *upstream, req *http.Request) (*http.Response, 
 	return res, err
 }
 
-// send directs the request as the upstream's URL says. The request is this attempt's own copy, its URL is not.
+// send sends the request as the upstream's URL says. The request is this attempt's own copy, but
+// its URL is shared.
 func (t *transport) send(u *upstream, req *http.Request) (*http.Response, error) {
 	if u.scheme == "" {
 		return t.RoundTripper.RoundTrip(req)

@@ -21,20 +21,21 @@ type upstream struct {
 	logger *zap.Logger
 }
 
-// target is how an upstream is reached.
+// target says how to reach an upstream.
 type target struct {
 	dial   string // as Caddy dials it: host:port, or unix//path
 	scheme string // "" leaves it to the transport
 }
 
-// newUpstream makes an upstream. Close gives up its share of what is known about its health.
+// newUpstream returns an upstream. Close releases its share of the health.
 func newUpstream(service, version string, to target, logger *zap.Logger) *upstream {
 	key := healthKey{service, version, to.dial}
 	shared, _ := healths.LoadOrStore(key, &health{passive: new(proxy.Health)})
 	return &upstream{to, key, shared.(*health), logger}
 }
 
-// parseUpstreams reads the upstreams of a version; its error is a problem.List. What is known of one goes by its address, so that an address has one scheme.
+// parseUpstreams parses the upstreams of a version; its error is a problem.List. Health is kept by
+// address, so an address has one scheme.
 func parseUpstreams(texts []string) ([]target, error) {
 	targets := make([]target, 0, len(texts))
 	first := map[string]int{}
@@ -54,8 +55,8 @@ func parseUpstreams(texts []string) ([]target, error) {
 	return targets, nil
 }
 
-// parseUpstream reads an upstream: a URL of scheme http, https or h2c with a host, host:port, or a socket as Caddy writes it,
-// unix//path or unix+h2c//path.
+// parseUpstream parses an upstream: a URL of scheme http, https or h2c with a host, host:port, or a
+// socket in Caddy's form, unix//path or unix+h2c//path.
 func parseUpstream(text string) (target, error) {
 	network, path, _ := strings.Cut(text, "/")
 	switch {
@@ -68,10 +69,12 @@ func parseUpstream(text string) (target, error) {
 	case network == "unix+h2c":
 		return target{"unix/" + path, "h2c"}, nil
 	}
-	return target{}, fmt.Errorf("%q: a socket is written unix//path/to/socket, or unix+h2c//path/to/socket for HTTP/2 without TLS", text)
+	return target{}, fmt.Errorf("%q: a socket is written unix//path/to/socket, or unix+h2c//path/to/socket for HTTP/2 "+
+		"without TLS", text)
 }
 
-// isSocketNetwork reports whether what stands before the first slash is meant as the network of a socket, not as a host.
+// isSocketNetwork reports whether the part before the first slash is the network of a socket, and
+// not a host.
 func isSocketNetwork(s string) bool {
 	network, rest, colon := strings.Cut(s, ":")
 	switch network {
@@ -87,12 +90,12 @@ func (u *upstream) close() {
 	_, _ = healths.Delete(u.key) // a health has nothing to destruct
 }
 
-// healths keeps what is known of upstreams over reloads.
+// healths keeps the health of upstreams over reloads.
 var healths = caddy.NewUsagePool()
 
 type healthKey struct{ service, version, dial string }
 
-// health is how an upstream is doing.
+// health is the health of an upstream.
 type health struct {
 	passive *proxy.Health
 	down    atomic.Bool // say the active health checks
@@ -143,9 +146,11 @@ func (u *upstream) interrupted(err error) {
 }
 
 func (u *upstream) leftOut(err error) {
-	u.logger.Warn("upstream is left out for a while", append(u.fields(), zap.Duration("cooldown", proxy.Cooldown), zap.Error(err))...)
+	u.logger.Warn("upstream is left out for a while",
+		append(u.fields(), zap.Duration("cooldown", proxy.Cooldown), zap.Error(err))...)
 }
 
 func (u *upstream) fields() []zap.Field {
-	return []zap.Field{zap.String("service", u.key.service), zap.String("version", u.key.version), zap.String("upstream", u.dial)}
+	return []zap.Field{zap.String("service", u.key.service), zap.String("version", u.key.version),
+		zap.String("upstream", u.dial)}
 }

@@ -26,7 +26,8 @@ func TestParseUpstream(t *testing.T) {
 		require.NoError(t, err, text)
 		require.Equal(t, want, got, text)
 	}
-	for _, text := range []string{"unix", "unix/", "unix//", "unix:", "unix:/run/app.sock", "unix:///run/app.sock", "unix+h2c", "unix+h2c//", "unix+h2c:///run/app.sock", "unixgram//run/app.sock"} {
+	for _, text := range []string{"unix", "unix/", "unix//", "unix:", "unix:/run/app.sock", "unix:///run/app.sock",
+		"unix+h2c", "unix+h2c//", "unix+h2c:///run/app.sock", "unixgram//run/app.sock"} {
 		_, err := parseUpstream(text)
 		require.ErrorContains(t, err, "a socket is written unix//path/to/socket", text)
 	}

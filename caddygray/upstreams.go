@@ -14,23 +14,27 @@ import (
 	"github.com/grayrelease/gray/core/proxy"
 )
 
-// retries is how often a request may be tried again unless the proxy says otherwise: on the other upstreams of its version, then
-// on stable. Caddy sends again only what was never sent, and GET requests.
+// retries is how often a request may be retried by default: on the other upstreams of its version,
+// then on stable. Caddy retries only requests that were never sent, and GET requests.
 const retries = 5
 
-// attemptsInVersion is after how many failed upstreams a request goes to stable even though its version has more of them.
+// attemptsInVersion is the number of failed upstreams after which a request goes to stable, even if
+// its version has more.
 const attemptsInVersion = 3
 
 // Upstreams gives `reverse_proxy` the upstreams of the version that the `gray` handler decided on.
 //
-// Upstreams that failed are left out: at once where no connection was made, TLS included, else after three failures in a row. After ten
-// seconds one request tries them again. When no usable upstream is left, or three could not serve the request, stable serves;
-// the request then tells its upstream so. When stable has no usable upstream either, all of them are tried.
+// Upstreams that failed are left out: at once if no connection was made, TLS included, and
+// otherwise after three failures in a row. After ten seconds, one request tries them again. If no
+// usable upstream is left, or three could not serve the request, stable serves, and the request
+// names that version. If stable has no usable upstream either, all of them are tried.
 //
-// Where the proxy configures neither `lb_retries` nor `lb_try_duration`, failed attempts are retried up to five times. Caddy's
-// rules stay in force: what was sent and is not a GET is never sent again.
+// If the proxy configures neither `lb_retries` nor `lb_try_duration`, failed attempts are retried
+// up to five times. Caddy's rules stay in force: a request that was sent and is not a GET is never
+// sent again.
 type Upstreams struct {
-	// Service whose decision counts, where a request passes several `gray` handlers. Default: the last one.
+	// Service names the decision, if a request passes several `gray` handlers. Default: the last
+	// decision.
 	Service string `json:"service,omitempty"`
 
 	transport *transport
@@ -45,7 +49,7 @@ func (Upstreams) CaddyModule() caddy.ModuleInfo {
 	}
 }
 
-// Provision finds the proxy that the source is for. It lets the proxy retry, and watches its attempts.
+// Provision finds the source's proxy, lets it retry, and watches its attempts.
 func (u *Upstreams) Provision(ctx caddy.Context) error {
 	proxy := proxyOf(ctx)
 	if proxy == nil {
@@ -66,7 +70,7 @@ func (u *Upstreams) Provision(ctx caddy.Context) error {
 	return nil
 }
 
-// proxyOf is the proxy whose configuration is being provisioned.
+// proxyOf returns the proxy whose configuration is being provisioned.
 func proxyOf(ctx caddy.Context) *reverseproxy.Handler {
 	modules := ctx.Modules()
 	for i := len(modules) - 1; i >= 0; i-- {
@@ -86,8 +90,10 @@ func (u *Upstreams) Cleanup() error {
 }
 
 var (
-	errUndecided = errors.New("no version has been decided on: `gray` must come before the proxy, in the same route or one around it")
-	errNoPolicy  = errors.New("no version has been decided on: `gray` has no policy yet, since its source has given no good document " +
+	errUndecided = errors.New("no version has been decided on: `gray` must come before the proxy, in the same route or " +
+		"one around it")
+	errNoPolicy = errors.New("no version has been decided on: `gray` has no policy yet, since its source has given no " +
+		"good document " +
 		"(GET /gray/ of the admin API tells why). To serve without one, give `stable` and its version beside `source`")
 )
 
@@ -108,8 +114,9 @@ func (u *Upstreams) GetUpstreams(r *http.Request) ([]*reverseproxy.Upstream, err
 	return state.toCaddy(a.choose()), nil
 }
 
-// undecided is the error of a request without a decision. The proxy logs it and tries again; so once is enough where its own upstreams
-// cannot serve instead: the tries after that find nothing either.
+// undecided returns the error of a request without a decision. The proxy logs it and tries again.
+// If the proxy has no upstreams of its own, the other tries find nothing either, so one log entry
+// is enough.
 func (u *Upstreams) undecided(r *http.Request) error {
 	ctx := r.Context()
 	if u.isOnly && caddyhttp.GetVar(ctx, toldKey) != nil {
@@ -130,8 +137,9 @@ func (u *Upstreams) ResetCache(r *http.Request) error {
 	return nil
 }
 
-// toCaddy makes the proxy's view of upstreams. The proxy writes to it, so each attempt gets its own. What most requests need, one
-// upstream for one attempt, is part of the request's state, to spare allocations.
+// toCaddy returns the proxy's view of upstreams. The proxy writes to it, so each attempt gets its
+// own. The common case, one upstream for one attempt, is part of the request's state to save
+// allocations.
 func (s *request) toCaddy(upstreams []*upstream) []*reverseproxy.Upstream {
 	if len(upstreams) == 1 && s.pool[0] == nil {
 		s.upstream.Dial = upstreams[0].dial
@@ -147,7 +155,7 @@ func (s *request) toCaddy(upstreams []*upstream) []*reverseproxy.Upstream {
 	return pool
 }
 
-// attempt is how the proxying of a request goes.
+// attempt is the progress of proxying a request.
 type attempt struct {
 	decided  *decided
 	again    bool        // the next list is for another try
@@ -159,7 +167,7 @@ type attempt struct {
 	tried    []*upstream // a response, which the proxy did not like
 }
 
-// settle remembers the last attempt, now that it is known not to have been the end of it.
+// settle records the last attempt, now that another one follows.
 func (a *attempt) settle() {
 	switch {
 	case a.last == nil:
@@ -171,11 +179,13 @@ func (a *attempt) settle() {
 	a.last = nil
 }
 
-// choose is the upstreams for the next try: of the version that serves, or of stable when the former has none that helps.
+// choose returns the upstreams for the next try: those of the serving version, or of stable if it
+// has no usable one.
 func (a *attempt) choose() []*upstream {
 	d := a.decided
 	if d.serving != d.active.stable {
-		// The proxy takes none of a list when it has its own reasons against all of them: breakers, limits, its own health checks.
+		// The proxy may refuse all upstreams of a list for its own reasons: breakers, limits, its
+		// own health checks.
 		refused := a.asked > a.sent
 		if !refused && len(a.failed) < attemptsInVersion {
 			if list := a.usable(); len(list) > 0 {
@@ -190,11 +200,12 @@ func (a *attempt) choose() []*upstream {
 	if list := a.usable(); len(list) > 0 {
 		return list
 	}
-	// Better a try than a refusal.
+	// A try is better than a refusal.
 	return d.serving.upstreams
 }
 
-// usable is the serving version's upstreams that are up and have not been tried; or just one that is to be tried again after a while.
+// usable returns the serving version's upstreams that are up and have not been tried, or the one
+// that is due for another try.
 func (a *attempt) usable() []*upstream {
 	v := a.decided.serving
 	if len(a.failed) == 0 && len(a.tried) == 0 && v.allUp() {

@@ -14,7 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// gateway runs Caddy with a policy that sends everybody whose header X-V is v2 there, and returns its URL.
+// gateway runs Caddy with a policy that sends everybody whose header X-V is v2 there, and returns
+// its URL.
 func gateway(t *testing.T, policy, proxy string) string {
 	t.Helper()
 	address := freeAddress(t)
@@ -75,7 +76,8 @@ func TestFallback(t *testing.T) {
 	dead := freeAddress(t)
 	url := gateway(t, "version v1 "+says(t, "one")+"\nversion v2 "+dead+" "+freeAddress(t), "")
 	fallbacks := growth(t, "caddy_gray_fallbacks_total", "service=testfallback", "version=v2")
-	unreachable := growth(t, "caddy_gray_upstream_failures_total", "service=testfallback", "version=v2", "kind=unreachable")
+	unreachable := growth(t, "caddy_gray_upstream_failures_total", "service=testfallback",
+		"version=v2", "kind=unreachable")
 	for range 20 {
 		got := get(t, url, "v2")
 		require.Equal(t, "one told v1", got.body, "stable is told that it serves as stable")
@@ -89,7 +91,8 @@ func TestFallback(t *testing.T) {
 }
 
 func TestRetriesThatTheProxySets(t *testing.T) {
-	for proxy, status := range map[string]int{"lb_retries 0": http.StatusOK, "lb_retries 1": http.StatusBadGateway, "lb_retries 2": http.StatusOK} {
+	for proxy, status := range map[string]int{"lb_retries 0": http.StatusOK, "lb_retries 1": http.StatusBadGateway,
+		"lb_retries 2": http.StatusOK} {
 		t.Run(proxy, func(t *testing.T) {
 			url := gateway(t, "version v1 "+says(t, "one")+"\nversion v2 "+freeAddress(t)+" "+freeAddress(t), proxy)
 			require.Equal(t, status, get(t, url, "v2").status)
@@ -131,7 +134,8 @@ func TestBodyIsWholeAfterFailedAttempts(t *testing.T) {
 	})
 	url := gateway(t, "version v1 "+echo+"\nversion v2 "+freeAddress(t)+" "+freeAddress(t), "")
 	whole := strings.Repeat("0123456789", 100_000)
-	for _, body := range []io.Reader{strings.NewReader(whole), io.MultiReader(strings.NewReader(whole))} { // with and without length
+	for _, body := range []io.Reader{strings.NewReader(whole),
+		io.MultiReader(strings.NewReader(whole))} { // with and without length
 		got := ask(t, http.MethodPost, url, "v2", body)
 		require.Equal(t, http.StatusOK, got.status)
 		require.Equal(t, len(whole), len(got.body))
@@ -192,7 +196,8 @@ func TestFailedHandshakeIsAFailedConnection(t *testing.T) {
 			unreachable := growth(t, "caddy_gray_upstream_failures_total", service, "version=v2", "kind=unreachable")
 			interrupted := growth(t, "caddy_gray_upstream_failures_total", service, "version=v2", "kind=interrupted")
 			for range 3 {
-				for _, body := range []io.Reader{strings.NewReader(whole), io.MultiReader(strings.NewReader(whole))} { // with and without length
+				for _, body := range []io.Reader{strings.NewReader(whole),
+					io.MultiReader(strings.NewReader(whole))} { // with and without length
 					got := ask(t, http.MethodPost, url, "v2", body)
 					require.Equal(t, http.StatusOK, got.status)
 					require.True(t, got.body == "v1 "+whole, "the body is whole")
@@ -215,7 +220,8 @@ func TestPostSentOverTLSIsNeverSentAgain(t *testing.T) {
 				canary.Add(1)
 				panic(http.ErrAbortHandler)
 			})
-			url := gateway(t, "version v1 http://"+count+"\nversion v2 "+v2, "transport http {\ntls\ntls_insecure_skip_verify\n}")
+			url := gateway(t, "version v1 http://"+count+"\nversion v2 "+v2,
+				"transport http {\ntls\ntls_insecure_skip_verify\n}")
 			for range 2 { // on a new connection, and on one that may have been kept
 				require.Equal(t, http.StatusBadGateway, ask(t, http.MethodPost, url, "v2", strings.NewReader("x")).status)
 			}
@@ -292,7 +298,8 @@ func TestRetriedResponsesStayInTheVersion(t *testing.T) {
 		asked.Add(1)
 		w.WriteHeader(http.StatusServiceUnavailable)
 	})
-	url := gateway(t, "version v1 "+says(t, "one")+"\nversion v2 "+busy, "lb_retries 2\nlb_retry_match {\nexpression `{rp.status_code} == 503`\n}")
+	url := gateway(t, "version v1 "+says(t, "one")+"\nversion v2 "+busy,
+		"lb_retries 2\nlb_retry_match {\nexpression `{rp.status_code} == 503`\n}")
 	require.Equal(t, http.StatusServiceUnavailable, get(t, url, "v2").status)
 	require.EqualValues(t, 3, asked.Load())
 }
@@ -360,7 +367,9 @@ func TestSchemesOfUpstreams(t *testing.T) {
 }
 
 func TestUnixSocketUpstream(t *testing.T) {
-	protocol := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write([]byte("socket " + r.Proto)) }))
+	protocol := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = w.Write([]byte("socket " + r.Proto))
+	}))
 	defer protocol.Close()
 	protocol.Config.Protocols = new(http.Protocols)
 	protocol.Config.Protocols.SetHTTP1(true)
@@ -387,7 +396,8 @@ func TestProxyWithoutDecision(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			address := freeAddress(t)
-			logged := startLogging(t, fmt.Sprintf("http://%s {\n%s\treverse_proxy %s {\n\t\tdynamic gray\n\t}\n}\n", address, c.handler, c.upstreams))
+			logged := startLogging(t, fmt.Sprintf("http://%s {\n%s\treverse_proxy %s {\n\t\tdynamic gray\n\t}\n}\n", address,
+				c.handler, c.upstreams))
 			for requests := 1; requests < 3; requests++ {
 				require.Equal(t, c.status, get(t, "http://"+address, "").status)
 				require.Len(t, logged(c.want), requests, "one line for each request, not for each try")
@@ -399,11 +409,13 @@ func TestProxyWithoutDecision(t *testing.T) {
 
 func TestStaticUpstreamsServeWhereNothingIsDecided(t *testing.T) {
 	address := freeAddress(t)
-	startCaddyfile(t, fmt.Sprintf("http://%s {\n\treverse_proxy %s {\n\t\tdynamic gray\n\t}\n}\n", address, says(t, "static")))
+	startCaddyfile(t, fmt.Sprintf("http://%s {\n\treverse_proxy %s {\n\t\tdynamic gray\n\t}\n}\n",
+		address, says(t, "static")))
 	require.Equal(t, "static told ", get(t, "http://"+address, "").body)
 }
 
-// Two services may tell their versions by headers of their own; the baggage member is one for both, the last one's.
+// Two services may tell their versions by headers of their own; the baggage member is one for both,
+// the last one's.
 func TestFallbackBesideAnotherServicesHeader(t *testing.T) {
 	tells := backend(t, func(w http.ResponseWriter, r *http.Request) {
 		_, _ = fmt.Fprintf(w, "shop=%q orders=%q baggage=%q", r.Header["X-Shop"], r.Header["X-Orders"], r.Header["Baggage"])

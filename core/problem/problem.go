@@ -1,6 +1,6 @@
-// Package problem reports what is wrong with a configuration: where, what, and what was probably meant. Every
-// package that reads one returns a List with paths relative to what it was given; its caller puts them Under the
-// path where that stands.
+// Package problem describes what is wrong with a configuration: where, what, and which word was
+// probably meant. A package that reads a part of one returns a List with paths relative to that
+// part. Its caller adds the path of the part by Under.
 package problem
 
 import (
@@ -11,7 +11,7 @@ import (
 
 // Problem is one thing that is wrong.
 type Problem struct {
-	// Path names the place, such as "rules[2].when[0]", relative to what was read; "" is all of it.
+	// Path is the place, such as "rules[2].when[0]", relative to what was read; "" is all of it.
 	Path string
 	// Column counts the characters of the text at Path, from 1; 0 means the whole value.
 	Column int
@@ -19,8 +19,9 @@ type Problem struct {
 	Message string
 }
 
-// String is the problem as people read it: `rules[2].when[0]: column 8: unknown operator "prefx" (did you mean
-// "prefix"?)`.
+// String returns the problem as people read it:
+//
+//	rules[2].when[0]: column 8: unknown operator "prefx" (did you mean "prefix"?)
 func (p Problem) String() string {
 	s := p.Message
 	if p.Column > 0 {
@@ -32,10 +33,10 @@ func (p Problem) String() string {
 	return s
 }
 
-// List is the error of whatever is refused: everything that is wrong with it, in the order of its parts.
+// List is an error with everything that is wrong, in the order of the configuration's parts.
 type List []Problem
 
-// Error has one problem a line.
+// Error returns one problem per line.
 func (l List) Error() string {
 	lines := make([]string, 0, len(l))
 	for _, p := range l {
@@ -55,7 +56,7 @@ func (l List) Under(path string) List {
 	return moved
 }
 
-// Err returns the list as an error, nil if it is empty.
+// Err returns the list as an error, or nil if it is empty.
 func (l List) Err() error {
 	if len(l) == 0 {
 		return nil
@@ -63,8 +64,8 @@ func (l List) Err() error {
 	return l
 }
 
-// Of returns the problems that an error is made of: those of a List, or else one without a path whose message is
-// the error's text. It is empty for nil.
+// Of returns the problems of an error. For a List they are its own, for any other error one problem
+// with the error's text and no path, and for nil none.
 func Of(err error) List {
 	if err == nil {
 		return nil
@@ -87,7 +88,8 @@ func join(path, rest string) string {
 	return path + "." + rest
 }
 
-// Field is the path of a field, such as versions.v2; a key that would be misread in a path is quoted.
+// Field returns the path of a field, such as versions.v2. A key that would be misread in a path is
+// quoted.
 func Field(path, key string) string {
 	if strings.ContainsAny(key, ".[] \"\n\r\t") || key == "" || len(key) > 60 {
 		return path + "[" + Quote(key) + "]"
@@ -95,12 +97,12 @@ func Field(path, key string) string {
 	return join(path, key)
 }
 
-// Index is the path of an element, such as rules[2].
+// Index returns the path of an element, such as rules[2].
 func Index(path string, i int) string {
 	return path + "[" + strconv.Itoa(i) + "]"
 }
 
-// Quote shows text from outside in a message: quoted, escaped and cut to a readable length.
+// Quote returns untrusted text for a message: quoted, escaped and cut to a readable length.
 func Quote(s string) string {
 	const most = 60
 	if len(s) > most {

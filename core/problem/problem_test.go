@@ -20,7 +20,8 @@ func TestString(t *testing.T) {
 }
 
 func TestUnder(t *testing.T) {
-	given := List{{Path: "depth", Message: "x"}, {Path: "[0]", Message: "y"}, {Path: `["a.b"].c`, Message: "q"}, {Column: 3, Message: "z"}}
+	given := List{{Path: "depth", Message: "x"}, {Path: "[0]", Message: "y"}, {Path: `["a.b"].c`, Message: "q"},
+		{Column: 3, Message: "z"}}
 	assert.Equal(t, "at.depth: x\nat[0]: y\nat[\"a.b\"].c: q\nat: column 3: z", given.Under("at").Error())
 	assert.Equal(t, given, given.Under(""))
 	assert.Equal(t, "depth", given[0].Path, "the list itself stays as it was")

@@ -2,9 +2,11 @@ package problem
 
 import "strings"
 
-// Suggest is ` (did you mean "prefix"?)` when one of the words is near enough to what was written, else "". Capitals count little.
+// Suggest is ` (did you mean "prefix"?)` when one of the words is near enough to what was written,
+// else "". Capitals count little.
 func Suggest(written string, words []string) string {
-	// A document can bring many words, long ones, and as many that are not among them; comparing a pair takes the product of lengths.
+	// A document can bring many words, long ones, and as many that are not among them; comparing a
+	// pair takes the product of lengths.
 	const longest, most = 64, 100
 	if len(written) > longest || len(words) > most {
 		return ""
@@ -24,8 +26,8 @@ func Suggest(written string, words []string) string {
 	return ` (did you mean "` + near + `"?)`
 }
 
-// editDistance is the optimal string alignment distance (insertions, deletions, substitutions and swaps of neighbours),
-// or more than limit as soon as that is certain.
+// editDistance is the optimal string alignment distance (insertions, deletions, substitutions and
+// swaps of neighbours), or more than limit as soon as that is certain.
 func editDistance(a, b string, limit int) int {
 	if len(a)-len(b) > limit || len(b)-len(a) > limit {
 		return limit + 1

@@ -1,4 +1,5 @@
-// Package backends are the config centres and registries that the tests take policies and instances from.
+// Package backends are the config centres and registries that the tests take policies and instances
+// from.
 package backends
 
 import (
@@ -19,7 +20,8 @@ import (
 	"github.com/grayrelease/gray/e2e/servers"
 )
 
-// Backend is a real place that policies come from. Keys are written to the server itself; the gateway reads through a relay that can cut its connections.
+// Backend is a real place that policies come from. Keys are written to the server itself; the
+// gateway reads through a relay that can cut its connections.
 type Backend struct {
 	Name    string
 	Process *servers.Process // nil where there is none to kill
@@ -88,7 +90,8 @@ func Web(t testing.TB, holds bool) *Backend {
 		mu.Lock()
 		defer mu.Unlock()
 		text, ok := texts[r.URL.Path]
-		if r.Header.Get("If-None-Match") == "*" && ok || r.Header.Get("If-Match") != "" && (!ok || r.Header.Get("If-Match") != etag(text)) {
+		if r.Header.Get("If-None-Match") == "*" && ok || r.Header.Get("If-Match") != "" &&
+			(!ok || r.Header.Get("If-Match") != etag(text)) {
 			w.WriteHeader(http.StatusPreconditionFailed)
 			return
 		}

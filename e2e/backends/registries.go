@@ -44,7 +44,8 @@ func ConsulRegistry(t testing.TB) *Registry {
 			return fmt.Sprintf("consul://%s/web?version=%s", servers.Host(port), version)
 		},
 		Register: func(id, version string, port int) {
-			text, err := json.Marshal(map[string]any{"ID": id, "Name": "web", "Tags": []string{version}, "Meta": map[string]string{"version": version},
+			text, err := json.Marshal(map[string]any{"ID": id, "Name": "web", "Tags": []string{version},
+				"Meta":    map[string]string{"version": version},
 				"Address": "127.0.0.1", "Port": port, "Weights": map[string]int{"Passing": 3, "Warning": 1},
 				"Check": map[string]any{"TTL": "10m", "Status": "passing"}})
 			require.NoError(t, err)
@@ -63,7 +64,8 @@ func EtcdRegistry(t testing.TB) *Registry {
 	base := servers.BaseURL(port)
 	put := func(id, version string, port int, lease int64) {
 		// The record that etcd's naming/endpoints package writes.
-		text, err := json.Marshal(map[string]any{"Op": 0, "Addr": servers.Host(port), "Metadata": map[string]string{"version": version}})
+		text, err := json.Marshal(map[string]any{"Op": 0, "Addr": servers.Host(port),
+			"Metadata": map[string]string{"version": version}})
 		require.NoError(t, err)
 		EtcdPut(t, base, "web/"+id, string(text), lease)
 	}
@@ -99,9 +101,11 @@ func nacosAt(t testing.TB, p *servers.Process, port int, path, option string) *R
 	base := servers.BaseURL(port) + path
 	query := func(id, version string, port, timeout int) string {
 		metadata, err := json.Marshal(map[string]string{"version": version, "id": id,
-			"preserved.heart.beat.interval": "500", "preserved.heart.beat.timeout": strconv.Itoa(timeout), "preserved.ip.delete.timeout": "6000000"})
+			"preserved.heart.beat.interval": "500", "preserved.heart.beat.timeout": strconv.Itoa(timeout),
+			"preserved.ip.delete.timeout": "6000000"})
 		require.NoError(t, err)
-		return url.Values{"serviceName": {"web"}, "ip": {"127.0.0.1"}, "port": {strconv.Itoa(port)}, "weight": {"3"}, "ephemeral": {"true"},
+		return url.Values{"serviceName": {"web"}, "ip": {"127.0.0.1"}, "port": {strconv.Itoa(port)},
+			"weight": {"3"}, "ephemeral": {"true"},
 			"healthy": {"true"}, "enabled": {"true"}, "metadata": {string(metadata)}}.Encode()
 	}
 	return &Registry{Process: p,

@@ -80,7 +80,8 @@ func (r *Relay) Hold(on bool) {
 	r.held = on
 }
 
-// Open is how many connections there are, and how many there were at most at one time since the last call.
+// Open is how many connections there are, and how many there were at most at one time since the
+// last call.
 func (r *Relay) Open() (now, most int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

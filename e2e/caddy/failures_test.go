@@ -37,7 +37,8 @@ func phase() time.Duration {
 	return 5 * time.Second
 }
 
-// release is a Caddyfile that sends whoever has an even X-User to v2, in the plain form that the documentation shows.
+// release is a Caddyfile that sends whoever has an even X-User to v2, in the plain form that the
+// documentation shows.
 func release(address string, v1, v2 []*instance) string {
 	return fmt.Sprintf(`
 http://%s {
@@ -213,17 +214,19 @@ func TestAllGrayUpstreamsKilled(t *testing.T) {
 	for id := range posts.answered {
 		require.Equal(t, 1, read[id], "POST %s was answered and not read", id)
 	}
-	t.Logf("%d requests, %d fallbacks; of %d POST requests %d failed: %v", sent, fallbacks, len(posts.answered)+len(posts.failures), len(posts.failures), first(posts.failures, 3))
+	t.Logf("%d requests, %d fallbacks; of %d POST requests %d failed: %v", sent, fallbacks,
+		len(posts.answered)+len(posts.failures), len(posts.failures), first(posts.failures, 3))
 }
 
 func first(list []string, n int) []string { return list[:min(n, len(list))] }
 
 // TestReloads reloads Caddy under load, each time with another policy.
 //
-// Caddy inherits its socket: those that it opens itself are opened anew for each configuration, and the kernel resets the
-// connections that wait in the old one's queue. What is left is Go's server, which drops a new connection that it has just accepted
-// when it begins to shut down, about one in twenty thousand requests here. Such a request has reached nobody and is sent again, as
-// load balancers do; every request that reaches gray must be answered.
+// Caddy inherits its socket: those that it opens itself are opened anew for each configuration, and
+// the kernel resets the connections that wait in the old one's queue. What is left is Go's server,
+// which drops a new connection that it has just accepted when it begins to shut down, about one in
+// twenty thousand requests here. Such a request has reached nobody and is sent again, as load
+// balancers do; every request that reaches gray must be answered.
 func TestReloads(t *testing.T) {
 	v1 := []*instance{startUpstream(t, "v1")}
 	v2 := []*instance{startUpstream(t, "v2")}
@@ -261,12 +264,14 @@ func TestReloads(t *testing.T) {
 	for i := range reloads {
 		require.NoError(t, g.reload(strings.Replace(caddyfile, "suffix 0", "suffix "+strconv.Itoa(i%2), 1)))
 		served := returned.Load()
-		require.Eventually(t, func() bool { return returned.Load() > served+2*int64(len(workers)) }, 20*time.Second, time.Millisecond, "requests by this policy")
+		require.Eventually(t, func() bool { return returned.Load() > served+2*int64(len(workers)) }, 20*time.Second,
+			time.Millisecond, "requests by this policy")
 	}
 	stop()
 	done.Wait()
 	require.Empty(t, got.failures, "of %d", sent)
-	require.EqualValues(t, sent, g.metric("caddy_gray_decisions_total"), "each request was decided once, and counters go on over reloads")
+	require.EqualValues(t, sent, g.metric("caddy_gray_decisions_total"),
+		"each request was decided once, and counters go on over reloads")
 	require.EqualValues(t, sent, g.metric("caddy_gray_responses_total", `class="2xx"`))
 	require.Len(t, got.served, 2)
 	t.Log(reloads, "reloads,", sent, "requests,", got.dropped.Load(), "connections dropped:", got.served)

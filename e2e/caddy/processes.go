@@ -87,7 +87,8 @@ func (i *instance) start(t testing.TB) {
 	t.Helper()
 	self, err := os.Executable()
 	require.NoError(t, err)
-	i.process = startProcess(t, nil, []string{upstreamVariable + "=" + strings.Join([]string{i.name, i.address, i.journal}, ",")}, self)
+	i.process = startProcess(t, nil,
+		[]string{upstreamVariable + "=" + strings.Join([]string{i.name, i.address, i.journal}, ",")}, self)
 	i.await(t, i.address)
 }
 
@@ -173,7 +174,8 @@ func cacheFolder() (string, error) {
 	return folder, os.MkdirAll(folder, 0o755)
 }
 
-// Start runs Caddy with a Caddyfile until the test ends, and waits for the address. Files are handed on to it, as fd/3 and so on.
+// Start runs Caddy with a Caddyfile until the test ends, and waits for the address. Files are
+// handed on to it, as fd/3 and so on.
 func Start(t testing.TB, address, caddyfile string, files ...*os.File) *Gateway {
 	return startGateway(t, address, caddyfile, files...)
 }
@@ -185,13 +187,15 @@ func startGateway(t testing.TB, address, caddyfile string, files ...*os.File) *G
 	path := filepath.Join(t.TempDir(), "Caddyfile")
 	require.NoError(t, os.WriteFile(path, []byte(g.complete(caddyfile)), 0o600))
 	home := t.TempDir()
-	g.process = startProcess(t, files, []string{"HOME=" + home, "XDG_DATA_HOME=" + home, "XDG_CONFIG_HOME=" + home}, Binary(t), "run", "--config", path)
+	g.process = startProcess(t, files, []string{"HOME=" + home, "XDG_DATA_HOME=" + home, "XDG_CONFIG_HOME=" + home},
+		Binary(t), "run", "--config", path)
 	g.await(t, address)
 	return g
 }
 
 func (g *Gateway) complete(caddyfile string) string {
-	return "{\n\tadmin " + g.admin + "\n\tpersist_config off\n\tskip_install_trust\n\tservers {\n\t\tprotocols h1 h2 h2c\n\t}\n}\n" + caddyfile
+	return "{\n\tadmin " + g.admin + "\n\tpersist_config off\n\tskip_install_trust\n\tservers {\n" +
+		"\t\tprotocols h1 h2 h2c\n\t}\n}\n" + caddyfile
 }
 
 // Kill ends Caddy at once.
@@ -206,7 +210,8 @@ func (g *Gateway) Log() string { return g.output.String() }
 // Reload gives Caddy another Caddyfile.
 func (g *Gateway) Reload(caddyfile string) error { return g.reload(caddyfile) }
 
-// reload gives Caddy another Caddyfile by its admin endpoint, which itself is away for a moment after each reload.
+// reload gives Caddy another Caddyfile by its admin endpoint, which itself is away for a moment
+// after each reload.
 func (g *Gateway) reload(caddyfile string) error {
 	res, err := http.Post("http://"+g.admin+"/load", "text/caddyfile", strings.NewReader(g.complete(caddyfile)))
 	for err != nil {
@@ -224,7 +229,8 @@ func (g *Gateway) reload(caddyfile string) error {
 	return nil
 }
 
-// metric is the sum of a counter's or gauge's values whose labels contain all of the given pairs, as in `version="v2"`.
+// metric is the sum of a counter's or gauge's values whose labels contain all of the given pairs,
+// as in `version="v2"`.
 func (g *Gateway) metric(name string, labels ...string) float64 {
 	g.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)

@@ -19,8 +19,8 @@ import (
 	"google.golang.org/grpc/metadata"
 )
 
-// everyVersion runs Caddy with TLS and without before two versions, and the test for each of them. The upstreams speak h2c to
-// gRPC's clients and HTTP/1.1 to others.
+// everyVersion runs Caddy with TLS and without before two versions, and the test for each of them.
+// The upstreams speak h2c to gRPC's clients and HTTP/1.1 to others.
 func everyVersion(t *testing.T, test func(t *testing.T, plain, secure, user, version string)) {
 	v1 := []*instance{startUpstream(t, "v1")}
 	v2 := []*instance{startUpstream(t, "v2")}
@@ -35,7 +35,9 @@ func everyVersion(t *testing.T, test func(t *testing.T, plain, secure, user, ver
 		}
 	}
 	reverse_proxy {`, 1)
-	g := startGateway(t, plain, fmt.Sprintf("http://%s %s\nhttps://%s %s", plain, body, strings.Replace(secure, "127.0.0.1", "localhost", 1), strings.Replace(body, "{", "{\n\ttls internal\n", 1)))
+	g := startGateway(t, plain,
+		fmt.Sprintf("http://%s %s\nhttps://%s %s", plain, body, strings.Replace(secure, "127.0.0.1", "localhost", 1),
+			strings.Replace(body, "{", "{\n\ttls internal\n", 1)))
 	g.await(t, secure)
 	require.Eventually(t, func() bool { // until the certificate is there
 		conn, err := tls.Dial("tcp", secure, trusting)
@@ -63,8 +65,9 @@ func TestHTTP(t *testing.T) {
 			url      string
 			protocol *http.Protocols
 		}{
-			"HTTP/1.1":           {"http://" + plain, protocol(func(p *http.Protocols) { p.SetHTTP1(true) })},
-			"HTTP/2.0":           {"https://" + strings.Replace(secure, "127.0.0.1", "localhost", 1), protocol(func(p *http.Protocols) { p.SetHTTP2(true) })},
+			"HTTP/1.1": {"http://" + plain, protocol(func(p *http.Protocols) { p.SetHTTP1(true) })},
+			"HTTP/2.0": {"https://" + strings.Replace(secure, "127.0.0.1", "localhost", 1),
+				protocol(func(p *http.Protocols) { p.SetHTTP2(true) })},
 			"HTTP/2.0 plaintext": {"http://" + plain, protocol(func(p *http.Protocols) { p.SetUnencryptedHTTP2(true) })},
 		} {
 			transport := &http.Transport{TLSClientConfig: trusting, Protocols: c.protocol}
@@ -88,7 +91,8 @@ func TestGRPC(t *testing.T) {
 		conn, err := grpc.NewClient(plain, grpc.WithTransportCredentials(insecure.NewCredentials()))
 		require.NoError(t, err)
 		defer conn.Close()
-		ctx, cancel := context.WithTimeout(metadata.AppendToOutgoingContext(context.Background(), "x-user", user), 20*time.Second)
+		ctx, cancel := context.WithTimeout(metadata.AppendToOutgoingContext(context.Background(), "x-user", user),
+			20*time.Second)
 		defer cancel()
 		service := healthpb.NewHealthClient(conn)
 
@@ -115,7 +119,8 @@ func TestWebsocket(t *testing.T) {
 	everyVersion(t, func(t *testing.T, plain, _, user, version string) {
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 		defer cancel()
-		socket, _, err := websocket.Dial(ctx, "ws://"+plain+"/socket", &websocket.DialOptions{HTTPHeader: http.Header{"X-User": {user}}})
+		socket, _, err := websocket.Dial(ctx, "ws://"+plain+"/socket",
+			&websocket.DialOptions{HTTPHeader: http.Header{"X-User": {user}}})
 		require.NoError(t, err)
 		defer socket.CloseNow()
 		for _, message := range []string{"one", "two", strings.Repeat("x", 10_000)} {

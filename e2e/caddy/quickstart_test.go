@@ -41,7 +41,8 @@ func curl(t *testing.T, options, url string) string {
 
 func port(address string) string { return strings.TrimPrefix(address, "127.0.0.1:") }
 
-// runExample runs an example's Caddyfile on other ports, and returns where it listens instead of 8080.
+// runExample runs an example's Caddyfile on other ports, and returns where it listens instead of
+// 8080.
 func runExample(t *testing.T, path string, env []string, replace ...string) string {
 	t.Helper()
 	text, err := os.ReadFile(path)
@@ -57,7 +58,8 @@ func runExample(t *testing.T, path string, env []string, replace ...string) stri
 
 // TestQuickstart runs the example and the README's lines.
 func TestQuickstart(t *testing.T) {
-	url := runExample(t, "../../examples/quickstart/Caddyfile", nil, "9001", port(freeAddress(t)), "9002", port(freeAddress(t)))
+	url := runExample(t, "../../examples/quickstart/Caddyfile", nil, "9001", port(freeAddress(t)),
+		"9002", port(freeAddress(t)))
 	readme, err := os.ReadFile("../../README.md")
 	require.NoError(t, err)
 	lines := curlLine.FindAllStringSubmatch(string(readme), -1)
@@ -71,7 +73,8 @@ func TestQuickstart(t *testing.T) {
 func TestExamples(t *testing.T) {
 	v1, v2 := freeAddress(t), freeAddress(t)
 	for address, answer := range map[string]string{v1: "v1 serves", v2: "v2 serves"} {
-		startProcess(t, nil, []string{"HOME=" + t.TempDir(), "CADDY_ADMIN=" + freeAddress(t)}, Binary(t), "respond", "--listen", address, answer).await(t, address)
+		startProcess(t, nil, []string{"HOME=" + t.TempDir(), "CADDY_ADMIN=" + freeAddress(t)}, Binary(t), "respond",
+			"--listen", address, answer).await(t, address)
 	}
 	readme, err := os.ReadFile("../../examples/caddy/README.md")
 	require.NoError(t, err)
@@ -88,7 +91,9 @@ func TestExamples(t *testing.T) {
 		policy, err := os.ReadFile("../../examples/caddy/policy.json")
 		require.NoError(t, err)
 		path := filepath.Join(t.TempDir(), "policy.json")
-		require.NoError(t, os.WriteFile(path, []byte(strings.NewReplacer("127.0.0.1:9001", v1, "127.0.0.1:9002", v2).Replace(string(policy))), 0o600))
+		require.NoError(t,
+			os.WriteFile(path,
+				[]byte(strings.NewReplacer("127.0.0.1:9001", v1, "127.0.0.1:9002", v2).Replace(string(policy))), 0o600))
 		url := runExample(t, "../../examples/caddy/policy.Caddyfile", []string{"POLICY=" + path})
 		require.Equal(t, "v2 serves", curl(t, "-H 'X-App-Version: beta' ", url))
 		require.Equal(t, "v1 serves", curl(t, "--cookie uid=u-1 ", url))

@@ -1,4 +1,5 @@
-// Package caddy runs the Caddy that this repository builds, as a process, before upstreams that are processes too.
+// Package caddy runs the Caddy that this repository builds, as a process, before upstreams that are
+// processes too.
 package caddy
 
 import (
@@ -17,7 +18,8 @@ import (
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 )
 
-// upstreamVariable makes the test binary be an upstream: name, address and the file that counts POST requests.
+// upstreamVariable makes the test binary be an upstream: name, address and the file that counts
+// POST requests.
 const upstreamVariable = "GRAY_TEST_UPSTREAM"
 
 // RunUpstream serves until the process is killed, if it was started to be an upstream.
@@ -129,7 +131,8 @@ func (c *checks) Check(ctx context.Context, req *healthpb.HealthCheckRequest) (*
 	return c.Server.Check(ctx, req)
 }
 
-func (c *checks) Watch(req *healthpb.HealthCheckRequest, stream grpc.ServerStreamingServer[healthpb.HealthCheckResponse]) error {
+func (c *checks) Watch(req *healthpb.HealthCheckRequest,
+	stream grpc.ServerStreamingServer[healthpb.HealthCheckResponse]) error {
 	if err := stream.SetHeader(map[string][]string{"upstream": {c.name}}); err != nil {
 		return err
 	}

@@ -246,7 +246,8 @@ func TestKeyServerFails(t *testing.T) {
 
 // strangers is a token of a key that nobody has.
 func strangers(t testing.TB) string {
-	return sign(t, "ES256", privateKey(t, "p256"), fmt.Sprintf(`{"alg":"ES256","kid":"stranger-%d"}`, time.Now().UnixNano()), ok)
+	return sign(t, "ES256", privateKey(t, "p256"),
+		fmt.Sprintf(`{"alg":"ES256","kid":"stranger-%d"}`, time.Now().UnixNano()), ok)
 }
 
 func TestKeysRotate(t *testing.T) {
@@ -303,7 +304,8 @@ func TestNothingNamedByATokenIsFetched(t *testing.T) {
 	v.Start(t.Context())
 	defer v.Close()
 	for _, name := range []string{"jku", "x5u", "iss", "kid"} {
-		token := sign(t, "RS256", privateKey(t, "rsa-other"), fmt.Sprintf(`{"alg":"RS256",%q:%q}`, name, trap.URL), fmt.Sprintf(`{"iss":%q}`, trap.URL))
+		token := sign(t, "RS256", privateKey(t, "rsa-other"), fmt.Sprintf(`{"alg":"RS256",%q:%q}`, name, trap.URL),
+			fmt.Sprintf(`{"iss":%q}`, trap.URL))
 		require.Equal(t, gray.Signature, gray.ClaimsOf(v, token).Reason)
 	}
 	require.Zero(t, hits.Load())

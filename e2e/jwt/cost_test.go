@@ -48,7 +48,8 @@ func BenchmarkRemembered(b *testing.B) {
 	}
 }
 
-// bare is the least that a verification on the standard library does: signature, date, claims in a map.
+// bare is the least that a verification on the standard library does: signature, date, claims in a
+// map.
 func bare(key any, token string) (map[string]any, error) {
 	first, last := strings.IndexByte(token, '.'), strings.LastIndexByte(token, '.')
 	head, err := base64.RawURLEncoding.DecodeString(token[:first])
@@ -97,7 +98,8 @@ func isSigned(key any, input, signature []byte) bool {
 	return false
 }
 
-// TestCompareFirstSight prints what a token costs at first sight, against a bare verification of the same tokens.
+// TestCompareFirstSight prints what a token costs at first sight, against a bare verification of
+// the same tokens.
 func TestCompareFirstSight(t *testing.T) {
 	if !*compare {
 		t.Skip("figures only: -compare prints them")
@@ -110,7 +112,8 @@ func TestCompareFirstSight(t *testing.T) {
 		cfg := &gray.Config{Secret: secret}
 		if signer, ok := key.(crypto.Signer); ok {
 			public = signer.Public()
-			cfg = &gray.Config{Key: publicPEM(t, map[string]string{"RS256": "rsa", "ES256": "p256", "EdDSA": "ed25519"}[algorithm])}
+			cfg = &gray.Config{Key: publicPEM(t,
+				map[string]string{"RS256": "rsa", "ES256": "p256", "EdDSA": "ed25519"}[algorithm])}
 		}
 		v, err := gray.New(cfg)
 		require.NoError(t, err)

@@ -121,7 +121,8 @@ func signature(t testing.TB, algorithm string, key any, input string) []byte {
 	case "RS":
 		sum, err = rsa.SignPKCS1v15(rand.Reader, key.(*rsa.PrivateKey), hash, digest)
 	case "PS":
-		sum, err = rsa.SignPSS(rand.Reader, key.(*rsa.PrivateKey), hash, digest, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash})
+		sum, err = rsa.SignPSS(rand.Reader, key.(*rsa.PrivateKey), hash, digest,
+			&rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash})
 	case "ES":
 		k := key.(*ecdsa.PrivateKey)
 		r, s, failure := ecdsa.Sign(rand.Reader, k, digest)
@@ -143,11 +144,12 @@ func hs(t testing.TB, payload string) string {
 	return sign(t, "HS256", []byte(secret), `{"alg":"HS256"}`, payload)
 }
 
-// TestCasesAreCurrent keeps the shared cases in step with their description below: signatures differ from run to
-// run, everything else has to be the same.
+// TestCasesAreCurrent keeps the shared cases in step with their description below: signatures
+// differ from run to run, everything else has to be the same.
 func TestCasesAreCurrent(t *testing.T) {
 	path := filepath.Join(tokens, "cases.json")
-	made := file{About: "What becomes of a token under a policy's jwt object; README.md says what the fields mean.", Groups: groups(t)}
+	made := file{About: "What becomes of a token under a policy's jwt object; README.md says what the fields mean.",
+		Groups: groups(t)}
 	if *update {
 		text, err := json.MarshalIndent(made, "", " ")
 		require.NoError(t, err)
@@ -223,10 +225,13 @@ func algorithmsGroup(t testing.TB) group {
 		g.Cases = append(g.Cases,
 			tokenCase{Name: a, Token: good, Claims: believed},
 			tokenCase{Name: a + " without kid", Token: nameless, Claims: believed},
-			tokenCase{Name: a + " with another payload", Token: strings.Split(good, ".")[0] + "." + encode([]byte(`{"sub":"root"}`)) + "." + strings.Split(good, ".")[2], Reason: "signature"},
+			tokenCase{Name: a + " with another payload",
+				Token: strings.Split(good, ".")[0] + "." + encode([]byte(`{"sub":"root"}`)) + "." + strings.Split(good,
+					".")[2], Reason: "signature"},
 			tokenCase{Name: a + " with one bit changed", Token: input + "." + encode(flipped), Reason: "signature"},
 			tokenCase{Name: a + " cut short", Token: input + "." + encode(sum[:len(sum)-1]), Reason: "signature"},
-			tokenCase{Name: a + " with a byte more", Token: input + "." + encode(append(append([]byte{}, sum...), 0)), Reason: "signature"},
+			tokenCase{Name: a + " with a byte more", Token: input + "." + encode(append(append([]byte{}, sum...), 0)),
+				Reason: "signature"},
 			tokenCase{Name: a + " with zeros", Token: input + "." + encode(make([]byte, len(sum))), Reason: "signature"},
 			tokenCase{Name: a + " without a signature", Token: input + ".", Reason: "signature"},
 		)
@@ -274,19 +279,25 @@ func confusionGroup(t testing.TB) group {
 	add("no algorithm", rs(`{"typ":"JWT"}`, key), "malformed")
 	add("embedded key of a stranger", rs(string(withKey), stranger), "signature")
 	add("address of a key set of a stranger", rs(`{"alg":"RS256","jku":"http://127.0.0.1:1/jwks"}`, stranger), "signature")
-	add("address of a certificate of a stranger", rs(`{"alg":"RS256","x5u":"http://127.0.0.1:1/cert"}`, stranger), "signature")
+	add("address of a certificate of a stranger",
+		rs(`{"alg":"RS256","x5u":"http://127.0.0.1:1/cert"}`, stranger), "signature")
 	add("embedded certificate that is none", rs(`{"alg":"RS256","x5c":["MIIB"]}`, stranger), "signature")
 	add("jku beside a good signature", rs(`{"alg":"RS256","jku":"http://127.0.0.1:1/jwks"}`, key), "")
 	add("kid with a path", rs(`{"alg":"RS256","kid":"../../../../dev/null"}`, key), "")
 	add("kid with SQL", rs(`{"alg":"RS256","kid":"x' UNION SELECT 'secret';--"}`, stranger), "signature")
-	add("kid that is a number", rs(`{"alg":"RS256","kid":1}`, key), "malformed").differs("accepts", "a kid is a string (RFC 7515 4.1.4); golang-jwt leaves it to its caller")
+	add("kid that is a number", rs(`{"alg":"RS256","kid":1}`, key), "malformed").differs("accepts",
+		"a kid is a string (RFC 7515 4.1.4); golang-jwt leaves it to its caller")
 	c := add("crit with an extension", rs(`{"alg":"RS256","crit":["exp"],"exp":1}`, key), "critical")
 	c.differs("accepts", "golang-jwt does not read crit, which RFC 7515 4.1.11 requires")
-	add("crit that is empty", rs(`{"alg":"RS256","crit":[]}`, key), "critical").differs("accepts", "golang-jwt does not read crit")
-	add("b64 false", rs(`{"alg":"RS256","b64":false,"crit":["b64"]}`, key), "critical").differs("accepts", "golang-jwt does not read crit")
+	add("crit that is empty", rs(`{"alg":"RS256","crit":[]}`, key), "critical").differs("accepts",
+		"golang-jwt does not read crit")
+	add("b64 false", rs(`{"alg":"RS256","b64":false,"crit":["b64"]}`, key), "critical").differs("accepts",
+		"golang-jwt does not read crit")
 	add("algorithm given twice, none last", rs(`{"alg":"RS256","alg":"none"}`, key), "malformed")
-	add("algorithm given twice, none first", rs(`{"alg":"none","alg":"RS256"}`, key), "malformed").differs("accepts", "golang-jwt takes the last of two members")
-	add("algorithm given twice by an escape", rs(`{"alg":"none","\u0061lg":"RS256"}`, key), "malformed").differs("accepts", "golang-jwt takes the last of two members")
+	add("algorithm given twice, none first", rs(`{"alg":"none","alg":"RS256"}`, key), "malformed").differs("accepts",
+		"golang-jwt takes the last of two members")
+	add("algorithm given twice by an escape", rs(`{"alg":"none","\u0061lg":"RS256"}`, key), "malformed").differs("accepts",
+		"golang-jwt takes the last of two members")
 	add("spaces in the header", rs("{ \"alg\" : \"RS256\" ,\r\n\t\"typ\" : \"JWT\" }", key), "")
 	add("critical names in a nested object", rs(`{"alg":"RS256","x":{"crit":1}}`, key), "")
 	return g
@@ -305,7 +316,8 @@ func pemGroup(t testing.TB) group {
 		{Name: "third", Token: sign(t, "EdDSA", privateKey(t, "ed25519"), `{"alg":"EdDSA"}`, ok), Claims: believed},
 		{Name: "none of them", Token: sign(t, "RS256", privateKey(t, "rsa"), `{"alg":"RS256"}`, ok), Reason: "signature"},
 		{Name: "another curve", Token: sign(t, "ES384", privateKey(t, "p384"), `{"alg":"ES384"}`, ok), Reason: "key"},
-		{Name: "another curve that says ES256", Token: sign(t, "ES384", privateKey(t, "p384"), `{"alg":"ES256"}`, ok), Reason: "signature"},
+		{Name: "another curve that says ES256", Token: sign(t, "ES384", privateKey(t, "p384"), `{"alg":"ES256"}`, ok),
+			Reason: "signature"},
 	}
 	return g
 }
@@ -317,27 +329,39 @@ func namedKeysGroup(t testing.TB) group {
 		webKey(t, "p256", "c", map[string]any{"key_ops": []string{"verify"}}),
 		webKey(t, "rsa-1024", "small", nil),
 		map[string]any{"kty": "EC", "crv": "secp256k1", "kid": "k", "x": "AA", "y": "AA"},
-		map[string]any{"kty": "EC", "crv": "P-256", "kid": "off", "x": encode(make([]byte, 32)), "y": encode(make([]byte, 32))},
+		map[string]any{"kty": "EC", "crv": "P-256", "kid": "off", "x": encode(make([]byte, 32)),
+			"y": encode(make([]byte, 32))},
 		map[string]any{"kty": "future", "kid": "f"})
 	g := group{Name: "keys that say what they are for", JWT: map[string]any{"jwks": set}}
 	g.Cases = []tokenCase{
-		{Name: "the algorithm of the key", Token: sign(t, "PS256", privateKey(t, "rsa"), `{"alg":"PS256","kid":"a"}`, ok), Claims: believed},
-		{Name: "another algorithm with the key", Token: sign(t, "RS256", privateKey(t, "rsa"), `{"alg":"RS256","kid":"a"}`, ok), Reason: "key"},
-		{Name: "a key for encryption", Token: sign(t, "RS256", privateKey(t, "rsa-other"), `{"alg":"RS256","kid":"b"}`, ok), Reason: "key"},
-		{Name: "a key for verifying", Token: sign(t, "ES256", privateKey(t, "p256"), `{"alg":"ES256","kid":"c"}`, ok), Claims: believed},
-		{Name: "the kid of another key", Token: sign(t, "ES256", privateKey(t, "p256"), `{"alg":"ES256","kid":"a"}`, ok), Reason: "key"},
-		{Name: "an unknown kid", Token: sign(t, "ES256", privateKey(t, "p256"), `{"alg":"ES256","kid":"zzz"}`, ok), Reason: "key"},
-		{Name: "a kid in other letters", Token: sign(t, "ES256", privateKey(t, "p256"), `{"alg":"ES256","kid":"C"}`, ok), Reason: "key"},
-		{Name: "a key that is too small", Token: sign(t, "RS256", privateKey(t, "rsa-1024"), `{"alg":"RS256","kid":"small"}`, ok), Reason: "key"},
-		{Name: "a key whose point is not on its curve", Token: sign(t, "ES256", privateKey(t, "p256"), `{"alg":"ES256","kid":"off"}`, ok), Reason: "key"},
+		{Name: "the algorithm of the key", Token: sign(t, "PS256", privateKey(t, "rsa"), `{"alg":"PS256","kid":"a"}`, ok),
+			Claims: believed},
+		{Name: "another algorithm with the key",
+			Token: sign(t, "RS256", privateKey(t, "rsa"), `{"alg":"RS256","kid":"a"}`, ok), Reason: "key"},
+		{Name: "a key for encryption", Token: sign(t, "RS256", privateKey(t, "rsa-other"), `{"alg":"RS256","kid":"b"}`, ok),
+			Reason: "key"},
+		{Name: "a key for verifying", Token: sign(t, "ES256", privateKey(t, "p256"), `{"alg":"ES256","kid":"c"}`, ok),
+			Claims: believed},
+		{Name: "the kid of another key", Token: sign(t, "ES256", privateKey(t, "p256"), `{"alg":"ES256","kid":"a"}`, ok),
+			Reason: "key"},
+		{Name: "an unknown kid", Token: sign(t, "ES256", privateKey(t, "p256"), `{"alg":"ES256","kid":"zzz"}`, ok),
+			Reason: "key"},
+		{Name: "a kid in other letters", Token: sign(t, "ES256", privateKey(t, "p256"), `{"alg":"ES256","kid":"C"}`, ok),
+			Reason: "key"},
+		{Name: "a key that is too small",
+			Token: sign(t, "RS256", privateKey(t, "rsa-1024"), `{"alg":"RS256","kid":"small"}`, ok), Reason: "key"},
+		{Name: "a key whose point is not on its curve",
+			Token: sign(t, "ES256", privateKey(t, "p256"), `{"alg":"ES256","kid":"off"}`, ok), Reason: "key"},
 	}
 	return g
 }
 
 func listedGroup(t testing.TB) group {
-	g := group{Name: "listed algorithms", JWT: map[string]any{"key": publicPEM(t, "rsa"), "algorithms": []string{"PS256", "RS384"}}}
+	g := group{Name: "listed algorithms",
+		JWT: map[string]any{"key": publicPEM(t, "rsa"), "algorithms": []string{"PS256", "RS384"}}}
 	for _, a := range []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"} {
-		c := tokenCase{Name: a, Reason: "algorithm", Token: sign(t, a, privateKey(t, "rsa"), fmt.Sprintf(`{"alg":%q}`, a), ok)}
+		c := tokenCase{Name: a, Reason: "algorithm",
+			Token: sign(t, a, privateKey(t, "rsa"), fmt.Sprintf(`{"alg":%q}`, a), ok)}
 		if a == "PS256" || a == "RS384" {
 			c.Reason, c.Claims = "", believed
 		}
@@ -346,10 +370,12 @@ func listedGroup(t testing.TB) group {
 	input := encode([]byte(`{"alg":"PS256"}`)) + "." + encode([]byte(ok))
 	digest := crypto.SHA256.New()
 	digest.Write([]byte(input))
-	sum, err := rsa.SignPSS(rand.Reader, privateKey(t, "rsa").(*rsa.PrivateKey), crypto.SHA256, digest.Sum(nil), &rsa.PSSOptions{SaltLength: 8})
+	sum, err := rsa.SignPSS(rand.Reader, privateKey(t, "rsa").(*rsa.PrivateKey), crypto.SHA256, digest.Sum(nil),
+		&rsa.PSSOptions{SaltLength: 8})
 	require.NoError(t, err)
-	g.Cases = append(g.Cases, tokenCase{Name: "PS256 with a short salt", Token: input + "." + encode(sum), Reason: "signature",
-		Judge: "accepts", Because: "RFC 7518 3.5 wants the salt to be as long as the hash; golang-jwt takes any"})
+	g.Cases = append(g.Cases,
+		tokenCase{Name: "PS256 with a short salt", Token: input + "." + encode(sum), Reason: "signature",
+			Judge: "accepts", Because: "RFC 7518 3.5 wants the salt to be as long as the hash; golang-jwt takes any"})
 	return g
 }
 
@@ -373,9 +399,11 @@ func formGroup(t testing.TB) group {
 	add("padding inside", parts[0]+"=."+parts[1]+"."+parts[2], "malformed")
 	add("plain base64 in the signature", parts[0]+"."+parts[1]+".+/"+parts[2][2:], "malformed")
 	last := parts[2][len(parts[2])-1]
-	twin := string("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"[strings.IndexByte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", last)|1])
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+	twin := string(alphabet[strings.IndexByte(alphabet, last)|1])
 	add("the signature spelled with spare bits", parts[0]+"."+parts[1]+"."+parts[2][:len(parts[2])-1]+twin, "malformed").
-		differs("accepts", "golang-jwt decodes loosely by default; RFC 4648 3.5 lets a decoder refuse spare bits, and one token then has one spelling")
+		differs("accepts", "golang-jwt decodes loosely by default; RFC 4648 3.5 lets a decoder refuse spare bits, "+
+			"and one token then has one spelling")
 	add("a control character", parts[0]+"."+parts[1]+"\x01."+parts[2], "malformed")
 	add("a payload that is a list", hs(t, `["sub"]`), "malformed")
 	add("a payload that is a text", hs(t, `"sub"`), "malformed")
@@ -385,20 +413,33 @@ func formGroup(t testing.TB) group {
 	add("a payload with spaces behind", hs(t, ok+" \r\n\t"), "").Claims = believed
 	add("a payload cut short", hs(t, `{"sub":"u-1"`), "malformed")
 	add("a payload with a comma too many", hs(t, `{"sub":"u-1",}`), "malformed")
-	add("a payload that is not UTF-8", hs(t, "{\"sub\":\"u-\xff\"}"), "malformed").differs("accepts", "encoding/json replaces what is no UTF-8; JSON is UTF-8 (RFC 8259 8.1)")
-	add("a name given twice", hs(t, `{"sub":"u-1","sub":"root"}`), "malformed").differs("accepts", "golang-jwt takes the last of two members")
-	add("a name given twice by an escape", hs(t, `{"sub":"u-1","s\u0075b":"root"}`), "malformed").differs("accepts", "golang-jwt takes the last of two members")
-	add("a name given twice with spaces", hs(t, `{"sub" :"u-1", "sub": "root"}`), "malformed").differs("accepts", "golang-jwt takes the last of two members")
-	add("a name given twice in a nested object", hs(t, `{"sub":"u-1","a":[{"b":1,"b":2}]}`), "malformed").differs("accepts", "golang-jwt takes the last of two members")
-	add("a name given twice behind a text that looks like names", hs(t, `{"x":"\":\":","sub":"u-1","sub":"root"}`), "malformed").differs("accepts", "golang-jwt takes the last of two members")
-	add("texts that look like names", hs(t, `{"sub":"u-1","a":":\":","b\"":":","c\\":[":"," : "]}`), "").Claims = map[string][]string{"sub": {"u-1"}, "a": {":\":"}, "b\"": {":"}, "c\\": {":", " : "}}
-	add("the same name in several objects", hs(t, `{"sub":"u-1","a":{"sub":"x"},"b":[{"sub":"y"}]}`), "").Claims = map[string][]string{"sub": {"u-1"}, "a.sub": {"x"}}
-	add("objects 33 deep", hs(t, strings.Repeat(`{"a":`, 33)+"1"+strings.Repeat("}", 33)), "malformed").differs("accepts", "golang-jwt has no bound but encoding/json's 10,000")
+	add("a payload that is not UTF-8", hs(t, "{\"sub\":\"u-\xff\"}"), "malformed").differs("accepts",
+		"encoding/json replaces what is no UTF-8; JSON is UTF-8 (RFC 8259 8.1)")
+	add("a name given twice", hs(t, `{"sub":"u-1","sub":"root"}`), "malformed").differs("accepts",
+		"golang-jwt takes the last of two members")
+	add("a name given twice by an escape", hs(t, `{"sub":"u-1","s\u0075b":"root"}`), "malformed").differs("accepts",
+		"golang-jwt takes the last of two members")
+	add("a name given twice with spaces", hs(t, `{"sub" :"u-1", "sub": "root"}`), "malformed").differs("accepts",
+		"golang-jwt takes the last of two members")
+	add("a name given twice in a nested object", hs(t, `{"sub":"u-1","a":[{"b":1,"b":2}]}`),
+		"malformed").differs("accepts", "golang-jwt takes the last of two members")
+	add("a name given twice behind a text that looks like names", hs(t, `{"x":"\":\":","sub":"u-1","sub":"root"}`),
+		"malformed").differs("accepts", "golang-jwt takes the last of two members")
+	add("texts that look like names", hs(t, `{"sub":"u-1","a":":\":","b\"":":","c\\":[":"," : "]}`),
+		"").Claims = map[string][]string{"sub": {"u-1"}, "a": {":\":"}, "b\"": {":"}, "c\\": {":", " : "}}
+	add("the same name in several objects", hs(t, `{"sub":"u-1","a":{"sub":"x"},"b":[{"sub":"y"}]}`),
+		"").Claims = map[string][]string{"sub": {"u-1"}, "a.sub": {"x"}}
+	add("objects 33 deep", hs(t, strings.Repeat(`{"a":`, 33)+"1"+strings.Repeat("}", 33)), "malformed").differs("accepts",
+		"golang-jwt has no bound but encoding/json's 10,000")
 	add("objects 32 deep", hs(t, strings.Repeat(`{"a":`, 32)+"1"+strings.Repeat("}", 32)), "")
-	add("lists 6,000 deep", hs(t, `{"a":`+strings.Repeat("[", 5990)+strings.Repeat("]", 5990)+"}"), "malformed").differs("accepts", "golang-jwt has no bound but encoding/json's 10,000")
-	add("a header with objects 40 deep", sign(t, "HS256", []byte(secret), `{"alg":"HS256","x":`+strings.Repeat(`{"a":`, 40)+"1"+strings.Repeat("}", 41), ok), "malformed").differs("accepts", "golang-jwt has no bound but encoding/json's 10,000")
+	add("lists 6,000 deep", hs(t, `{"a":`+strings.Repeat("[", 5990)+strings.Repeat("]", 5990)+"}"),
+		"malformed").differs("accepts", "golang-jwt has no bound but encoding/json's 10,000")
+	add("a header with objects 40 deep",
+		sign(t, "HS256", []byte(secret), `{"alg":"HS256","x":`+strings.Repeat(`{"a":`, 40)+"1"+strings.Repeat("}", 41),
+			ok), "malformed").differs("accepts", "golang-jwt has no bound but encoding/json's 10,000")
 	add("a header that is a list", sign(t, "HS256", []byte(secret), `["HS256"]`, ok), "malformed")
-	add("a token longer than 16 KiB", hs(t, `{"sub":"u-1","x":"`+strings.Repeat("x", 12300)+`"}`), "oversized").differs("accepts", "golang-jwt has no bound")
+	add("a token longer than 16 KiB", hs(t, `{"sub":"u-1","x":"`+strings.Repeat("x", 12300)+`"}`),
+		"oversized").differs("accepts", "golang-jwt has no bound")
 	return g
 }
 
@@ -421,7 +462,8 @@ func datesGroup(t testing.TB) group {
 	add("nbf a second ahead", `"nbf":1000`, 999, "early")
 	add("nbf now", `"nbf":1000`, 1000, "")
 	add("iat in the future", fmt.Sprintf(`"iat":%d`, int64(future)), 0, "")
-	add("exp with a fraction, before", `"exp":1000.5`, 1000, "").differs("refuses", "golang-jwt cuts dates to whole seconds; RFC 7519 2 allows fractions")
+	add("exp with a fraction, before", `"exp":1000.5`, 1000, "").differs("refuses",
+		"golang-jwt cuts dates to whole seconds; RFC 7519 2 allows fractions")
 	add("exp with a fraction, after", `"exp":1000.5`, 1001, "expired")
 	add("exp with an exponent", `"exp":4.1024448e9`, 0, "")
 	add("exp as a text", fmt.Sprintf(`"exp":"%d"`, int64(future)), 0, "malformed")
@@ -432,9 +474,11 @@ func datesGroup(t testing.TB) group {
 	add("exp zero", `"exp":0`, 0, "expired").differs("accepts", "golang-jwt takes 0 for no date at all")
 	add("nbf zero", `"nbf":0`, 0, "")
 	add("exp below zero", `"exp":-1`, 0, "expired")
-	add("exp beyond any date", `"exp":1e300`, 0, "malformed").differs("either", "golang-jwt converts it to an integer, with a result that depends on the machine")
+	add("exp beyond any date", `"exp":1e300`, 0, "malformed").differs("either",
+		"golang-jwt converts it to an integer, with a result that depends on the machine")
 	add("exp beyond any number", `"exp":1e400`, 0, "malformed")
-	add("nbf below any date", `"nbf":-1e300`, 0, "malformed").differs("either", "golang-jwt converts it to an integer, with a result that depends on the machine")
+	add("nbf below any date", `"nbf":-1e300`, 0, "malformed").differs("either",
+		"golang-jwt converts it to an integer, with a result that depends on the machine")
 	return g
 }
 
@@ -450,7 +494,8 @@ func leewayGroup(t testing.TB) group {
 }
 
 func partiesGroup(t testing.TB) group {
-	g := group{Name: "issuer and audience", JWT: map[string]any{"secret": secret, "issuer": "https://id.example", "audience": []string{"shop", "app"}}}
+	g := group{Name: "issuer and audience", JWT: map[string]any{"secret": secret, "issuer": "https://id.example",
+		"audience": []string{"shop", "app"}}}
 	for _, c := range []struct{ name, claims, reason string }{
 		{"both", `{"sub":"u-1","iss":"https://id.example","aud":"shop"}`, ""},
 		{"one audience of a list", `{"sub":"u-1","iss":"https://id.example","aud":["x","app"]}`, ""},
@@ -474,17 +519,31 @@ func partiesGroup(t testing.TB) group {
 
 func claimsGroup(t testing.TB) group {
 	return group{Name: "values", JWT: map[string]any{"secret": secret}, Cases: []tokenCase{
-		{Name: "scalars", Token: hs(t, `{"s":"x","e":"","t":true,"f":false,"n":null,"i":42,"o":{},"u":"ü 日"}`), Claims: map[string][]string{
-			"s": {"x"}, "e": {""}, "t": {"true"}, "f": {"false"}, "n": {}, "i": {"42"}, "o": {}, "u": {"ü 日"}, "missing": {}, "S": {}}},
-		{Name: "numbers", Token: hs(t, `{"a":1e3,"b":1000.0,"c":0.10,"d":-0,"e":-1.50e1,"f":9007199254740993,"g":1E-2,"h":123456789012345678901234567890,"i":0e9,"k":0.0}`), Claims: map[string][]string{
-			"a": {"1000"}, "b": {"1000"}, "c": {"0.1"}, "d": {"0"}, "e": {"-15"}, "f": {"9007199254740993"}, "g": {"0.01"}, "h": {"123456789012345678901234567890"}, "i": {"0"}, "k": {"0"}}},
-		{Name: "a number beyond all bounds", Token: hs(t, `{"sub":"u-1","n":1e5000}`), Claims: map[string][]string{"sub": {"u-1"}, "n": {}},
-			Judge: "refuses", Because: "golang-jwt reads numbers as float64; it accepts them with WithJSONNumber"},
-		{Name: "arrays", Token: hs(t, `{"g":["a","b"],"m":["a",1,true,null,{"x":"y"},["z"]],"e":[]}`), Claims: map[string][]string{
-			"g": {"a", "b"}, "m": {"a", "1", "true"}, "e": {}, "/g/1": {"b"}, "/g/2": {}, "/g/01": {}, "/g/-1": {}, "m.4.x": {"y"}, "/m/5": {"z"}, "/m/5/0": {"z"}, "/m/3": {}}},
-		{Name: "nesting", Token: hs(t, `{"org":{"plan":"pro","unit":{"id":7}},"https://example.com/roles":["x"],"a.b":"dotted","a":{"b":"nested"},"t~/":"tilde","":"nothing"}`), Claims: map[string][]string{
-			"org.plan": {"pro"}, "/org/plan": {"pro"}, "org.unit.id": {"7"}, "org.unit": {}, "org": {}, "org.plan.x": {}, "/https:~1~1example.com~1roles": {"x"},
-			"/a.b": {"dotted"}, "a.b": {"nested"}, "/a/b": {"nested"}, "/t~0~1": {"tilde"}, "/": {"nothing"}}},
+		{Name: "scalars", Token: hs(t, `{"s":"x","e":"","t":true,"f":false,"n":null,"i":42,"o":{},"u":"ü 日"}`),
+			Claims: map[string][]string{
+				"s": {"x"}, "e": {""}, "t": {"true"}, "f": {"false"}, "n": {}, "i": {"42"}, "o": {}, "u": {"ü 日"},
+				"missing": {}, "S": {}}},
+		{Name: "numbers",
+			Token: hs(t, `{"a":1e3,"b":1000.0,"c":0.10,"d":-0,"e":-1.50e1,"f":9007199254740993,"g":1E-2,`+
+				`"h":123456789012345678901234567890,"i":0e9,"k":0.0}`),
+			Claims: map[string][]string{
+				"a": {"1000"}, "b": {"1000"}, "c": {"0.1"}, "d": {"0"}, "e": {"-15"}, "f": {"9007199254740993"}, "g": {"0.01"},
+				"h": {"123456789012345678901234567890"}, "i": {"0"}, "k": {"0"}}},
+		{Name: "a number beyond all bounds", Token: hs(t, `{"sub":"u-1","n":1e5000}`),
+			Claims: map[string][]string{"sub": {"u-1"}, "n": {}},
+			Judge:  "refuses", Because: "golang-jwt reads numbers as float64; it accepts them with WithJSONNumber"},
+		{Name: "arrays", Token: hs(t, `{"g":["a","b"],"m":["a",1,true,null,{"x":"y"},["z"]],"e":[]}`),
+			Claims: map[string][]string{
+				"g": {"a", "b"}, "m": {"a", "1", "true"}, "e": {}, "/g/1": {"b"}, "/g/2": {}, "/g/01": {}, "/g/-1": {},
+				"m.4.x": {"y"}, "/m/5": {"z"}, "/m/5/0": {"z"}, "/m/3": {}}},
+		{Name: "nesting",
+			Token: hs(t, `{"org":{"plan":"pro","unit":{"id":7}},"https://example.com/roles":["x"],"a.b":"dotted",`+
+				`"a":{"b":"nested"},"t~/":"tilde","":"nothing"}`),
+			Claims: map[string][]string{
+				"org.plan": {"pro"}, "/org/plan": {"pro"}, "org.unit.id": {"7"}, "org.unit": {}, "org": {}, "org.plan.x": {},
+				"/https:~1~1example.com~1roles": {"x"},
+				"/a.b":                          {"dotted"}, "a.b": {"nested"}, "/a/b": {"nested"}, "/t~0~1": {"tilde"},
+				"/": {"nothing"}}},
 	}}
 }
 
@@ -493,10 +552,14 @@ func unverifiedGroup(t testing.TB) group {
 	stranger := privateKey(t, "rsa-other")
 	g := group{Name: "verify false", JWT: map[string]any{"verify": false, "issuer": "i"}}
 	g.Cases = []tokenCase{
-		{Name: "any signature", Token: sign(t, "RS256", stranger, `{"alg":"RS256"}`, `{"sub":"u-1","iss":"i"}`), Reason: "unverified", Claims: believed},
-		{Name: "another issuer", Token: sign(t, "RS256", stranger, `{"alg":"RS256"}`, `{"sub":"u-1","iss":"j"}`), Reason: "issuer"},
-		{Name: "expired", Token: sign(t, "RS256", stranger, `{"alg":"RS256"}`, `{"sub":"u-1","iss":"i","exp":1000000000}`), Reason: "expired"},
-		{Name: "none", Token: encode([]byte(`{"alg":"none"}`)) + "." + encode([]byte(`{"sub":"u-1","iss":"i"}`)) + ".", Reason: "algorithm"},
+		{Name: "any signature", Token: sign(t, "RS256", stranger, `{"alg":"RS256"}`, `{"sub":"u-1","iss":"i"}`),
+			Reason: "unverified", Claims: believed},
+		{Name: "another issuer", Token: sign(t, "RS256", stranger, `{"alg":"RS256"}`, `{"sub":"u-1","iss":"j"}`),
+			Reason: "issuer"},
+		{Name: "expired", Token: sign(t, "RS256", stranger, `{"alg":"RS256"}`, `{"sub":"u-1","iss":"i","exp":1000000000}`),
+			Reason: "expired"},
+		{Name: "none", Token: encode([]byte(`{"alg":"none"}`)) + "." + encode([]byte(`{"sub":"u-1","iss":"i"}`)) + ".",
+			Reason: "algorithm"},
 	}
 	for i := range g.Cases {
 		g.Cases[i].differs("either", "golang-jwt always verifies")

@@ -51,7 +51,8 @@ func newJudge(t testing.TB, cfg *gray.Config, now func() time.Time) *judge {
 		options = append(options, jwt.WithLeeway(leeway))
 	}
 	exact := jwt.NewParser(append(options, jwt.WithJSONNumber())...)
-	return &judge{parser: jwt.NewParser(options...), exact: exact, keys: judgeKeys(t, cfg), listed: len(cfg.Algorithms) > 0}
+	return &judge{parser: jwt.NewParser(options...), exact: exact, keys: judgeKeys(t, cfg),
+		listed: len(cfg.Algorithms) > 0}
 }
 
 func judgeKeys(t testing.TB, cfg *gray.Config) []judgeKey {
@@ -76,7 +77,8 @@ func judgeKeys(t testing.TB, cfg *gray.Config) []judgeKey {
 		case k.Kty == "RSA" && len(decoded(k.N)) >= 256:
 			value = &rsa.PublicKey{N: new(big.Int).SetBytes(decoded(k.N)), E: 65537}
 		case k.Kty == "EC" && curves[k.Crv] != nil && k.Kid != "off":
-			value = &ecdsa.PublicKey{Curve: curves[k.Crv], X: new(big.Int).SetBytes(decoded(k.X)), Y: new(big.Int).SetBytes(decoded(k.Y))}
+			value = &ecdsa.PublicKey{Curve: curves[k.Crv], X: new(big.Int).SetBytes(decoded(k.X)),
+				Y: new(big.Int).SetBytes(decoded(k.Y))}
 		case k.Kty == "OKP":
 			value = ed25519.PublicKey(decoded(k.X))
 		}
@@ -107,8 +109,8 @@ func pemKeys(t testing.TB, text []byte) []judgeKey {
 	}
 }
 
-// accepts parses the token with each key that a careful keyfunc would hand out: of the token's kid, or without a
-// name, of the right kind, and bound to its algorithm.
+// accepts parses the token with each key that a careful keyfunc would hand out: of the token's kid,
+// or without a name, of the right kind, and bound to its algorithm.
 func (j *judge) accepts(token string) bool { return j.acceptsWith(j.parser, token) }
 
 // acceptsSomehow also reads numbers as text, as gray does.
@@ -180,8 +182,8 @@ func TestJudgeAgrees(t *testing.T) {
 	}
 }
 
-// FuzzJudge looks for tokens that gray accepts and golang-jwt does not. The other way round, gray is stricter in ways that
-// the cases list.
+// FuzzJudge looks for tokens that gray accepts and golang-jwt does not. The other way round, gray
+// is stricter in ways that the cases list.
 func FuzzJudge(f *testing.F) {
 	groups := readCases(f).Groups
 	for i, g := range groups {
@@ -215,7 +217,8 @@ func FuzzJudge(f *testing.F) {
 	})
 }
 
-// FuzzSignedJudge compares both ways for tokens that are signed, so that the fuzzer gets behind the signature.
+// FuzzSignedJudge compares both ways for tokens that are signed, so that the fuzzer gets behind the
+// signature.
 func FuzzSignedJudge(f *testing.F) {
 	for _, g := range readCases(f).Groups {
 		for _, c := range g.Cases {

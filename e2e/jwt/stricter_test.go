@@ -8,7 +8,8 @@ import (
 	"unicode/utf8"
 )
 
-// stricter tells, in a way of its own, whether a JSON text has what gray refuses and golang-jwt lets pass.
+// stricter tells, in a way of its own, whether a JSON text has what gray refuses and golang-jwt
+// lets pass.
 func stricter(text string, isPayload bool) bool {
 	if !utf8.ValidString(text) || strings.TrimSpace(text) == "null" || hasTwins(text) {
 		return true
@@ -32,11 +33,13 @@ func stricter(text string, isPayload bool) bool {
 	if _, isText := kid.(string); given && !isText {
 		return true
 	}
-	// A header that only looks as if it had twins is refused too: it is judged before anything is verified.
+	// A header that only looks as if it had twins is refused too: it is judged before anything is
+	// verified.
 	var compact bytes.Buffer
 	_ = json.Compact(&compact, []byte(text))
 	return strings.Contains(compact.String(), `\":`) || strings.Contains(compact.String(), `":":`) ||
-		strings.Contains(compact.String(), `[":`) || strings.Contains(compact.String(), `,":`) || strings.Contains(compact.String(), `{":`)
+		strings.Contains(compact.String(), `[":`) || strings.Contains(compact.String(), `,":`) ||
+		strings.Contains(compact.String(), `{":`)
 }
 
 func depth(value any) int {

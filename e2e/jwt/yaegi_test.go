@@ -157,7 +157,8 @@ func TestCheckInterpreted(t *testing.T) {
 	problems := function[func(string) []string](t, interpreter(t), "Problems")
 	for _, config := range []string{
 		`{}`, `{"secret":"short","algorithms":["HS265","RS256","none"],"leeway":"x","audience":[""]}`,
-		`{"jwks":"http://a.example/"}`, `{"jwks":"ftp://x"}`, `{"key":"x"}`, `{"verify":false}`, `{"verify":false,"secret":"x"}`,
+		`{"jwks":"http://a.example/"}`, `{"jwks":"ftp://x"}`, `{"key":"x"}`, `{"verify":false}`,
+		`{"verify":false,"secret":"x"}`,
 		`{"header":"a b","cookie":"c","oidc":"https://a.example","issuer":"b"}`,
 	} {
 		var cfg gray.Config
@@ -175,8 +176,10 @@ func typical(t testing.TB, algorithm string) string { return typicalOf(t, algori
 
 func typicalOf(t testing.TB, algorithm string, user int) string {
 	key, kid := keyFor(t, algorithm)
-	payload := fmt.Sprintf(`{"iss":"https://id.example.com/realms/shop","sub":"0d3f6f2e-1f0b-4c1e-9a35-%012d","aud":["shop","account"],"exp":4102444800,`+
-		`"iat":1790000000,"jti":"c2b6cf5a-35a5-4d6f-9d0c-3c6f2ddf1d10","azp":"shop-web","scope":"openid profile email","email_verified":true,`+
+	payload := fmt.Sprintf(`{"iss":"https://id.example.com/realms/shop","sub":"0d3f6f2e-1f0b-4c1e-9a35-%012d",`+
+		`"aud":["shop","account"],"exp":4102444800,`+
+		`"iat":1790000000,"jti":"c2b6cf5a-35a5-4d6f-9d0c-3c6f2ddf1d10","azp":"shop-web",`+
+		`"scope":"openid profile email","email_verified":true,`+
 		`"name":"Jo Doe","preferred_username":"jo","groups":["staff","qa"],"realm_access":{"roles":["user","tester"]}}`, user)
 	return sign(t, algorithm, key, fmt.Sprintf(`{"alg":%q,"typ":"JWT","kid":%q}`, algorithm, kid), payload)
 }

@@ -10,7 +10,8 @@ import (
 	"github.com/grayrelease/gray/e2e/backends"
 )
 
-// Instances of v2 come, fall ill and go, and so does the registry. Traffic follows, stable serves what nobody else can, and no request fails.
+// Instances of v2 come, fall ill and go, and so does the registry. Traffic follows, stable serves
+// what nobody else can, and no request fails.
 func TestDiscover(t *testing.T) {
 	for _, registry := range backends.Registries {
 		if testing.Short() && registry.Name == "nacos-3" {
@@ -39,7 +40,9 @@ func discovery(t *testing.T, r *backends.Registry, start func(settings) *gateway
 	}
 	count := func(n int) live.State {
 		t.Helper()
-		return g.awaitState("instances of v2", func(s live.State) bool { return len(s.Upstreams["v2"].Instances) == n && !s.Upstreams["v2"].Kept })
+		return g.awaitState("instances of v2", func(s live.State) bool {
+			return len(s.Upstreams["v2"].Instances) == n && !s.Upstreams["v2"].Kept
+		})
 	}
 	only := func(answers ...string) {
 		t.Helper()

@@ -1,5 +1,5 @@
-// Package live holds policies from config centres and instances from registries against the gateways as they are run: Caddy and Traefik, each a process,
-// in front of real servers.
+// Package live holds policies from config centres and instances from registries against the
+// gateways as they are run: Caddy and Traefik, each a process, in front of real servers.
 package live
 
 import (
@@ -60,7 +60,8 @@ var gateways = []struct {
 
 func startCaddy(t testing.TB, s settings) *gateway {
 	t.Helper()
-	// Caddy inherits its socket: those that it opens itself are opened anew by a reload, and what waits in the old one's queue is reset.
+	// Caddy inherits its socket: those that it opens itself are opened anew by a reload, and what
+	// waits in the old one's queue is reset.
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	socket, err := listener.(*net.TCPListener).File()
@@ -69,7 +70,8 @@ func startCaddy(t testing.TB, s settings) *gateway {
 	defer socket.Close()
 	address := listener.Addr().String()
 	process := caddy.Start(t, address, caddyfile(address, s), socket)
-	g := &gateway{t: t, url: "http://" + address, kill: process.Kill, log: process.Log, goroutines: process.Admin() + "/debug/pprof/goroutine?debug=1"}
+	g := &gateway{t: t, url: "http://" + address, kill: process.Kill, log: process.Log,
+		goroutines: process.Admin() + "/debug/pprof/goroutine?debug=1"}
 	for i := range max(1, s.routes) {
 		g.paths = append(g.paths, fmt.Sprintf("/%d", i))
 	}
@@ -85,7 +87,8 @@ func startCaddy(t testing.TB, s settings) *gateway {
 }
 
 func caddyfile(address string, s settings) string {
-	policy := fmt.Sprintf("stable v1\nversion v1 %s\ncache %s\ndebug_header X-Edition-%d\n", s.fleet.url("v1"), s.cache, s.edition)
+	policy := fmt.Sprintf("stable v1\nversion v1 %s\ncache %s\ndebug_header X-Edition-%d\n",
+		s.fleet.url("v1"), s.cache, s.edition)
 	if s.source != "" {
 		policy += fmt.Sprintf("source %s\n", s.source)
 	}
@@ -103,7 +106,8 @@ func caddyfile(address string, s settings) string {
 func startTraefik(t testing.TB, s settings) *gateway {
 	t.Helper()
 	process := traefik.Start(t, traefik.Options{Plugins: map[string]string{"gray": "../.."}, Dynamic: dynamic(s)})
-	g := &gateway{t: t, url: process.URL, kill: process.Kill, log: process.Log, goroutines: process.API + "/debug/pprof/goroutine?debug=1"}
+	g := &gateway{t: t, url: process.URL, kill: process.Kill, log: process.Log,
+		goroutines: process.API + "/debug/pprof/goroutine?debug=1"}
 	for i := range max(1, s.routes) {
 		g.paths = append(g.paths, fmt.Sprintf("/%d", i))
 	}
@@ -121,8 +125,9 @@ func startTraefik(t testing.TB, s settings) *gateway {
 
 func dynamic(s settings) object {
 	policy := func(mode string) object {
-		config := object{"mode": mode, "cache": s.cache, "service": "shop", "stable": "v1", "versions": object{"v1": object{}},
-			"lists": object{"edition": []any{fmt.Sprintf("e-%d", s.edition)}}}
+		config := object{"mode": mode, "cache": s.cache, "service": "shop", "stable": "v1",
+			"versions": object{"v1": object{}},
+			"lists":    object{"edition": []any{fmt.Sprintf("e-%d", s.edition)}}}
 		if mode == "proxy" {
 			config["statePath"] = "/state"
 		}
@@ -137,7 +142,8 @@ func dynamic(s settings) object {
 	}
 	routers := object{"state": object{"rule": "Path(`/state`)", "middlewares": []any{"proxy"}, "service": "v1"}}
 	for i := range max(1, s.routes) {
-		routers[fmt.Sprintf("proxy-%d", i)] = object{"rule": fmt.Sprintf("Path(`/%d`)", i), "middlewares": []any{"proxy"}, "service": "v1"}
+		routers[fmt.Sprintf("proxy-%d", i)] = object{"rule": fmt.Sprintf("Path(`/%d`)", i),
+			"middlewares": []any{"proxy"}, "service": "v1"}
 	}
 	middlewares := object{"proxy": policy("proxy")}
 	services := object{}
@@ -148,7 +154,8 @@ func dynamic(s settings) object {
 	for name := range s.fleet.instances {
 		services[name] = object{"loadBalancer": object{"servers": []any{object{"url": s.fleet.url(name)}}}}
 		if s.source != "" {
-			routers["child-"+name] = object{"rule": "Header(`X-Gray-Version`, `" + name + "`)", "parentRefs": []any{"parent"}, "service": name}
+			routers["child-"+name] = object{"rule": "Header(`X-Gray-Version`, `" + name + "`)",
+				"parentRefs": []any{"parent"}, "service": name}
 		}
 	}
 	return object{"http": object{"routers": routers, "middlewares": middlewares, "services": services}}
@@ -199,7 +206,8 @@ func (g *gateway) awaitAt(path, want string) time.Duration {
 			return time.Since(began)
 		}
 		if time.Since(began) > patience {
-			g.t.Fatalf("after %s %s is answered by %d %q, not %q; state: %+v\n%s", patience, path, status, got, want, g.state(), tail(g.log()))
+			g.t.Fatalf("after %s %s is answered by %d %q, not %q; state: %+v\n%s", patience, path, status, got, want,
+				g.state(), tail(g.log()))
 		}
 		time.Sleep(500 * time.Microsecond)
 	}

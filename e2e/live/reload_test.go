@@ -8,7 +8,8 @@ import (
 	"github.com/grayrelease/gray/e2e/backends"
 )
 
-// Ten routes follow one source over reloads: by one connection and one watch, which end when no route needs them any more.
+// Ten routes follow one source over reloads: by one connection and one watch, which end when no
+// route needs them any more.
 func TestReloads(t *testing.T) {
 	const first = 10
 	for _, backend := range []struct {
@@ -45,14 +46,16 @@ func TestReloads(t *testing.T) {
 					}
 					late := g.count()
 					now, most := b.Relay.Open()
-					t.Logf("goroutines: %d after %d reloads, %d after %d; connections: %d now, %d at most; users: %d", early, first, late, last, now, most, g.state().Users)
+					t.Logf("goroutines: %d after %d reloads, %d after %d; connections: %d now, %d at most; users: %d", early, first,
+						late, last, now, most, g.state().Users)
 					require.Less(t, late-early, (last-first)/2, "goroutines grow with reloads")
 					require.Equal(t, 1, now)
 					load.end()
 
 					s.source, s.routes = "", 1
 					g.apply(s)
-					require.Eventually(t, func() bool { now, _ := b.Relay.Open(); return now == 0 }, patience, tick, "the watch ends with its last user")
+					require.Eventually(t, func() bool { now, _ := b.Relay.Open(); return now == 0 }, patience, tick,
+						"the watch ends with its last user")
 				})
 			}
 		})

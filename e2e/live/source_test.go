@@ -16,7 +16,8 @@ import (
 	"github.com/grayrelease/gray/e2e/backends"
 )
 
-// Everything that happens to a source, one thing after the other, under requests none of which may fail.
+// Everything that happens to a source, one thing after the other, under requests none of which may
+// fail.
 func TestSource(t *testing.T) {
 	for _, backend := range backends.All {
 		if testing.Short() && (backend.Name == "http-wait" || backend.Name == "nacos-3") {
@@ -111,7 +112,9 @@ func (s *story) switches() {
 	state := s.g.awaitState("forced", func(st live.State) bool { return st.Forced == "v1" })
 	require.Equal(s.t, "errors", state.Switch.Reason)
 	s.flip(6, "")
-	s.g.awaitState("an older epoch is refused", func(st live.State) bool { return strings.Contains(st.SwitchNote, "epoch 6 is older than 7") })
+	s.g.awaitState("an older epoch is refused", func(st live.State) bool {
+		return strings.Contains(st.SwitchNote, "epoch 6 is older than 7")
+	})
 	s.g.await("v1")
 	s.flip(8, "")
 	s.g.await("a")
@@ -146,7 +149,8 @@ func (s *story) badDocuments() {
 			s.g.awaitAt(path, answer(want, want))
 		}
 	}
-	require.Equal(s.t, len(bad), strings.Count(s.g.log(), "policy refused"), "once for each revision:\n%s", tail(s.g.log()))
+	require.Equal(s.t, len(bad), strings.Count(s.g.log(), "policy refused"),
+		"once for each revision:\n%s", tail(s.g.log()))
 	s.put("b", 100)
 	s.g.await("b")
 	require.Nil(s.t, s.g.state().Rejected)
@@ -202,7 +206,9 @@ func (s *story) restart() {
 	empty.cache = s.t.TempDir()
 	bare := s.start(empty)
 	bare.await("v1")
-	bare.awaitState("nothing to go by", func(st live.State) bool { return st.Origin == "none" && (st.Error != "" || st.Deleted) })
+	bare.awaitState("nothing to go by", func(st live.State) bool {
+		return st.Origin == "none" && (st.Error != "" || st.Deleted)
+	})
 	bare.kill()
 
 	load = send(s.t, s.g, sameVersion)

@@ -18,7 +18,8 @@ import (
 // fleet is the upstreams, by name.
 type fleet struct{ instances map[string]*httptest.Server }
 
-// newFleet starts upstreams that answer with their name and with the version that the gateway took them for.
+// newFleet starts upstreams that answer with their name and with the version that the gateway took
+// them for.
 func newFleet(t testing.TB, names ...string) *fleet {
 	f := &fleet{instances: map[string]*httptest.Server{}}
 	for _, name := range names {
@@ -43,10 +44,12 @@ func (f *fleet) port(t testing.TB, name string) int {
 
 func answer(instance, version string) string { return instance + " as " + version }
 
-// document is a policy with one version beside stable, which is served by the instance of the same name: were parts of two documents mixed, an instance would be
-// taken for another version than its own.
+// document is a policy with one version beside stable, which is served by the instance of the same
+// name: were parts of two documents mixed, an instance would be taken for another version than its
+// own.
 func (f *fleet) document(version string, percent int) string {
-	return fmt.Sprintf(`{"service": "shop", "stable": "v1", "versions": {"v1": {"upstreams": [%q]}, %q: {"upstreams": [%q]}},
+	return fmt.Sprintf(`{"service": "shop", "stable": "v1",
+		"versions": {"v1": {"upstreams": [%q]}, %q: {"upstreams": [%q]}},
 		"identity": ["header X-User", "ip"], "rules": [{"name": "ramp", "version": %q, "percent": %d}]}`,
 		f.url("v1"), version, f.url(version), version, percent)
 }
@@ -86,19 +89,21 @@ type traffic struct {
 	problem string // the first
 }
 
-// send begins to send requests. Each must be answered, by an instance that takes itself for what the policy says it is.
+// send begins to send requests. Each must be answered, by an instance that takes itself for what
+// the policy says it is.
 func send(t testing.TB, g *gateway, right func(body string) bool) *traffic {
 	return begin(t, g, right, false)
 }
 
-// sendAgain is send for gateways that reload: Go's server drops a new connection that it has just accepted when it begins to shut down. What was
-// sent on one has reached nobody and is sent again.
+// sendAgain is send for gateways that reload: Go's server drops a new connection that it has just
+// accepted when it begins to shut down. What was sent on one has reached nobody and is sent again.
 func sendAgain(t testing.TB, g *gateway, right func(body string) bool) *traffic {
 	return begin(t, g, right, true)
 }
 
 func begin(t testing.TB, g *gateway, right func(body string) bool, again bool) *traffic {
-	l := &traffic{t: t, again: again, done: make(chan struct{}), ended: make(chan struct{}), client: http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{}}}
+	l := &traffic{t: t, again: again, done: make(chan struct{}), ended: make(chan struct{}),
+		client: http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{}}}
 	go func() {
 		defer close(l.ended)
 		for tick := time.NewTicker(3 * time.Millisecond); ; {

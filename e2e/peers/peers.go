@@ -1,9 +1,11 @@
-// Package peers decides the same five rules with this engine and with what a user would pick instead: GrowthBook's Go SDK and
-// LaunchDarkly's evaluation module, both in process and with their rules loaded beforehand.
+// Package peers decides the same five rules with this engine and with what a user would pick
+// instead: GrowthBook's Go SDK and LaunchDarkly's evaluation module, both in process and with their
+// rules loaded beforehand.
 //
-// The rules, in order: a header equals a value, a header matches a regular expression, a cookie equals a value, the client's
-// address is in a network, 10 % of callers by a cookie. The peers have no operator for networks; they test the address's
-// beginning instead, which costs less. Tracking, events and logging, which cost more, are off.
+// The rules, in order: a header equals a value, a header matches a regular expression, a cookie
+// equals a value, the client's address is in a network, 10 % of callers by a cookie. The peers have
+// no operator for networks; they test the address's beginning instead, which costs less. Tracking,
+// events and logging, which cost more, are off.
 package peers
 
 import (
@@ -88,7 +90,8 @@ func NewGrowthBook() (*GrowthBook, error) {
 
 // User makes the SDK's idea of a user: a client of its own with the user's attributes.
 func (g *GrowthBook) User(a Attributes) *growthbook.Client {
-	attributes := growthbook.Attributes{"appVersion": a.AppVersion, "userAgent": a.UserAgent, "group": a.Group, "ip": a.IP, "id": a.UID}
+	attributes := growthbook.Attributes{"appVersion": a.AppVersion, "userAgent": a.UserAgent, "group": a.Group,
+		"ip": a.IP, "id": a.UID}
 	user, err := g.client.WithAttributes(attributes)
 	if err != nil {
 		panic(err) // strings are always accepted
@@ -128,14 +131,16 @@ func NewLaunchDarkly() *LaunchDarkly {
 	return &LaunchDarkly{evaluation.NewEvaluator(noData{}), flag}
 }
 
-// User makes the module's idea of a user, a context. Without a key there is none; such callers share one.
+// User makes the module's idea of a user, a context. Without a key there is none; such callers
+// share one.
 func (l *LaunchDarkly) User(a Attributes) ldcontext.Context {
 	key := a.UID
 	if key == "" {
 		key = "anonymous"
 	}
 	return ldcontext.NewBuilder(key).
-		SetString("appVersion", a.AppVersion).SetString("userAgent", a.UserAgent).SetString("group", a.Group).SetString("ip", a.IP).Build()
+		SetString("appVersion", a.AppVersion).SetString("userAgent", a.UserAgent).SetString("group",
+		a.Group).SetString("ip", a.IP).Build()
 }
 
 // Evaluate gives the version for a user made before.

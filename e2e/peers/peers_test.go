@@ -67,7 +67,8 @@ type scenario struct {
 func (d deciders) scenarios() []scenario {
 	out, in := d.uidOf("v1"), d.uidOf("v2")
 	phone, office := request(out), request(out)
-	phone.Header.Set("User-Agent", "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 Mobile/15E148")
+	phone.Header.Set("User-Agent",
+		"Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 Mobile/15E148")
 	office.RemoteAddr = "10.1.2.3:40000"
 	return []scenario{
 		{"rule 1: header equals", request(out, "X-App-Version: beta"), "v2"},
@@ -92,7 +93,8 @@ func TestSameDecisions(t *testing.T) {
 	taken := map[string]int{}
 	for i := range callers {
 		r := request(fmt.Sprintf("u-%d", i))
-		for name, version := range map[string]string{"Gray": d.gray.Decide(r), "GrowthBook": d.gb.Decide(r), "LaunchDarkly": d.ld.Decide(r)} {
+		for name, version := range map[string]string{"Gray": d.gray.Decide(r), "GrowthBook": d.gb.Decide(r),
+			"LaunchDarkly": d.ld.Decide(r)} {
 			if version == "v2" {
 				taken[name]++
 			}
@@ -103,16 +105,17 @@ func TestSameDecisions(t *testing.T) {
 	}
 }
 
-// TestComparePeers prints how long each engine takes, from the request to the version, and for the peers also from a user made
-// beforehand to the version, which leaves out what they need to get there. The figures are medians of turns that alternate;
-// x is the factor over Gray.
+// TestComparePeers prints how long each engine takes, from the request to the version, and for the
+// peers also from a user made beforehand to the version, which leaves out what they need to get
+// there. The figures are medians of turns that alternate; x is the factor over Gray.
 func TestComparePeers(t *testing.T) {
 	if !*compare {
 		t.Skip("figures only: -compare prints them")
 	}
 	d := newDeciders(t)
 	var table strings.Builder
-	fmt.Fprintf(&table, "\n%-31s %16s %22s %22s %22s %22s\n", "", "Gray", "GrowthBook", "LaunchDarkly", "GrowthBook, user made", "LaunchDarkly, made")
+	fmt.Fprintf(&table, "\n%-31s %16s %22s %22s %22s %22s\n", "", "Gray", "GrowthBook", "LaunchDarkly",
+		"GrowthBook, user made", "LaunchDarkly, made")
 	for _, s := range d.scenarios() {
 		user, context := d.gb.User(Read(s.request)), d.ld.User(Read(s.request))
 		ops := []func(){

@@ -25,8 +25,10 @@ var layers = []struct {
 	{"core", []string{"core/problem", "core/jwt"}, true},
 	{"internal/remote", []string{"core/problem"}, true},
 	{"rollout/store", []string{"core/problem", "core/source", "internal/remote"}, false},
-	{"traefikgray", []string{"core", "core/problem", "core/jwt", "core/proxy", "core/source", "core/discover", "core/live"}, true},
-	{"caddygray", []string{"core", "core/problem", "core/jwt", "core/proxy", "core/source", "core/discover", "core/live"}, false},
+	{"traefikgray", []string{"core", "core/problem", "core/jwt", "core/proxy", "core/source",
+		"core/discover", "core/live"}, true},
+	{"caddygray", []string{"core", "core/problem", "core/jwt", "core/proxy", "core/source",
+		"core/discover", "core/live"}, false},
 	{"internal/casetest", nil, true},
 	{"examples", []string{"core", "core/live"}, true},
 }
@@ -104,13 +106,15 @@ func TestBreachesAreFound(t *testing.T) {
 		{"core", module + "/core/live"}, {"core", module + "/core/discover"}, {"core", module + "/internal/remote"},
 		{"core/live", module + "/rollout"}, {"core/live", module + "/caddygray"}, {"core/jwt", module + "/core"},
 		{"caddygray", module + "/traefikgray"}, {"traefikgray", module + "/caddygray"}, {"traefikgray", module + "/rollout"},
-		{"traefikgray", "go.uber.org/zap"}, {"core", "github.com/caddyserver/caddy/v2"}, {"internal/remote", "go.etcd.io/etcd"},
+		{"traefikgray", "go.uber.org/zap"}, {"core", "github.com/caddyserver/caddy/v2"}, {"internal/remote",
+			"go.etcd.io/etcd"},
 		{"novelty", "fmt"},
 	} {
 		assert.NotEmpty(t, breach(c[0], c[1]), "%s imports %s", c[0], c[1])
 	}
 	for _, c := range [][2]string{
-		{"core", "net/http"}, {"core/live", module + "/core"}, {"caddygray/cmd/caddy", module + "/caddygray"}, {"caddygray", "go.uber.org/zap"},
+		{"core", "net/http"}, {"core/live", module + "/core"}, {"caddygray/cmd/caddy",
+			module + "/caddygray"}, {"caddygray", "go.uber.org/zap"},
 	} {
 		assert.Empty(t, breach(c[0], c[1]), "%s imports %s", c[0], c[1])
 	}

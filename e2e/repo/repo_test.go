@@ -22,7 +22,8 @@ const (
 func TestTopLevel(t *testing.T) {
 	allowed := map[string]bool{}
 	for _, name := range strings.Fields(`
-		.ci .gitignore .golangci.yml .traefik.yml CHANGELOG.md CONTRIBUTING.md LICENSE SECURITY.md Makefile README.md go.mod go.sum yaegi.mod
+		.ci .gitignore .golangci.yml .traefik.yml CHANGELOG.md CONTRIBUTING.md LICENSE SECURITY.md
+		Makefile README.md go.mod go.sum yaegi.mod
 		caddygray core docs e2e examples internal rollout testdata traefikgray`) {
 		allowed[name] = true
 	}
@@ -32,7 +33,8 @@ func TestTopLevel(t *testing.T) {
 	}
 }
 
-// The plugin catalogue refuses a repository whose root module requires Yaegi or Traefik, in any way.
+// The plugin catalogue refuses a repository whose root module requires Yaegi or Traefik, in any
+// way.
 func TestRootModule(t *testing.T) {
 	mod := parseMod(t, "go.mod")
 	assert.Equal(t, module, mod.Module.Mod.Path)

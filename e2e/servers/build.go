@@ -1,7 +1,9 @@
-// Package servers builds the real servers that the tests run against, keeps them in the user's cache, and starts and stops them.
+// Package servers builds the real servers that the tests run against, keeps them in the user's
+// cache, and starts and stops them.
 //
-// Each server's version is pinned in its folder: a go.mod for those that the Go module proxy has, a pom.xml for Nacos. `go run ./servers/build`
-// builds them all; a test builds what it needs when that has not been done.
+// Each server's version is pinned in its folder: a go.mod for those that the Go module proxy has, a
+// pom.xml for Nacos. `go run ./servers/build` builds them all; a test builds what it needs when
+// that has not been done.
 package servers
 
 import (
@@ -40,7 +42,8 @@ func Names() []string { return []string{"etcd", "consul", "nacos", "nacos-3", "t
 // ErrUnavailable is returned by Build when this machine lacks a program that the server needs.
 var ErrUnavailable = errors.New("not available on this machine")
 
-// Path returns the path of a built server. Without the tools for it the test is skipped, but fails in CI.
+// Path returns the path of a built server. Without the tools for it the test is skipped, but fails
+// in CI.
 func Path(t testing.TB, name string) string {
 	t.Helper()
 	path, err := Build(name)
@@ -55,7 +58,8 @@ func Path(t testing.TB, name string) string {
 
 var buildLock sync.Mutex
 
-// Build returns the path of a server, which it builds first unless the cache holds it. Several processes may ask at once.
+// Build returns the path of a server, which it builds first unless the cache holds it. Several
+// processes may ask at once.
 func Build(name string) (string, error) {
 	buildLock.Lock()
 	defer buildLock.Unlock()
@@ -104,24 +108,26 @@ func Build(name string) (string, error) {
 }
 
 func goServer(folder, pkg string) recipe {
-	return recipe{folder: folder, inputs: []string{"go.mod", "go.sum"}, tools: []string{"go"}, build: func(folder, target string) error {
-		return run(folder, []string{"GOFLAGS=-mod=readonly", "GOWORK=off", "CGO_ENABLED=0"},
-			"go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", target, pkg)
-	}}
+	return recipe{folder: folder, inputs: []string{"go.mod", "go.sum"}, tools: []string{"go"},
+		build: func(folder, target string) error {
+			return run(folder, []string{"GOFLAGS=-mod=readonly", "GOWORK=off", "CGO_ENABLED=0"},
+				"go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", target, pkg)
+		}}
 }
 
 func javaServer(folder string) recipe {
-	return recipe{folder: folder, inputs: []string{"pom.xml", "Nacos.java"}, tools: []string{"java", "javac", "mvn"}, build: func(folder, target string) error {
-		lib, classes := filepath.Join(target, "lib"), filepath.Join(target, "classes")
-		if err := os.MkdirAll(classes, 0o755); err != nil {
-			return err
-		}
-		if err := run(folder, nil, "mvn", "-B", "-q", "-f", "pom.xml", "dependency:copy-dependencies",
-			"-DincludeScope=runtime", "-DoutputDirectory="+lib); err != nil {
-			return err
-		}
-		return run(folder, nil, "javac", "-cp", filepath.Join(lib, "*"), "-d", classes, "Nacos.java")
-	}}
+	return recipe{folder: folder, inputs: []string{"pom.xml", "Nacos.java"}, tools: []string{"java", "javac", "mvn"},
+		build: func(folder, target string) error {
+			lib, classes := filepath.Join(target, "lib"), filepath.Join(target, "classes")
+			if err := os.MkdirAll(classes, 0o755); err != nil {
+				return err
+			}
+			if err := run(folder, nil, "mvn", "-B", "-q", "-f", "pom.xml", "dependency:copy-dependencies",
+				"-DincludeScope=runtime", "-DoutputDirectory="+lib); err != nil {
+				return err
+			}
+			return run(folder, nil, "javac", "-cp", filepath.Join(lib, "*"), "-d", classes, "Nacos.java")
+		}}
 }
 
 func run(dir string, env []string, name string, args ...string) error {

@@ -30,16 +30,21 @@ func Consul(t testing.TB) (p *Process, port int) {
 	ports := FreePorts(t, 6)
 	p = newProcess(t, "consul", 60*time.Second)
 	config := filepath.Join(p.dir, "config.json")
-	writeFile(t, config, `{"performance": {"raft_multiplier": 1, "leave_drain_time": "10ms"}, "disable_update_check": true, "connect": {"enabled": false}}`)
+	writeFile(t, config,
+		`{"performance": {"raft_multiplier": 1, "leave_drain_time": "10ms"}, "disable_update_check": true, "connect": `+
+			`{"enabled": false}}`)
 	p.args = []string{path, "agent", "-server", "-bootstrap-expect=1", "-node=e2e", "-bind=127.0.0.1", "-client=127.0.0.1",
-		"-config-file=" + config, "-data-dir=" + filepath.Join(p.dir, "data"), flag("-http-port", ports[0]), flag("-serf-lan-port", ports[1]),
-		"-serf-wan-port=-1", flag("-server-port", ports[2]), flag("-dns-port", ports[3]), "-grpc-port=-1", "-grpc-tls-port=-1", "-log-level=warn"}
+		"-config-file=" + config, "-data-dir=" + filepath.Join(p.dir, "data"), flag("-http-port",
+			ports[0]), flag("-serf-lan-port", ports[1]),
+		"-serf-wan-port=-1", flag("-server-port", ports[2]), flag("-dns-port",
+			ports[3]), "-grpc-port=-1", "-grpc-tls-port=-1", "-log-level=warn"}
 	p.ready = BaseURL(ports[0]) + "/v1/catalog/nodes?index=1&wait=1s"
 	p.Start()
 	return p, ports[0]
 }
 
-// Nacos starts a standalone Nacos 2 with the given properties beside the usual ones; it answers at Host(port) under /nacos.
+// Nacos starts a standalone Nacos 2 with the given properties beside the usual ones; it answers at
+// Host(port) under /nacos.
 func Nacos(t testing.TB, properties ...string) (p *Process, port int) {
 	t.Helper()
 	ports := nacosPorts(t)
@@ -72,7 +77,8 @@ func nacos(t testing.TB, name string, properties []string) *Process {
 	if err := os.MkdirAll(conf, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	writeFile(t, filepath.Join(conf, "application.properties"), strings.Join(append([]string{"nacos.core.auth.system.type=nacos"}, properties...), "\n"))
+	writeFile(t, filepath.Join(conf, "application.properties"),
+		strings.Join(append([]string{"nacos.core.auth.system.type=nacos"}, properties...), "\n"))
 	p.args = []string{"java", "-Xms64m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
 		"-Dnacos.standalone=true", "-Dnacos.home=" + p.dir,
 		"--add-opens=java.base/java.lang=ALL-UNNAMED", "--add-opens=java.base/java.util=ALL-UNNAMED",

@@ -16,7 +16,8 @@ func TestServersStart(t *testing.T) {
 		{"etcd", Etcd, "/version"},
 		{"consul", Consul, "/v1/status/leader"},
 		{"nacos", func(t testing.TB) (*Process, int) { return Nacos(t) }, "/nacos/v1/ns/instance/list?serviceName=x"},
-		{"nacos-3", func(t testing.TB) (*Process, int) { return Nacos3(t) }, "/nacos/v3/client/ns/instance/list?serviceName=x"},
+		{"nacos-3", func(t testing.TB) (*Process, int) { return Nacos3(t) },
+			"/nacos/v3/client/ns/instance/list?serviceName=x"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p, port := c.start(t)

@@ -15,13 +15,15 @@ import (
 
 const nacosKey = "Z3JheS1lMmUtc2VjcmV0LWdyYXktZTJlLXNlY3JldC1ncmF5LWUyZS1zZWNyZXQ="
 
-// Users, passwords and namespaces on the real servers, from the URL's placeholders; a wrong password shows in the state, but never itself.
+// Users, passwords and namespaces on the real servers, from the URL's placeholders; a wrong
+// password shows in the state, but never itself.
 func TestAccess(t *testing.T) {
 	t.Setenv("GRAY_E2E_PASSWORD", "pa:ss/w0rd?#%")
 	t.Setenv("GRAY_E2E_WRONG", "wr0ng-wr0ng")
 	for _, mode := range modes {
 		load := mode.load(t)
-		for name, access := range map[string]func(testing.TB) (right, wrong string){"etcd": etcdAccess, "nacos": nacosAccess} {
+		for name, access := range map[string]func(testing.TB) (right,
+			wrong string){"etcd": etcdAccess, "nacos": nacosAccess} {
 			t.Run(mode.name+"/"+name, func(t *testing.T) {
 				right, wrong := access(t)
 				h := start(t, load, right, "")
@@ -56,7 +58,8 @@ func etcdAccess(t testing.TB) (right, wrong string) {
 }
 
 func nacosAccess(t testing.TB) (right, wrong string) {
-	_, port := servers.Nacos(t, "nacos.core.auth.enabled=true", "nacos.core.auth.caching.enabled=false", "nacos.core.auth.plugin.nacos.token.secret.key="+nacosKey,
+	_, port := servers.Nacos(t, "nacos.core.auth.enabled=true", "nacos.core.auth.caching.enabled=false",
+		"nacos.core.auth.plugin.nacos.token.secret.key="+nacosKey,
 		"nacos.core.auth.server.identity.key=gray", "nacos.core.auth.server.identity.value=gray")
 	base := servers.BaseURL(port) + "/nacos"
 	const form = "application/x-www-form-urlencoded"
@@ -66,7 +69,9 @@ func nacosAccess(t testing.TB) (right, wrong string) {
 	_, rest, _ := strings.Cut(login, `"accessToken":"`)
 	token, _, _ := strings.Cut(rest, `"`)
 	require.NotEmpty(t, token, login)
-	backends.Call(t, "POST", base+"/v1/cs/configs?accessToken="+token, form, url.Values{"dataId": {"user.json"}, "group": {"gray"}, "tenant": {"team"}, "content": {document("access", 100)}}.Encode())
+	backends.Call(t, "POST", base+"/v1/cs/configs?accessToken="+token, form,
+		url.Values{"dataId": {"user.json"}, "group": {"gray"}, "tenant": {"team"},
+			"content": {document("access", 100)}}.Encode())
 	u := "nacos://nacos:${%s}@" + servers.Host(port) + "/user.json?group=gray&namespace=team"
 	return fmt.Sprintf(u, "GRAY_E2E_PASSWORD"), fmt.Sprintf(u, "GRAY_E2E_WRONG")
 }

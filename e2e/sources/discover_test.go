@@ -18,7 +18,9 @@ import (
 
 // instance is a server that answers with its name.
 func instance(t testing.TB, name string) *httptest.Server {
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(name)) }))
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte(name))
+	}))
 	t.Cleanup(s.Close)
 	return s
 }
@@ -43,7 +45,8 @@ func TestDiscover(t *testing.T) {
 
 func discovery(t *testing.T, r *backends.Registry, load newGateway) {
 	files := backends.File(t)
-	files.Put("web.json", fmt.Sprintf(`{"service": "web", "stable": "v1", "versions": {"v1": {"discover": %q}, "v2": {"discover": %q}},
+	files.Put("web.json", fmt.Sprintf(`{"service": "web", "stable": "v1",
+		"versions": {"v1": {"discover": %q}, "v2": {"discover": %q}},
 		"rules": [{"name": "web", "version": "v2"}]}`, r.URL("v1"), r.URL("v2")))
 	stable, a, b := instance(t, "stable"), instance(t, "a"), instance(t, "b")
 	r.Register("s", "v1", portOf(t, stable))
@@ -114,14 +117,17 @@ func TestDiscoverSRV(t *testing.T) {
 	p, port := servers.Consul(t)
 	dns := servers.ConsulDNS(p)
 	files := backends.File(t)
-	files.Put("web.json", fmt.Sprintf(`{"service": "web", "stable": "v1", "versions": {"v1": {}, "v2": {"discover": "srv://%s/_web._v2.service.consul?interval=100ms"}}}`, dns))
+	files.Put("web.json",
+		fmt.Sprintf(`{"service": "web", "stable": "v1", "versions": {"v1": {}, "v2": {"discover": `+
+			`"srv://%s/_web._v2.service.consul?interval=100ms"}}}`, dns))
 	for _, mode := range modes {
 		t.Run(mode.name, func(t *testing.T) {
 			h := start(t, mode.load(t), files.URL("web.json"), "")
 			h.awaitState("nobody", func(s live.State) bool { u := s.Upstreams["v2"]; return !u.Kept && len(u.Instances) == 0 })
 			register := func(id string, servicePort int) {
 				backends.Call(t, "PUT", servers.BaseURL(port)+"/v1/agent/service/register", "application/json", fmt.Sprintf(
-					`{"ID": %q, "Name": "web", "Tags": ["v2"], "Address": "127.0.0.1", "Port": %d, "Weights": {"Passing": 3, "Warning": 1}}`, id, servicePort))
+					`{"ID": %q, "Name": "web", "Tags": ["v2"], "Address": "127.0.0.1", "Port": %d, "Weights": {"Passing": 3, `+
+						`"Warning": 1}}`, id, servicePort))
 			}
 			register("a", 8001)
 			register("b", 8002)

@@ -22,8 +22,9 @@ type machine struct {
 	ports    map[string]string // in place of those in the README
 }
 
-// machines start what each example needs, or prepare that its lines can. A server that takes its ports
-// from the environment is started as the lines say; others by a program of the same name that adds them.
+// machines start what each example needs, or prepare that its lines can. A server that takes its
+// ports from the environment is started as the lines say; others by a program of the same name that
+// adds them.
 var machines = map[string]func(t *testing.T, m *machine){
 	"file": func(*testing.T, *machine) {},
 	"http": func(t *testing.T, m *machine) {
@@ -35,7 +36,8 @@ var machines = map[string]func(t *testing.T, m *machine){
 		// The tests build no etcdctl. This one knows `put KEY VALUE`, and the value on its input.
 		m.program(t, "etcdctl", `[ "$1" = put ]
 			encode() { printf %s "$1" | base64 | tr -d '\n'; }
-			curl -sSf "$ETCD_LISTEN_CLIENT_URLS/v3/kv/put" -d "{\"key\": \"$(encode "$2")\", \"value\": \"$(encode "${3-$(cat)}")\"}"`)
+			curl -sSf "$ETCD_LISTEN_CLIENT_URLS/v3/kv/put" \
+				-d "{\"key\": \"$(encode "$2")\", \"value\": \"$(encode "${3-$(cat)}")\"}"`)
 		ports := servers.FreePorts(t, 2)
 		client, peer := servers.BaseURL(ports[0]), servers.BaseURL(ports[1])
 		m.env = append(m.env, "ETCD_LISTEN_CLIENT_URLS="+client, "ETCD_ADVERTISE_CLIENT_URLS="+client,
@@ -45,7 +47,8 @@ var machines = map[string]func(t *testing.T, m *machine){
 	"consul": func(t *testing.T, m *machine) {
 		ports := servers.FreePorts(t, 3)
 		m.program(t, "consul", fmt.Sprintf(`if [ "$1" = agent ]; then
-				set -- "$@" -http-port=%d -server-port=%d -serf-lan-port=%d -serf-wan-port=-1 -dns-port=-1 -grpc-port=-1 -grpc-tls-port=-1
+				set -- "$@" -http-port=%d -server-port=%d -serf-lan-port=%d \
+					-serf-wan-port=-1 -dns-port=-1 -grpc-port=-1 -grpc-tls-port=-1
 			fi
 			exec %s "$@"`, ports[0], ports[1], ports[2], servers.Path(t, "consul")))
 		m.env = append(m.env, "CONSUL_HTTP_ADDR="+servers.Host(ports[0]))

@@ -21,7 +21,8 @@ import (
 	"github.com/grayrelease/gray/e2e/yaegi"
 )
 
-type newGateway = func(url, cacheDir string, log io.Writer) (func(http.ResponseWriter, *http.Request), func(), func() string, error)
+type newGateway = func(url, cacheDir string, log io.Writer) (func(http.ResponseWriter, *http.Request),
+	func(), func() string, error)
 
 // modes are the two ways in which gateways run the code.
 var modes = []struct {
@@ -32,7 +33,8 @@ var modes = []struct {
 	{"yaegi", interpreted},
 }
 
-// interpreted loads the gateway and all that it needs into an interpreter, from source, as Traefik does with its plugins.
+// interpreted loads the gateway and all that it needs into an interpreter, from source, as Traefik
+// does with its plugins.
 func interpreted(t testing.TB) newGateway {
 	t.Helper()
 	gopath := t.TempDir()
@@ -78,7 +80,8 @@ func start(t testing.TB, load newGateway, url, cacheDir string) *host {
 	return h
 }
 
-// again is the same folder for a gateway that shares nothing else with those of the folder: as after a restart.
+// again is the same folder for a gateway that shares nothing else with those of the folder: as
+// after a restart.
 func again(folder string) string { return folder + "/." }
 
 // get sends a request through the gateway.
@@ -96,7 +99,8 @@ func (h *host) await(version string) time.Duration {
 	began := time.Now()
 	for h.version() != version {
 		if time.Since(began) > patience {
-			h.t.Fatalf("after %s the gateway serves %q instead of %q; state: %+v\n%s", patience, h.version(), version, h.state(), h.log)
+			h.t.Fatalf("after %s the gateway serves %q instead of %q; state: %+v\n%s", patience, h.version(),
+				version, h.state(), h.log)
 		}
 		time.Sleep(200 * time.Microsecond)
 	}

@@ -17,7 +17,8 @@ import (
 	"github.com/grayrelease/gray/e2e/backends"
 )
 
-// A hundred routes on one source: one connection, no goroutine more than one route has; none after the last one.
+// A hundred routes on one source: one connection, no goroutine more than one route has; none after
+// the last one.
 func TestRoutesShareOneWatch(t *testing.T) {
 	b := backends.Etcd(t)
 	b.Put("shared", document("shared", 100))
@@ -63,7 +64,8 @@ func watchers() int {
 	text = text[:runtime.Stack(text, true)]
 	n := 0
 	for _, g := range strings.Split(string(text), "\n\n") {
-		if strings.Contains(g, "remote.(*Etcd).Watch") || strings.Contains(g, "bufio.(*Scanner).Scan") && strings.Contains(g, "yaegi") {
+		if strings.Contains(g, "remote.(*Etcd).Watch") || strings.Contains(g, "bufio.(*Scanner).Scan") &&
+			strings.Contains(g, "yaegi") {
 			n++
 		}
 	}

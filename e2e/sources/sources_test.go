@@ -16,13 +16,15 @@ import (
 	"github.com/grayrelease/gray/e2e/backends"
 )
 
-// document is a policy that sends percent of the callers to v2. Both its service and its rule carry the mark, so that a mix of two would show.
+// document is a policy that sends percent of the callers to v2. Both its service and its rule carry
+// the mark, so that a mix of two would show.
 func document(mark string, percent int) string {
 	return fmt.Sprintf(`{"service": %q, "stable": "v1", "versions": {"v1": {}, "v2": {}},
 		"rules": [{"name": %q, "version": "v2", "percent": %d}]}`, mark, mark, percent)
 }
 
-// Everything that happens to a source, one thing after the other, under requests none of which may fail.
+// Everything that happens to a source, one thing after the other, under requests none of which may
+// fail.
 func TestSource(t *testing.T) {
 	for _, mode := range modes {
 		load := mode.load(t)
@@ -55,12 +57,16 @@ func story(t *testing.T, b *backends.Backend, load newGateway) {
 	h.await("v1")
 	require.Equal(t, "v1", h.state().Forced)
 	b.Put(b.Switch(key), `{"epoch": 6, "to": ""}`)
-	h.awaitState("an older epoch is refused", func(s live.State) bool { return strings.Contains(s.SwitchNote, "epoch 6 is older than 7") })
+	h.awaitState("an older epoch is refused", func(s live.State) bool {
+		return strings.Contains(s.SwitchNote, "epoch 6 is older than 7")
+	})
 	require.Equal(t, "v1", h.version())
 	b.Put(b.Switch(key), `{"epoch": 8, "to": ""}`)
 	h.await("v2")
 	b.Put(b.Switch(key), `{"epoch": 9, "to": "v9"}`)
-	h.awaitState("an unknown version is refused", func(s live.State) bool { return strings.Contains(s.SwitchNote, `no version "v9"`) })
+	h.awaitState("an unknown version is refused", func(s live.State) bool {
+		return strings.Contains(s.SwitchNote, `no version "v9"`)
+	})
 	require.Equal(t, "v2", h.version())
 
 	// The document's own switch.
@@ -74,7 +80,9 @@ func story(t *testing.T, b *backends.Backend, load newGateway) {
 	h.awaitState("refused", func(s live.State) bool { return s.Rejected != nil })
 	require.Equal(t, "v2", h.version())
 	b.Put(key, strings.Replace(document("worse", 0), `"stable"`, `"stabel"`, 1))
-	h.awaitState("refused again", func(s live.State) bool { return s.Rejected != nil && strings.Contains(s.Rejected.Error, "stabel") })
+	h.awaitState("refused again", func(s live.State) bool {
+		return s.Rejected != nil && strings.Contains(s.Rejected.Error, "stabel")
+	})
 	require.Equal(t, "v2", h.version())
 	require.Equal(t, 2, strings.Count(h.log.String(), "policy refused"), h.log)
 
@@ -151,7 +159,8 @@ func awaitKept(t *testing.T, dir, mark string) {
 	}, 5*time.Second, 5*time.Millisecond)
 }
 
-// requests sends requests until it is stopped. Every answer must be 200, and its parts of one and the same document.
+// requests sends requests until it is stopped. Every answer must be 200, and its parts of one and
+// the same document.
 func requests(t *testing.T, h *host) (stop func()) {
 	done := make(chan struct{})
 	var group sync.WaitGroup

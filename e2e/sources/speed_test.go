@@ -109,6 +109,7 @@ func TestCompareRequestPath(t *testing.T) {
 		w, r := httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil)
 		return func() { handle(w, r) }
 	}
-	timings := yaegi.Compare(101, 30000, yaegi.Variant{Name: "fixed", Op: send(static)}, yaegi.Variant{Name: "watched", Op: send(h.handle)})
+	timings := yaegi.Compare(101, 30000, yaegi.Variant{Name: "fixed", Op: send(static)},
+		yaegi.Variant{Name: "watched", Op: send(h.handle)})
 	t.Logf("\n%sratio %.3f", timings, float64(timings[0].PerOp)/float64(timings[1].PerOp))
 }

@@ -51,7 +51,8 @@ func race(t *testing.T, writers [2]*store.Store, key source.Key, revision, text 
 	for i, s := range writers {
 		done.Go(func() {
 			<-start
-			revisions[i], failures[i] = s.Put(context.Background(), key, fmt.Appendf(nil, `{"text": %q, "by": %d}`, text, i), revision)
+			revisions[i], failures[i] = s.Put(context.Background(), key,
+				fmt.Appendf(nil, `{"text": %q, "by": %d}`, text, i), revision)
 		})
 	}
 	close(start)

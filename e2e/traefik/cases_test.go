@@ -21,7 +21,8 @@ import (
 	"github.com/grayrelease/gray/internal/casetest"
 )
 
-// groupHeader tells which group of cases a request belongs to, for Traefik's routers. Cases choose everything else.
+// groupHeader tells which group of cases a request belongs to, for Traefik's routers. Cases choose
+// everything else.
 const groupHeader = "X-Case-Group"
 
 // caseGroup is a group of cases that Traefik serves under a name.
@@ -51,7 +52,8 @@ func loadCases(t *testing.T) []caseGroup {
 	return groups
 }
 
-// versionUpstreams starts a server for each version that any policy names. It answers with its name and the headers that it got.
+// versionUpstreams starts a server for each version that any policy names. It answers with its name
+// and the headers that it got.
 func versionUpstreams(t *testing.T, groups []caseGroup) map[string]string {
 	urls := map[string]string{}
 	for _, g := range groups {
@@ -111,13 +113,15 @@ func caseRoutes(routers, middlewares object, form string, g caseGroup, config ob
 	routers[name] = object{"rule": rule, "middlewares": []any{name}}
 	for version := range g.policy["versions"].(object) {
 		child := fmt.Sprintf("Header(`%s`, `%s`)", g.header, version)
-		routers[name+"-"+serviceName(version)] = object{"rule": child, "parentRefs": []any{name}, "service": serviceName(version)}
+		routers[name+"-"+serviceName(version)] = object{"rule": child, "parentRefs": []any{name},
+			"service": serviceName(version)}
 	}
 }
 
 func serviceName(version string) string { return "version-" + strings.ReplaceAll(version, ".", "-") }
 
-// notInTraefik says why a case cannot be put to the plugin in Traefik: it changes the request before any middleware sees it.
+// notInTraefik says why a case cannot be put to the plugin in Traefik: it changes the request
+// before any middleware sees it.
 func notInTraefik(c casetest.Case) string {
 	_, query, _ := strings.Cut(c.Request.Target, "?")
 	if strings.Contains(query, ";") {
@@ -165,12 +169,14 @@ func TestCases(t *testing.T) {
 
 // allowAll has Traefik pass on paths as they are.
 var allowAll = object{
-	"allowEncodedSlash": true, "allowEncodedBackSlash": true, "allowEncodedNullCharacter": true, "allowEncodedSemicolon": true,
-	"allowEncodedPercent": true, "allowEncodedQuestionMark": true, "allowEncodedHash": true,
+	"allowEncodedSlash": true, "allowEncodedBackSlash": true, "allowEncodedNullCharacter": true,
+	"allowEncodedSemicolon": true,
+	"allowEncodedPercent":   true, "allowEncodedQuestionMark": true, "allowEncodedHash": true,
 }
 
 func runCase(t *testing.T, gateway *traefik.Gateway, form string, g caseGroup, c casetest.Case) {
-	raw := c.Request.Raw([2]string{groupHeader, form + "-" + g.name}, [2]string{"X-Forwarded-For", c.Request.IP}, [2]string{"Connection", "close"})
+	raw := c.Request.Raw([2]string{groupHeader, form + "-" + g.name}, [2]string{"X-Forwarded-For", c.Request.IP},
+		[2]string{"Connection", "close"})
 	response, body := exchange(t, gateway.URL, raw)
 	require.Equal(t, http.StatusOK, response.StatusCode, "%s", body)
 	assert.Equal(t, c.Version, response.Header.Get("Served-By"))

@@ -28,7 +28,8 @@ func example(t *testing.T, name, v1, v2 string) []byte {
 	t.Helper()
 	text, err := os.ReadFile(examples + name)
 	require.NoError(t, err)
-	return []byte(strings.NewReplacer("http://127.0.0.1:9001", v1, "http://127.0.0.1:9002", v2, "http://shop-v2", v2).Replace(string(text)))
+	return []byte(strings.NewReplacer("http://127.0.0.1:9001", v1, "http://127.0.0.1:9002", v2, "http://shop-v2",
+		v2).Replace(string(text)))
 }
 
 func TestFileExample(t *testing.T) {
@@ -41,7 +42,8 @@ func TestFileExample(t *testing.T) {
 
 func TestKVExample(t *testing.T) {
 	_, port := servers.Consul(t)
-	for _, line := range strings.Split(strings.TrimSpace(string(example(t, "kv/gray.kv", upstream(t, "v1"), upstream(t, "v2")))), "\n") {
+	for _, line := range strings.Split(strings.TrimSpace(string(example(t, "kv/gray.kv", upstream(t, "v1"),
+		upstream(t, "v2")))), "\n") {
 		key, value, _ := strings.Cut(line, " ")
 		request, err := http.NewRequest("PUT", servers.BaseURL(port)+"/v1/kv/"+key, strings.NewReader(value))
 		require.NoError(t, err)
@@ -54,7 +56,9 @@ func TestKVExample(t *testing.T) {
 		Plugins:   map[string]string{"gray": root},
 		Providers: object{"consul": object{"endpoints": []any{servers.Host(port)}}},
 	})
-	require.Eventually(t, func() bool { return g.Status("shop.localhost") == http.StatusOK }, time.Minute, 20*time.Millisecond)
+	require.Eventually(t, func() bool {
+		return g.Status("shop.localhost") == http.StatusOK
+	}, time.Minute, 20*time.Millisecond)
 	assert.Equal(t, "v2", get(t, g, "shop.localhost", "X-App-Version", "canary").Header.Get("Served-By"))
 	assert.Equal(t, "v1", get(t, g, "shop.localhost", "Cookie", "uid=u-1").Header.Get("Served-By"))
 }
@@ -70,11 +74,13 @@ func TestDockerExample(t *testing.T) {
 			Middlewares map[string]*struct{ Plugin map[string]map[string]any }
 		}
 	}
-	require.NoError(t, parser.Decode(compose.Services["shop-v1"].Labels, &configuration, parser.DefaultRootName, "traefik.http.middlewares"))
+	require.NoError(t, parser.Decode(compose.Services["shop-v1"].Labels, &configuration, parser.DefaultRootName,
+		"traefik.http.middlewares"))
 	decides(t, configuration.HTTP.Middlewares["shop-gray"].Plugin["gray"])
 }
 
-// The resource's plugin section, as the JSON that the API server keeps. Nothing here runs a cluster.
+// The resource's plugin section, as the JSON that the API server keeps. Nothing here runs a
+// cluster.
 func TestKubernetesExample(t *testing.T) {
 	var middleware struct {
 		Spec struct{ Plugin map[string]any }
@@ -93,22 +99,26 @@ func TestDocumentedMiddlewares(t *testing.T) {
 	require.NoError(t, err)
 	v1, v2 := upstream(t, "v1"), upstream(t, "v2")
 	routes := dynamic(
-		object{"shop": object{"rule": "Host(`shop.test`)", "middlewares": []any{"shop-gray"}, "service": "v1"}}, nil, object{"v1": server(v1)})
+		object{"shop": object{"rule": "Host(`shop.test`)", "middlewares": []any{"shop-gray"},
+			"service": "v1"}}, nil, object{"v1": server(v1)})
 	for language, start := range map[string]string{"yml": "http:\n  middlewares:", "toml": "[http.middlewares.shop-gray"} {
 		t.Run(language, func(t *testing.T) {
 			_, block, found := strings.Cut(string(text), "\n```"+strings.Replace(language, "yml", "yaml", 1)+"\n"+start)
 			require.True(t, found)
 			block, _, _ = strings.Cut(start+block, "\n```")
 			block = strings.NewReplacer(`"http://10.0.1.1:8080", "http://10.0.1.2:8080"`, `"`+v2+`"`).Replace(block)
-			g := traefik.Start(t, traefik.Options{Plugins: map[string]string{"gray": root}, Dynamic: routes, Files: map[string]string{"shop." + language: block}})
+			g := traefik.Start(t, traefik.Options{Plugins: map[string]string{"gray": root}, Dynamic: routes,
+				Files: map[string]string{"shop." + language: block}})
 			response := get(t, g, "shop.test", "X-App-Version", "beta")
 			assert.Equal(t, "v2", response.Header.Get("Got-Version"))
-			assert.Equal(t, map[string]string{"yml": "v2", "toml": "v1"}[language], response.Header.Get("Served-By")) // by the mode
+			assert.Equal(t, map[string]string{"yml": "v2", "toml": "v1"}[language],
+				response.Header.Get("Served-By")) // by the mode
 		})
 	}
 }
 
-// decides puts a tester to a plugin that was made of the configuration; whoever serves says which version it was told.
+// decides puts a tester to a plugin that was made of the configuration; whoever serves says which
+// version it was told.
 func decides(t *testing.T, config object) {
 	t.Helper()
 	next := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -1,4 +1,5 @@
-// Package traefik runs real Traefik, built from the module proxy, with plugins as local ones, for tests.
+// Package traefik runs real Traefik, built from the module proxy, with plugins as local ones, for
+// tests.
 package traefik
 
 import (
@@ -49,7 +50,8 @@ type Gateway struct {
 	generation int
 }
 
-// Start runs Traefik until the test ends, and waits until it serves the first dynamic configuration.
+// Start runs Traefik until the test ends, and waits until it serves the first dynamic
+// configuration.
 func Start(t testing.TB, options Options) *Gateway {
 	t.Helper()
 	g := &Gateway{Dir: t.TempDir(), log: new(yaegi.Output), exited: make(chan struct{})}
@@ -135,7 +137,8 @@ func (g *Gateway) Apply(t testing.TB, dynamic map[string]any) {
 	g.await(t)
 }
 
-// write puts the configuration in place at once, with a router of its own that tells when it is in force.
+// write puts the configuration in place at once, with a router of its own that tells when it is in
+// force.
 func (g *Gateway) write(t testing.TB, dynamic map[string]any) {
 	t.Helper()
 	g.generation++
@@ -150,7 +153,8 @@ func (g *Gateway) write(t testing.TB, dynamic map[string]any) {
 	if routers == nil {
 		routers = map[string]any{}
 	}
-	routers["generation"] = map[string]any{"rule": "Host(`" + g.generationHost() + "`)", "service": "noop@internal", "priority": 1 << 30}
+	routers["generation"] = map[string]any{"rule": "Host(`" + g.generationHost() + "`)",
+		"service": "noop@internal", "priority": 1 << 30}
 	section["routers"] = routers
 	if sections == nil {
 		sections = map[string]any{}
@@ -246,7 +250,8 @@ func freeAddress(t testing.TB) string {
 	}
 }
 
-// writeYAML writes JSON, which YAML is a superset of. Traefik takes the file for a Go template, so its braces are escaped.
+// writeYAML writes JSON, which YAML is a superset of. Traefik takes the file for a Go template, so
+// its braces are escaped.
 func writeYAML(t testing.TB, name string, value any) {
 	t.Helper()
 	var text bytes.Buffer

@@ -12,8 +12,8 @@ import (
 	"github.com/grayrelease/gray/e2e/traefik"
 )
 
-// A wrong middleware costs its own router alone: it answers 404, the log has every problem with its path, the other routers go on,
-// and the next configuration is applied.
+// A wrong middleware costs its own router alone: it answers 404, the log has every problem with its
+// path, the other routers go on, and the next configuration is applied.
 func TestWrongConfigurationCostsItsRouterAlone(t *testing.T) {
 	v1, v2 := upstream(t, "v1"), upstream(t, "v2")
 	wrong := []object{
@@ -22,10 +22,14 @@ func TestWrongConfigurationCostsItsRouterAlone(t *testing.T) {
 		{"service": "s", "stable": "v1", "versions": object{"v1": 1}},
 		{"service": "s", "stable": "v1", "versions": object{"v1": object{"upstream": "x"}}},
 		{"service": "s", "stable": "v2", "versions": object{"v1": object{}}, "mode": "proxy"},
-		{"service": "s", "stable": "v1", "versions": object{"v1": object{}, "v2": object{"upstreams": []any{"http://%zz", "ftp://a"}}}, "mode": "proxy"},
-		{"service": "s", "stable": "v1", "versions": object{"v1": object{}}, "rules": []any{object{"version": "v1", "when": []any{"header A matches ("}, "percent": 101}}},
-		{"service": "s", "stable": "v1", "versions": object{"v1": object{}}, "rules": []any{object{"when": strings.Repeat("not ", 10000)}}},
-		{"service": "s", "stable": "v1", "versions": object{"v1": object{}}, "jwt": object{"key": "x"}, "trust": []any{"x"}, "ipStrategy": object{"depth": -1}},
+		{"service": "s", "stable": "v1",
+			"versions": object{"v1": object{}, "v2": object{"upstreams": []any{"http://%zz", "ftp://a"}}}, "mode": "proxy"},
+		{"service": "s", "stable": "v1", "versions": object{"v1": object{}},
+			"rules": []any{object{"version": "v1", "when": []any{"header A matches ("}, "percent": 101}}},
+		{"service": "s", "stable": "v1", "versions": object{"v1": object{}},
+			"rules": []any{object{"when": strings.Repeat("not ", 10000)}}},
+		{"service": "s", "stable": "v1", "versions": object{"v1": object{}}, "jwt": object{"key": "x"}, "trust": []any{"x"},
+			"ipStrategy": object{"depth": -1}},
 		{"policy": "/does/not/exist"},
 		{"rules": "all", "lists": "none", "versions": "v1"},
 	}
@@ -48,7 +52,9 @@ func TestWrongConfigurationCostsItsRouterAlone(t *testing.T) {
 	log := g.Log()
 	assert.NotContains(t, log, "this is a bug")
 	assert.NotContains(t, log, "panic")
-	assert.Contains(t, log, `"error":"gray: middleware wrong-6@file: rules[0].when[0]: column 18: not a valid regular expression (RE2 syntax): missing closing ): `)
+	assert.Contains(t, log,
+		`"error":"gray: middleware wrong-6@file: rules[0].when[0]: column 18: not a valid regular expression (RE2 syntax): `+
+			`missing closing ): `)
 	assert.Contains(t, log, `rules[0].percent: must be from 0 to 100, is 101"`)
 	assert.Contains(t, log, `gray: middleware wrong-5@file: versions.v2.upstreams[0]: `)
 
@@ -83,5 +89,7 @@ func TestCanaryThatIsDown(t *testing.T) {
 		assert.Equal(t, "v1", response.Header.Get("Got-Version"))
 		assert.Equal(t, "gray=v1", response.Header.Get("Got-Baggage"))
 	}
-	assert.Equal(t, 1, strings.Count(g.Log(), "gray: middleware proxy@file: version v2 cannot be reached, stable serves instead (1 requests so far): dial tcp "))
+	assert.Equal(t, 1,
+		strings.Count(g.Log(),
+			"gray: middleware proxy@file: version v2 cannot be reached, stable serves instead (1 requests so far): dial tcp "))
 }

@@ -53,7 +53,8 @@ func fetch(t *testing.T, address string) string {
 	return string(body)
 }
 
-// load sends requests to both modes, stable and canary, until stop is closed, and counts what went wrong.
+// load sends requests to both modes, stable and canary, until stop is closed, and counts what went
+// wrong.
 type load struct {
 	client http.Client
 	stop   chan struct{}

@@ -21,9 +21,10 @@ import (
 )
 
 var (
-	compare  = flag.Bool("compare", false, "print the figures of comparisons")
-	rounds   = flag.Int("rounds", 50, "turns of each variant in a comparison")
-	profile  = flag.String("profile", "", "file for a CPU profile of Traefik during the comparison's variant that -profiled names")
+	compare = flag.Bool("compare", false, "print the figures of comparisons")
+	rounds  = flag.Int("rounds", 50, "turns of each variant in a comparison")
+	profile = flag.String("profile", "",
+		"file for a CPU profile of Traefik during the comparison's variant that -profiled names")
 	profiled = flag.String("profiled", "five", "variant that is profiled")
 )
 
@@ -35,7 +36,8 @@ const (
 
 const answer = "the body of the upstream's answer"
 
-// fiveRules is the policy whose cost is published; none of its rules takes the callers of the comparison, so all are asked.
+// fiveRules is the policy whose cost is published; none of its rules takes the callers of the
+// comparison, so all are asked.
 func fiveRules() object {
 	return cookiePolicy(
 		object{"name": "testers", "version": "v2", "when": []any{"header X-App-Version = beta"}},
@@ -74,20 +76,26 @@ func proxyAll(upstream string) object {
 	}
 }
 
-// TestCompareSpeed compares with a plugin that does nothing in the form of Traefik's demo plugin, which is what plugins look like,
-// and with the leanest that can be: a bare function, as gray's handlers are.
+// TestCompareSpeed compares with a plugin that does nothing in the form of Traefik's demo plugin,
+// which is what plugins look like, and with the leanest that can be: a bare function, as gray's
+// handlers are.
 //
-// It sends the same requests to the same router with different middlewares, in turns. Throughput is of Traefik, the
-// client and the upstream together, which share the machine, as they do for all variants.
+// It sends the same requests to the same router with different middlewares, in turns. Throughput is
+// of Traefik, the client and the upstream together, which share the machine, as they do for all
+// variants.
 func TestCompareSpeed(t *testing.T) {
 	if !*compare {
 		t.Skip("figures only: -compare prints them")
 	}
-	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, answer) }))
+	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, answer)
+	}))
 	t.Cleanup(upstream.Close)
 	routers, middlewares := object{}, object{
-		"empty": object{"plugin": object{"empty": object{"shape": "method"}}}, "lean": object{"plugin": object{"empty": object{"shape": "closure"}}},
-		"five": gray(fiveRules()), "bucket": gray(headerAndBucket()), "off": gray(off()), "proxy": gray(proxyAll(upstream.URL)),
+		"empty": object{"plugin": object{"empty": object{"shape": "method"}}},
+		"lean":  object{"plugin": object{"empty": object{"shape": "closure"}}},
+		"five":  gray(fiveRules()), "bucket": gray(headerAndBucket()), "off": gray(off()),
+		"proxy": gray(proxyAll(upstream.URL)),
 	}
 	variants := []string{"empty", "five", "lean", "bucket", "off", "proxy", "plain"}
 	for _, name := range variants {
@@ -135,7 +143,8 @@ func TestCompareSpeed(t *testing.T) {
 	report("empty", "plain")
 }
 
-// work is what Traefik did for a variant. Unlike throughput it hardly depends on what else the machine does.
+// work is what Traefik did for a variant. Unlike throughput it hardly depends on what else the
+// machine does.
 type work struct {
 	time     time.Duration
 	requests float64
@@ -179,7 +188,8 @@ func median(values []float64) float64 {
 // throughput is how many requests a second are answered during one turn.
 func throughput(t *testing.T, g *traefik.Gateway, name string) float64 {
 	t.Helper()
-	request := []byte("GET /orders/17?page=2 HTTP/1.1\r\nHost: " + name + ".test\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64)\r\nAccept: */*\r\n" +
+	request := []byte("GET /orders/17?page=2 HTTP/1.1\r\nHost: " + name +
+		".test\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64)\r\nAccept: */*\r\n" +
 		"Accept-Language: en\r\nX-App-Version: 2.1.0\r\nCookie: theme=dark; uid=u-1001; group=control\r\n\r\n")
 	var group sync.WaitGroup
 	done := make([]int, connections)

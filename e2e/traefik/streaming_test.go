@@ -89,7 +89,9 @@ func newCanary(t *testing.T) *canary {
 		fmt.Fprintf(w, "%s %s %s\n", r.Method, r.RequestURI, r.Host)
 		_ = r.Header.Write(w)
 	})
-	mux.HandleFunc("/redirect", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", http.StatusFound) })
+	mux.HandleFunc("/redirect", func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "/elsewhere", http.StatusFound)
+	})
 	c.Server = httptest.NewServer(mux)
 	t.Cleanup(c.Close)
 	return c
@@ -122,7 +124,8 @@ func bothModes(t *testing.T, stable, canary string) *traefik.Gateway {
 	})
 }
 
-func newRequest(t *testing.T, ctx context.Context, g *traefik.Gateway, host, method, path string, body io.Reader) *http.Request {
+func newRequest(t *testing.T, ctx context.Context, g *traefik.Gateway, host, method, path string,
+	body io.Reader) *http.Request {
 	t.Helper()
 	r, err := http.NewRequestWithContext(ctx, method, g.URL+path, body)
 	require.NoError(t, err)
@@ -167,9 +170,10 @@ func disconnect(t *testing.T, g *traefik.Gateway, c *canary, host string) {
 }
 
 func socket(t *testing.T, g *traefik.Gateway, host string) {
-	connection, response, err := websocket.Dial(t.Context(), strings.Replace(g.URL, "http:", "ws:", 1)+"/socket", &websocket.DialOptions{
-		Host: host, HTTPHeader: http.Header{"X-App-Version": {"beta"}},
-	})
+	connection, response, err := websocket.Dial(t.Context(), strings.Replace(g.URL, "http:", "ws:", 1)+"/socket",
+		&websocket.DialOptions{
+			Host: host, HTTPHeader: http.Header{"X-App-Version": {"beta"}},
+		})
 	require.NoError(t, err)
 	if response.Body != nil {
 		defer response.Body.Close()
@@ -207,7 +211,8 @@ func download(t *testing.T, g *traefik.Gateway, host string) {
 }
 
 func trailers(t *testing.T, g *traefik.Gateway, host string) {
-	response, err := http.DefaultClient.Do(newRequest(t, t.Context(), g, host, "POST", "/trailers", strings.NewReader("text")))
+	response, err := http.DefaultClient.Do(newRequest(t, t.Context(), g, host, "POST", "/trailers",
+		strings.NewReader("text")))
 	require.NoError(t, err)
 	defer response.Body.Close()
 	got, err := io.ReadAll(response.Body)
@@ -222,11 +227,14 @@ func TestForwardedRequest(t *testing.T) {
 	g := bothModes(t, upstream(t, "v1"), c.URL)
 	arrived := map[string]string{}
 	for _, host := range []string{"header.test", "proxy.test"} {
-		raw := "GET /echo?a=b+c&d=%2F&bad=%zz HTTP/1.1\r\nHost: " + host + "\r\nX-App-Version: beta\r\nConnection: close, X-Hop, X-Gray-Version\r\nX-Hop: 1\r\n" +
-			"Keep-Alive: 5\r\nX-Forwarded-For: 1.2.3.4\r\nX-Forwarded-For: 5.6.7.8\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: www.test\r\nForwarded: for=1.2.3.4\r\nAccept-Encoding: br\r\n\r\n"
+		raw := "GET /echo?a=b+c&d=%2F&bad=%zz HTTP/1.1\r\nHost: " + host + "\r\nX-App-Version: beta\r\n" +
+			"Connection: close, X-Hop, X-Gray-Version\r\nX-Hop: 1\r\n" +
+			"Keep-Alive: 5\r\nX-Forwarded-For: 1.2.3.4\r\nX-Forwarded-For: 5.6.7.8\r\nX-Forwarded-Proto: https\r\n" +
+			"X-Forwarded-Host: www.test\r\nForwarded: for=1.2.3.4\r\nAccept-Encoding: br\r\n\r\n"
 		_, body := exchange(t, g.URL, []byte(raw))
 		arrived[host] = strings.ReplaceAll(string(body), host, "HOST")
-		_, body = exchange(t, g.URL, []byte("GET /redirect HTTP/1.1\r\nHost: "+host+"\r\nX-App-Version: beta\r\nConnection: close\r\n\r\n"))
+		_, body = exchange(t, g.URL,
+			[]byte("GET /redirect HTTP/1.1\r\nHost: "+host+"\r\nX-App-Version: beta\r\nConnection: close\r\n\r\n"))
 		assert.Contains(t, string(body), "/elsewhere")
 	}
 	assert.Equal(t, arrived["header.test"], arrived["proxy.test"])
@@ -247,10 +255,12 @@ func TestGRPC(t *testing.T) {
 	g := bothModes(t, upstream(t, "v1"), "h2c://"+listener.Addr().String())
 	for _, host := range []string{"header.test", "proxy.test"} {
 		t.Run(host, func(t *testing.T) {
-			connection, err := grpc.NewClient(strings.TrimPrefix(g.URL, "http://"), grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithAuthority(host))
+			connection, err := grpc.NewClient(strings.TrimPrefix(g.URL, "http://"),
+				grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithAuthority(host))
 			require.NoError(t, err)
 			defer connection.Close()
-			ctx, cancel := context.WithTimeout(metadata.AppendToOutgoingContext(t.Context(), "x-app-version", "beta"), time.Minute)
+			ctx, cancel := context.WithTimeout(metadata.AppendToOutgoingContext(t.Context(),
+				"x-app-version", "beta"), time.Minute)
 			defer cancel()
 			client := healthpb.NewHealthClient(connection)
 			answer, err := client.Check(ctx, &healthpb.HealthCheckRequest{})
@@ -259,7 +269,8 @@ func TestGRPC(t *testing.T) {
 
 			watch, err := client.Watch(ctx, &healthpb.HealthCheckRequest{})
 			require.NoError(t, err)
-			for _, next := range []healthpb.HealthCheckResponse_ServingStatus{healthpb.HealthCheckResponse_NOT_SERVING, healthpb.HealthCheckResponse_SERVING} {
+			for _, next := range []healthpb.HealthCheckResponse_ServingStatus{healthpb.HealthCheckResponse_NOT_SERVING,
+				healthpb.HealthCheckResponse_SERVING} {
 				before, err := watch.Recv()
 				require.NoError(t, err)
 				assert.NotEqual(t, next, before.GetStatus())

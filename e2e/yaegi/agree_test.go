@@ -22,8 +22,9 @@ import (
 	"github.com/grayrelease/gray/e2e/yaegi"
 )
 
-// TestAgree puts generated requests to generated policies, compiled and interpreted: version, baggage and response headers must
-// be the same. Each rule has a version of its own, so that the version tells which rule decided.
+// TestAgree puts generated requests to generated policies, compiled and interpreted: version,
+// baggage and response headers must be the same. Each rule has a version of its own, so that the
+// version tells which rule decided.
 func TestAgree(t *testing.T) {
 	const policies, requests = 125, 400 // 50,000
 	plugin := yaegi.Load(t, root)
@@ -49,8 +50,9 @@ func TestAgree(t *testing.T) {
 	require.Empty(t, plugin.Stderr.String())
 }
 
-// TestAgreeAtOnce has many requests decided at the same time, under several policies, as gateways have: what one statement of an interpreted
-// function keeps for itself must not be what another request's finds there.
+// TestAgreeAtOnce has many requests decided at the same time, under several policies, as gateways
+// have: what one statement of an interpreted function keeps for itself must not be what another
+// request's finds there.
 func TestAgreeAtOnce(t *testing.T) {
 	const policies, requests, workers = 12, 250, 8
 	type question struct {
@@ -98,7 +100,8 @@ func keep(into *http.Header) http.Handler {
 	return http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { *into = r.Header.Clone() })
 }
 
-// generator makes policies and requests from few words, so that they often meet, and now and then from bytes that fit nothing.
+// generator makes policies and requests from few words, so that they often meet, and now and then
+// from bytes that fit nothing.
 type generator struct {
 	*rand.Rand
 	claims bool
@@ -108,14 +111,16 @@ const secret = "0123456789abcdef0123456789abcdef"
 
 // token is one of a few that come again, or that never did before; now and then a broken one.
 func (g *generator) token() string {
-	claims := fmt.Sprintf(`{"sub":%q,"groups":%s,"org":{"plan":%s},"n":%d}`, pick(g, "u-1", "u-2", "", fmt.Sprint("u-", g.IntN(1000))),
+	claims := fmt.Sprintf(`{"sub":%q,"groups":%s,"org":{"plan":%s},"n":%d}`,
+		pick(g, "u-1", "u-2", "", fmt.Sprint("u-", g.IntN(1000))),
 		pick(g, `["a","b"]`, `["c"]`, `"a"`, `[]`, "null"), pick(g, `"pro"`, "1.50", "true"), g.IntN(3)*5)
 	return pick(g, "Bearer ", "Bearer ", "bearer ", "Basic ") + signed(claims) + pick(g, "", "", "", "", "x")
 }
 
 // signed is a token with these claims.
 func signed(claims string) string {
-	text := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"HS256"}`)) + "." + base64.RawURLEncoding.EncodeToString([]byte(claims))
+	text := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"HS256"}`)) + "." +
+		base64.RawURLEncoding.EncodeToString([]byte(claims))
 	mac := hmac.New(sha256.New, []byte(secret))
 	mac.Write([]byte(text))
 	return text + "." + base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
@@ -123,8 +128,10 @@ func signed(claims string) string {
 
 func pick[T any](g *generator, from ...T) T { return from[g.IntN(len(from))] }
 
-// handlers serve one and the same generated policy: compiled before the first handler, interpreted before the second.
-func (g *generator) handlers(t *testing.T, plugin *yaegi.Plugin, first, second http.Handler) (document string, compiled, interpreted http.Handler) {
+// handlers serve one and the same generated policy: compiled before the first handler, interpreted
+// before the second.
+func (g *generator) handlers(t *testing.T, plugin *yaegi.Plugin, first, second http.Handler) (document string, compiled,
+	interpreted http.Handler) {
 	t.Helper()
 	text, err := json.Marshal(g.policy())
 	require.NoError(t, err)
@@ -158,8 +165,9 @@ func (g *generator) policy() map[string]any {
 	}
 	p := map[string]any{
 		"service": "s", "stable": "stable", "versions": versions, "rules": rules,
-		"identity": pick(g, []any{"cookie uid"}, []any{"cookie uid", "ip"}, []any{"ip"}, []any{"header X-User", "cookie uid"}, []any{"query uid"}),
-		"lists":    map[string]any{"l": []any{"a", "1.2.0", "u-1"}, "nets": []any{"10.0.0.0/8", "2001:db8::/32"}},
+		"identity": pick(g, []any{"cookie uid"}, []any{"cookie uid", "ip"}, []any{"ip"},
+			[]any{"header X-User", "cookie uid"}, []any{"query uid"}),
+		"lists": map[string]any{"l": []any{"a", "1.2.0", "u-1"}, "nets": []any{"10.0.0.0/8", "2001:db8::/32"}},
 	}
 	if g.IntN(10) == 0 {
 		p["enabled"] = false
@@ -177,13 +185,17 @@ func (g *generator) policy() map[string]any {
 func (g *generator) condition() string {
 	not := pick(g, "", "", "", "not ")
 	if g.claims && g.IntN(3) == 0 {
-		return not + "claim " + pick(g, "groups in a, b", "groups = a", "sub = u-1", "org.plan in pro, 1.5", "groups.1 = b", "/org/plan exists", "sub prefix u-", "n >= 5")
+		return not + "claim " + pick(g, "groups in a, b", "groups = a", "sub = u-1", "org.plan in pro, 1.5", "groups.1 = b",
+			"/org/plan exists", "sub prefix u-", "n >= 5")
 	}
 	if g.IntN(6) == 0 {
-		return not + "ip " + pick(g, "in 10.0.0.0/9", "= 192.0.2.1", "in @nets", "in 172.16.0.0/12, 192.0.2.128/25", "!= 10.0.0.1", "in ::/0", "prefix 10.")
+		return not + "ip " + pick(g, "in 10.0.0.0/9", "= 192.0.2.1", "in @nets", "in 172.16.0.0/12, 192.0.2.128/25",
+			"!= 10.0.0.1", "in ::/0", "prefix 10.")
 	}
-	source := pick(g, "header X-A", "header X-A", "header X-B", "cookie c", "cookie uid", "query q", "path", "host", "method", "identity", "baggage k", "baggage gray", "header X-Gray-Version")
-	op := pick(g, "= ", "= ", "!= ", "in ", "in ", "prefix ", "suffix ", "contains ", "matches ", "exists", "<", ">=", "semver ", "in @l")
+	source := pick(g, "header X-A", "header X-A", "header X-B", "cookie c", "cookie uid", "query q", "path", "host",
+		"method", "identity", "baggage k", "baggage gray", "header X-Gray-Version")
+	op := pick(g, "= ", "= ", "!= ", "in ", "in ", "prefix ", "suffix ", "contains ", "matches ", "exists", "<",
+		">=", "semver ", "in @l")
 	switch op {
 	case "= ", "!= ":
 		op += pick(g, "a", "b", "1.2.0", "u-1", `""`, "GET", "/a", "example.com", "v1", `"a b"`)
@@ -203,19 +215,23 @@ func (g *generator) condition() string {
 
 func (g *generator) value() string {
 	if g.IntN(12) == 0 {
-		return pick(g, "\xff\xfe", "é", strings.Repeat("a", 8192), strings.Repeat("a", 8193), " a", "a ", `"a"`, `"`, `{"a":"b"}`, "a=b", "a,b", "\t", "%41", "a\xc0")
+		return pick(g, "\xff\xfe", "é", strings.Repeat("a", 8192), strings.Repeat("a", 8193), " a", "a ", `"a"`, `"`,
+			`{"a":"b"}`, "a=b", "a,b", "\t", "%41", "a\xc0")
 	}
-	return pick(g, "a", "b", "", "1.2.0", "v1.2.3", "2.1.4-rc.1", "2", "7", "-3", "a b", "u-1", "u-2", fmt.Sprint("u-", g.IntN(1000)), "GET", "v1")
+	return pick(g, "a", "b", "", "1.2.0", "v1.2.3", "2.1.4-rc.1", "2", "7", "-3", "a b", "u-1", "u-2",
+		fmt.Sprint("u-", g.IntN(1000)), "GET", "v1")
 }
 
 func (g *generator) request() *http.Request {
 	target := url.URL{Path: pick(g, "/", "/a", "/b", "/a/1")}
 	for range g.IntN(3) {
-		target.RawQuery += pick(g, "", "&") + pick(g, "q", "uid", "x", "%71") + pick(g, "=", "=", "") + pick(g, url.QueryEscape(g.value()), "a", "%zz", "a;b", "a+b")
+		target.RawQuery += pick(g, "", "&") + pick(g, "q", "uid", "x", "%71") + pick(g, "=", "=", "") +
+			pick(g, url.QueryEscape(g.value()), "a", "%zz", "a;b", "a+b")
 	}
 	r := httptest.NewRequest(pick(g, "GET", "GET", "POST"), target.String(), nil)
 	r.Host = pick(g, "example.com", "example.com:8080", "a", "[2001:db8::1]:80")
-	r.RemoteAddr = pick(g, "10.0.0.1:1", "10.200.3.4:55", "192.0.2.1:99", "192.0.2.200:7", "172.20.1.1:3", "[2001:db8::9]:8", "[::ffff:10.1.2.3]:4", "[fe80::1%eth0]:5",
+	r.RemoteAddr = pick(g, "10.0.0.1:1", "10.200.3.4:55", "192.0.2.1:99", "192.0.2.200:7", "172.20.1.1:3",
+		"[2001:db8::9]:8", "[::ffff:10.1.2.3]:4", "[fe80::1%eth0]:5",
 		"10.0.0.1", "2001:db8::1", "@", "", fmt.Sprintf("203.0.113.%d:80", g.IntN(256)))
 	for range g.IntN(7) {
 		name := pick(g, "X-A", "X-A", "X-B", "X-User", "X-Gray-Version", "Cookie", "Cookie", "Baggage")
@@ -224,10 +240,12 @@ func (g *generator) request() *http.Request {
 		case "Cookie":
 			value = ""
 			for range 1 + g.IntN(3) {
-				value += pick(g, "c", "uid", "uid", "x", " uid ", "uuid") + pick(g, "=", "=", "=", "= ", "") + strings.ReplaceAll(g.value(), ";", "") + pick(g, "; ", ";", " ;", ";;")
+				value += pick(g, "c", "uid", "uid", "x", " uid ", "uuid") + pick(g, "=", "=", "=", "= ", "") +
+					strings.ReplaceAll(g.value(), ";", "") + pick(g, "; ", ";", " ;", ";;")
 			}
 		case "Baggage":
-			value = pick(g, "k", "gray", "other") + pick(g, "=", " = ", "") + value + pick(g, "", ",k=a;p=1", ",,gray=v1", ","+strings.Repeat("m=1,", 70))
+			value = pick(g, "k", "gray", "other") + pick(g, "=", " = ", "") + value + pick(g, "", ",k=a;p=1", ",,gray=v1",
+				","+strings.Repeat("m=1,", 70))
 		}
 		r.Header[name] = append(r.Header[name], value)
 	}

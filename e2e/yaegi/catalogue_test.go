@@ -48,10 +48,12 @@ func TestCatalogueTakesTheManifest(t *testing.T) {
 	assert.Contains(t, []string{"", "yaegi"}, m.Runtime)
 	assert.False(t, m.UseUnsafe)
 	assert.NotEmpty(t, m.TestData)
-	assert.True(t, m.Import == path || strings.HasPrefix(m.Import, path+"/"), "import %q is not of module %q", m.Import, path)
+	assert.True(t, m.Import == path || strings.HasPrefix(m.Import, path+"/"),
+		"import %q is not of module %q", m.Import, path)
 }
 
-// What the catalogue does has to end within ten seconds. Here it is what a machine does in one, several times over.
+// What the catalogue does has to end within ten seconds. Here it is what a machine does in one,
+// several times over.
 func TestCatalogueLoadsThePlugin(t *testing.T) {
 	gopath := t.TempDir()
 	dir, err := yaegi.Install(root, gopath)

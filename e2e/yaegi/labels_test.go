@@ -20,8 +20,8 @@ import (
 
 const labelPrefix = "traefik.http.middlewares.gray.plugin.gray"
 
-// fromLabels decodes labels as Traefik's Docker, Swarm, ECS, Nomad and Consul catalogue providers do, with their library and with
-// the part of their target type that matters.
+// fromLabels decodes labels as Traefik's Docker, Swarm, ECS, Nomad and Consul catalogue providers
+// do, with their library and with the part of their target type that matters.
 func fromLabels(labels map[string]string) (map[string]any, error) {
 	var configuration struct {
 		HTTP struct {
@@ -38,7 +38,8 @@ func fromLabels(labels map[string]string) (map[string]any, error) {
 
 type pluginConf map[string]any
 
-// toLabels writes a policy as labels; ok is false where labels cannot say it: a name with a dot is taken for two.
+// toLabels writes a policy as labels; ok is false where labels cannot say it: a name with a dot is
+// taken for two.
 func toLabels(labels map[string]string, path string, value any) (ok bool) {
 	switch v := value.(type) {
 	case map[string]any:
@@ -98,7 +99,8 @@ func TestLabels(t *testing.T) {
 			}
 			for _, c := range g.Cases {
 				cases++
-				assert.Equal(t, []string{c.Version}, decide(t, handler, c.Request)[http.CanonicalHeaderKey(header)], "%s: %s", f.Name, c.Name)
+				assert.Equal(t, []string{c.Version}, decide(t, handler, c.Request)[http.CanonicalHeaderKey(header)],
+					"%s: %s", f.Name, c.Name)
 			}
 		}
 	}
@@ -127,7 +129,9 @@ func TestLabelsOfTheDocumentation(t *testing.T) {
 	plugin := yaegi.Load(t, root)
 	handler, err := plugin.New(t.Context(), version, config, "gray@docker")
 	require.NoError(t, err)
-	w := get(handler, func(r *http.Request) { r.Header.Set("X-App-Version", "canary") }) // no upstream answers, so stable does
+	w := get(handler, func(r *http.Request) {
+		r.Header.Set("X-App-Version", "canary")
+	}) // no upstream answers, so stable does
 	assert.Equal(t, "v1", w.Header().Get("Version"))
 	assert.Contains(t, plugin.Stderr.String(), "version v2 cannot be reached")
 }

@@ -18,7 +18,9 @@ import (
 
 // TestSource changes a followed file and its switch under a loaded plugin, in both modes.
 func TestSource(t *testing.T) {
-	canary := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("canary")) }))
+	canary := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte("canary"))
+	}))
 	defer canary.Close()
 	const head = `{"service": "shop", "stable": "v1", "versions": {"v1": {}, "v2": {"upstreams": ["`
 	everybody := head + canary.URL + `"]}}, "rules": [{"name": "all", "version": "v2"}]}`
@@ -74,12 +76,14 @@ func TestSource(t *testing.T) {
 func TestSourceIsChecked(t *testing.T) {
 	plugin := yaegi.Load(t, root)
 	for source, problem := range map[string]string{"": "source.url: missing", "zookeeper://host/key": "unknown scheme"} {
-		_, err := plugin.New(t.Context(), http.NotFoundHandler(), map[string]any{"source": map[string]any{"url": source}}, "gray@test")
+		_, err := plugin.New(t.Context(), http.NotFoundHandler(),
+			map[string]any{"source": map[string]any{"url": source}}, "gray@test")
 		require.ErrorContains(t, err, problem)
 	}
 }
 
-// TestKeysThatCannotBeReadAreLogged has keys whose server is down, in the configuration's own policy and in a followed one.
+// TestKeysThatCannotBeReadAreLogged has keys whose server is down, in the configuration's own
+// policy and in a followed one.
 func TestKeysThatCannotBeReadAreLogged(t *testing.T) {
 	dir := t.TempDir()
 	output, err := os.Create(filepath.Join(dir, "output"))
@@ -93,7 +97,8 @@ func TestKeysThatCannotBeReadAreLogged(t *testing.T) {
 		"jwt": map[string]any{"jwks": "http://127.0.0.1:1/keys", "plaintext": true},
 	}
 	file := filepath.Join(dir, "followed.json")
-	const followed = `{"service": "followed", "stable": "v1", "versions": {"v1": {}}, "jwt": {"jwks": "http://127.0.0.1:1/others", "plaintext": true}}`
+	const followed = `{"service": "followed", "stable": "v1", "versions": {"v1": {}}, "jwt": {"jwks": ` +
+		`"http://127.0.0.1:1/others", "plaintext": true}}`
 	require.NoError(t, os.WriteFile(file, []byte(followed), 0o600))
 
 	plugin := yaegi.Load(t, root)
@@ -104,7 +109,8 @@ func TestKeysThatCannotBeReadAreLogged(t *testing.T) {
 		require.NoError(t, err)
 	}
 	for _, service := range []string{"own", "followed"} {
-		line := `level=WARN msg="keys for tokens cannot be read; those known so far stay" plugin=gray middleware=gray@test service=` + service + " "
+		line := `level=WARN msg="keys for tokens cannot be read; those known so far stay" ` +
+			`plugin=gray middleware=gray@test service=` + service + " "
 		require.Eventually(t, func() bool {
 			text, err := os.ReadFile(output.Name())
 			return err == nil && strings.Contains(string(text), line)

@@ -14,15 +14,16 @@ import (
 	"github.com/grayrelease/gray/e2e/yaegi"
 )
 
-// A plugin's panic in New freezes Traefik's configuration. New turns it into an error that owns up to being a bug; tests look
-// for those words.
+// A plugin's panic in New freezes Traefik's configuration. New turns it into an error that owns up
+// to being a bug; tests look for those words.
 const bug = "this is a bug"
 
 // malformed are configurations that people and templates come up with.
 func malformed() map[string]map[string]any {
 	good := func(changes map[string]any) map[string]any {
 		config := map[string]any{
-			"service": "s", "stable": "v1", "versions": map[string]any{"v1": nil, "v2": map[string]any{"upstreams": []any{"http://127.0.0.1:1"}}},
+			"service": "s", "stable": "v1", "versions": map[string]any{"v1": nil,
+				"v2": map[string]any{"upstreams": []any{"http://127.0.0.1:1"}}},
 			"rules": []any{map[string]any{"version": "v2", "when": []any{"header A = b"}}},
 		}
 		for field, value := range changes {
@@ -38,56 +39,65 @@ func malformed() map[string]map[string]any {
 		deep = map[string]any{"v": deep}
 	}
 	return map[string]map[string]any{
-		"nothing":                    nil,
-		"mode":                       good(map[string]any{"mode": "both"}),
-		"no versions":                good(map[string]any{"versions": nil}),
-		"versions as a list":         good(map[string]any{"versions": []any{"v1"}}),
-		"version as a number":        good(map[string]any{"versions": map[string]any{"v1": 1}}),
-		"version with other fields":  good(map[string]any{"versions": map[string]any{"v1": map[string]any{"upstream": "a"}}}),
-		"version nested deeply":      good(map[string]any{"versions": map[string]any{"v1": deep}}),
-		"upstreams as an object":     good(map[string]any{"versions": map[string]any{"v1": map[string]any{"upstreams": map[string]any{}}}}),
-		"upstreams with null":        good(map[string]any{"versions": map[string]any{"v1": map[string]any{"upstreams": []any{nil}}}}),
-		"upstream that is no URL":    good(map[string]any{"mode": "proxy", "versions": map[string]any{"v1": nil, "v2": map[string]any{"upstreams": []any{"http://[::1", "::", "http://%zz"}}}}),
-		"canary without upstreams":   good(map[string]any{"mode": "proxy", "versions": map[string]any{"v1": nil, "v2": nil}}),
-		"version's name":             good(map[string]any{"versions": map[string]any{"v1": nil, "": nil, "a b": nil, strings.Repeat("x", 100): nil}}),
-		"stable":                     good(map[string]any{"stable": "v9"}),
-		"stable as a list":           good(map[string]any{"stable": []any{"v1", "v2"}}),
-		"rule without a version":     good(map[string]any{"rules": []any{map[string]any{}}}),
-		"rule that is null":          good(map[string]any{"rules": []any{nil}}),
-		"rules as a string":          good(map[string]any{"rules": "all"}),
-		"percent too large":          good(map[string]any{"rules": []any{map[string]any{"version": "v2", "percent": 101}}}),
-		"percent negative":           good(map[string]any{"rules": []any{map[string]any{"version": "v2", "percent": "-1"}}}),
-		"percent is no number":       good(map[string]any{"rules": []any{map[string]any{"version": "v2", "percent": "NaN"}}}),
-		"percent infinite":           good(map[string]any{"rules": []any{map[string]any{"version": "v2", "percent": "Inf"}}}),
-		"same name twice":            good(map[string]any{"rules": []any{map[string]any{"name": "a", "version": "v2"}, map[string]any{"name": "a", "version": "v2"}}}),
-		"empty line":                 rule(""),
-		"only not":                   rule("not"),
-		"unknown source":             rule("heder A = b"),
-		"unknown operator":           rule("header A is b"),
-		"header without a name":      rule("header"),
-		"open quote":                 rule(`header A = "b`),
-		"regular expression":         rule("header A matches ("),
-		"nested regular expression":  rule("header A matches " + strings.Repeat("(", 5000) + strings.Repeat(")", 5000)),
-		"repeated expression":        rule("header A matches ((a{100}){100}){100}"),
-		"unknown list":               rule("header A in @nobody"),
-		"empty element":              rule("header A in a,,b"),
-		"address":                    rule("ip in 10.0.0.0/99"),
-		"number":                     rule("header A < ten"),
-		"semver":                     rule("header A semver >=1.x || 2"),
-		"claim without jwt":          rule("claim sub = a"),
-		"bytes that are no text":     rule("header \xff = \xfe\x00"),
-		"list of no addresses":       good(map[string]any{"lists": map[string]any{"l": []any{"x"}}, "rules": []any{map[string]any{"version": "v2", "when": []any{"ip in @l"}}}}),
-		"identity":                   good(map[string]any{"identity": []any{"cookie", "path", "identity", ""}}),
-		"anonymous":                  good(map[string]any{"anonymous": "maybe"}),
-		"cookie":                     good(map[string]any{"cookie": map[string]any{"name": "a b", "lifetime": "a month"}}),
-		"lifetime as a number":       good(map[string]any{"cookie": map[string]any{"lifetime": 5}}),
-		"header":                     good(map[string]any{"header": "a b"}),
-		"trust":                      good(map[string]any{"trust": []any{"everybody"}}),
-		"jwt without a key":          good(map[string]any{"jwt": map[string]any{}}),
-		"jwt with a broken key":      good(map[string]any{"jwt": map[string]any{"key": "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----"}}),
-		"jwt with a broken key set":  good(map[string]any{"jwt": map[string]any{"jwks": `{"keys":[{"kty":"RSA","n":"","e":""},{"kty":"EC","crv":"P-256","x":"AA","y":"AA"},{"kty":"oct"}]}`}}),
-		"jwt with a file not there":  good(map[string]any{"jwt": map[string]any{"key": "file:///does/not/exist"}}),
-		"strategy":                   good(map[string]any{"ipStrategy": map[string]any{"depth": -1, "excludedIPs": []any{"x"}, "ipv6Subnet": 999}}),
+		"nothing":                   nil,
+		"mode":                      good(map[string]any{"mode": "both"}),
+		"no versions":               good(map[string]any{"versions": nil}),
+		"versions as a list":        good(map[string]any{"versions": []any{"v1"}}),
+		"version as a number":       good(map[string]any{"versions": map[string]any{"v1": 1}}),
+		"version with other fields": good(map[string]any{"versions": map[string]any{"v1": map[string]any{"upstream": "a"}}}),
+		"version nested deeply":     good(map[string]any{"versions": map[string]any{"v1": deep}}),
+		"upstreams as an object": good(map[string]any{"versions": map[string]any{
+			"v1": map[string]any{"upstreams": map[string]any{}}}}),
+		"upstreams with null": good(map[string]any{"versions": map[string]any{
+			"v1": map[string]any{"upstreams": []any{nil}}}}),
+		"upstream that is no URL": good(map[string]any{"mode": "proxy",
+			"versions": map[string]any{"v1": nil, "v2": map[string]any{"upstreams": []any{"http://[::1", "::", "http://%zz"}}}}),
+		"canary without upstreams": good(map[string]any{"mode": "proxy", "versions": map[string]any{"v1": nil, "v2": nil}}),
+		"version's name": good(map[string]any{"versions": map[string]any{"v1": nil, "": nil, "a b": nil,
+			strings.Repeat("x", 100): nil}}),
+		"stable":                 good(map[string]any{"stable": "v9"}),
+		"stable as a list":       good(map[string]any{"stable": []any{"v1", "v2"}}),
+		"rule without a version": good(map[string]any{"rules": []any{map[string]any{}}}),
+		"rule that is null":      good(map[string]any{"rules": []any{nil}}),
+		"rules as a string":      good(map[string]any{"rules": "all"}),
+		"percent too large":      good(map[string]any{"rules": []any{map[string]any{"version": "v2", "percent": 101}}}),
+		"percent negative":       good(map[string]any{"rules": []any{map[string]any{"version": "v2", "percent": "-1"}}}),
+		"percent is no number":   good(map[string]any{"rules": []any{map[string]any{"version": "v2", "percent": "NaN"}}}),
+		"percent infinite":       good(map[string]any{"rules": []any{map[string]any{"version": "v2", "percent": "Inf"}}}),
+		"same name twice": good(map[string]any{"rules": []any{map[string]any{"name": "a", "version": "v2"},
+			map[string]any{"name": "a", "version": "v2"}}}),
+		"empty line":                rule(""),
+		"only not":                  rule("not"),
+		"unknown source":            rule("heder A = b"),
+		"unknown operator":          rule("header A is b"),
+		"header without a name":     rule("header"),
+		"open quote":                rule(`header A = "b`),
+		"regular expression":        rule("header A matches ("),
+		"nested regular expression": rule("header A matches " + strings.Repeat("(", 5000) + strings.Repeat(")", 5000)),
+		"repeated expression":       rule("header A matches ((a{100}){100}){100}"),
+		"unknown list":              rule("header A in @nobody"),
+		"empty element":             rule("header A in a,,b"),
+		"address":                   rule("ip in 10.0.0.0/99"),
+		"number":                    rule("header A < ten"),
+		"semver":                    rule("header A semver >=1.x || 2"),
+		"claim without jwt":         rule("claim sub = a"),
+		"bytes that are no text":    rule("header \xff = \xfe\x00"),
+		"list of no addresses": good(map[string]any{"lists": map[string]any{"l": []any{"x"}},
+			"rules": []any{map[string]any{"version": "v2", "when": []any{"ip in @l"}}}}),
+		"identity":             good(map[string]any{"identity": []any{"cookie", "path", "identity", ""}}),
+		"anonymous":            good(map[string]any{"anonymous": "maybe"}),
+		"cookie":               good(map[string]any{"cookie": map[string]any{"name": "a b", "lifetime": "a month"}}),
+		"lifetime as a number": good(map[string]any{"cookie": map[string]any{"lifetime": 5}}),
+		"header":               good(map[string]any{"header": "a b"}),
+		"trust":                good(map[string]any{"trust": []any{"everybody"}}),
+		"jwt without a key":    good(map[string]any{"jwt": map[string]any{}}),
+		"jwt with a broken key": good(map[string]any{"jwt": map[string]any{"key": "-----BEGIN PUBLIC KEY-----\nAAAA\n" +
+			"-----END PUBLIC KEY-----"}}),
+		"jwt with a broken key set": good(map[string]any{"jwt": map[string]any{
+			"jwks": `{"keys":[{"kty":"RSA","n":"","e":""},{"kty":"EC","crv":"P-256","x":"AA","y":"AA"},{"kty":"oct"}]}`}}),
+		"jwt with a file not there": good(map[string]any{"jwt": map[string]any{"key": "file:///does/not/exist"}}),
+		"strategy": good(map[string]any{"ipStrategy": map[string]any{"depth": -1,
+			"excludedIPs": []any{"x"}, "ipv6Subnet": 999}}),
 		"policy that is not there":   {"policy": "/does/not/exist"},
 		"policy that is a directory": {"policy": "/"},
 		"policy and fields":          good(map[string]any{"policy": "/does/not/exist"}),
@@ -112,7 +122,8 @@ func TestMalformedConfigurationIsAnError(t *testing.T) {
 func TestMalformedPolicyFileIsAnError(t *testing.T) {
 	plugin := yaegi.Load(t, root)
 	path := filepath.Join(t.TempDir(), "policy.json")
-	for _, text := range []string{"", "null", "[]", "{", "{}", `{"service":1}`, `{"service":"a","service":"b"}`, `{"unknown":{}}`, "\x00\xff", strings.Repeat("[", 100_000), `{"rules":` + strings.Repeat("[", 9000), "{}{}"} {
+	for _, text := range []string{"", "null", "[]", "{", "{}", `{"service":1}`, `{"service":"a","service":"b"}`,
+		`{"unknown":{}}`, "\x00\xff", strings.Repeat("[", 100_000), `{"rules":` + strings.Repeat("[", 9000), "{}{}"} {
 		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 		_, err := plugin.New(t.Context(), version, map[string]any{"policy": path}, "gray@test")
 		require.Error(t, err, text)
@@ -120,7 +131,8 @@ func TestMalformedPolicyFileIsAnError(t *testing.T) {
 	}
 }
 
-// FuzzNew puts any configuration to the plugin: New may refuse it but not fall over, and what it accepts must serve.
+// FuzzNew puts any configuration to the plugin: New may refuse it but not fall over, and what it
+// accepts must serve.
 func FuzzNew(f *testing.F) {
 	for _, config := range malformed() {
 		text, err := json.Marshal(config)

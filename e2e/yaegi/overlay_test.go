@@ -21,7 +21,8 @@ func TestOverlaysAgree(t *testing.T) {
 	require.NoError(t, err)
 	interpreted := value.Interface().(func(string, string) string)
 	for _, enabled := range []string{"true", "false"} {
-		document := `{"service": "shop", "enabled": ` + enabled + `, "stable": "v1", "versions": {"v1": {}, "v2": {}, "v3": {}},
+		document := `{"service": "shop", "enabled": ` + enabled + `, "stable": "v1",
+		"versions": {"v1": {}, "v2": {}, "v3": {}},
 			"identity": ["header X-ID"], "rules": [
 			{"name": "ramp", "version": "v2", "when": ["header X-Kiosk != yes"], "percent": 10},
 			{"name": "all", "version": "v3"}]}`

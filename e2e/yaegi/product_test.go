@@ -53,7 +53,8 @@ func TestProxyMode(t *testing.T) {
 	plugin := yaegi.Load(t, root)
 	handler, err := plugin.New(ctx, teapot, map[string]any{
 		"mode": "proxy", "service": "s", "stable": "v1",
-		"versions": map[string]any{"v1": nil, "v2": map[string]any{"upstreams": []any{upstream.URL}}, "v3": map[string]any{"upstreams": "http://127.0.0.1:1"}},
+		"versions": map[string]any{"v1": nil, "v2": map[string]any{"upstreams": []any{upstream.URL}},
+			"v3": map[string]any{"upstreams": "http://127.0.0.1:1"}},
 		"rules": []any{
 			map[string]any{"version": "v2", "when": []any{"header Go = v2"}},
 			map[string]any{"version": "v3", "when": []any{"header Go = v3"}},
@@ -65,14 +66,17 @@ func TestProxyMode(t *testing.T) {
 	assert.Equal(t, "v2", w.Header().Get("Version"))
 	assert.Equal(t, http.StatusTeapot, get(handler, nil).Code)
 	assert.Equal(t, http.StatusTeapot, get(handler, func(r *http.Request) { r.Header.Set("Go", "v3") }).Code)
-	assert.Contains(t, plugin.Stderr.String(), "gray: middleware gray@file: version v3 cannot be reached, stable serves instead (1 requests so far): dial tcp 127.0.0.1:1: connect: connection refused")
+	assert.Contains(t, plugin.Stderr.String(),
+		"gray: middleware gray@file: version v3 cannot be reached, stable serves instead (1 requests so far): dial tcp "+
+			"127.0.0.1:1: connect: connection refused")
 }
 
 func TestEveryProblemIsInTheError(t *testing.T) {
 	plugin := yaegi.Load(t, root)
 	_, err := plugin.New(t.Context(), version, map[string]any{
 		"mode": "prox", "stable": "v9", "ipStrategy": map[string]any{"depth": "-1"},
-		"versions": map[string]any{"v1": nil}, "rules": []any{map[string]any{"version": "v1", "when": []any{"header X prefx a"}}},
+		"versions": map[string]any{"v1": nil}, "rules": []any{map[string]any{"version": "v1",
+			"when": []any{"header X prefx a"}}},
 	}, "gray@file")
 	require.EqualError(t, err, `gray: middleware gray@file: mode: unknown word "prox" (one of header, proxy); `+
 		`ipStrategy.depth: must be 0 or more, is -1; `+

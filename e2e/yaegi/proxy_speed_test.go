@@ -14,12 +14,15 @@ import (
 	"github.com/grayrelease/gray/e2e/yaegi"
 )
 
-// What forwarding costs: by net/http's reverse proxy alone, by ours compiled, and by ours in the interpreter.
+// What forwarding costs: by net/http's reverse proxy alone, by ours compiled, and by ours in the
+// interpreter.
 func TestCompareProxies(t *testing.T) {
 	if !*compare {
 		t.Skip("figures only: -compare prints them")
 	}
-	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "answer") }))
+	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "answer")
+	}))
 	t.Cleanup(upstream.Close)
 	target, err := url.Parse(upstream.URL)
 	require.NoError(t, err)

@@ -37,6 +37,7 @@ func TestCompareEmptyPlugin(t *testing.T) {
 	t.Logf("\n%s", yaegi.Compare(11, 20000,
 		yaegi.Variant{Name: "compiled", Op: yaegi.Serve(nothing, request)},
 		yaegi.Variant{Name: "empty plugin, closure", Op: yaegi.Serve(plugin.Handler(t, nothing, nil), request)},
-		yaegi.Variant{Name: "empty plugin, method", Op: yaegi.Serve(plugin.Handler(t, nothing, map[string]any{"shape": "method"}), request)},
+		yaegi.Variant{Name: "empty plugin, method",
+			Op: yaegi.Serve(plugin.Handler(t, nothing, map[string]any{"shape": "method"}), request)},
 	))
 }

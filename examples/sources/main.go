@@ -1,4 +1,5 @@
-// Command sources is a gateway of one's own in a few lines of net/http: its policy comes from a source, and its answers say which version they are for.
+// Command sources is a gateway in a few lines of net/http. Its policy comes from a source, and it
+// answers with the version that it would use.
 //
 //	go run ./examples/sources -source file://$PWD/examples/sources/file/policy.json
 //	curl -s localhost:8080/ ; curl -s localhost:8080/gray/
@@ -50,7 +51,7 @@ func serve(source, cache, listen string) error {
 	return server.ListenAndServe()
 }
 
-// version is that of what is in force, which may be replaced meanwhile.
+// version decides by the policy in force.
 func version(current *live.Current, r *http.Request) string {
 	if current.Engine == nil {
 		return "no policy yet: stable"

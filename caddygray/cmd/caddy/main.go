@@ -1,4 +1,5 @@
-// Command caddy is Caddy with the gray modules: what `xcaddy build --with github.com/grayrelease/gray/caddygray` gives.
+// Command caddy is Caddy with the gray modules, as `xcaddy build --with
+// github.com/grayrelease/gray/caddygray` builds it.
 package main
 
 import (

@@ -1,5 +1,6 @@
-// Command build builds the servers that the tests run against: all of them, or those that are named. It says where each one is. A server that
-// this machine has not the tools for is skipped, saying so, except with CI=true.
+// Command build builds the servers that the tests run against: all of them, or those that are
+// named. It says where each one is. A server that this machine has not the tools for is skipped,
+// saying so, except with CI=true.
 package main
 
 import (

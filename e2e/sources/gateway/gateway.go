@@ -1,5 +1,5 @@
-// Package gateway is the smallest gateway that takes its policy from a source: the tests run it compiled, and interpreted by Yaegi. It is written in the
-// part of Go that both know.
+// Package gateway is the smallest gateway that takes its policy from a source: the tests run it
+// compiled, and interpreted by Yaegi. It is written in the part of Go that both know.
 package gateway
 
 import (
@@ -16,9 +16,11 @@ import (
 	"github.com/grayrelease/gray/core/live"
 )
 
-// New starts a gateway. Its answers say in headers what was decided: X-Version, X-Rule, and X-Service, which is the document's; X-Upstream when the version's
-// instances are known, whose answer it then passes on. Close lets go of the source; state is the state as JSON.
-func New(url, cacheDir string, log io.Writer) (handle func(http.ResponseWriter, *http.Request), close func(), state func() string, err error) {
+// New starts a gateway. Its answers say in headers what was decided: X-Version, X-Rule, and
+// X-Service, which is the document's; X-Upstream when the version's instances are known, whose
+// answer it then passes on. Close lets go of the source; state is the state as JSON.
+func New(url, cacheDir string, log io.Writer) (handle func(http.ResponseWriter, *http.Request), close func(),
+	state func() string, err error) {
 	h, err := live.Open(live.Options{
 		Source: &live.Source{URL: url}, Cache: cacheDir, Logger: slog.New(slog.NewTextHandler(log, nil)),
 	})
