@@ -5,6 +5,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"reflect"
 	"regexp"
 	"strconv"
 	"strings"
@@ -52,6 +53,19 @@ func TestDocumentedPolicies(t *testing.T) {
 		for _, block := range blocks {
 			_, err := core.Load([]byte(block[1]))
 			require.NoError(t, err, "%s: %s", path, block[1])
+		}
+	}
+}
+
+// The table of docs/policy.md has each field of a policy, and of a rule.
+func TestDocumentedFields(t *testing.T) {
+	text := document(t, "docs/policy.md")
+	for prefix, of := range map[string]reflect.Type{
+		"": reflect.TypeOf(core.Policy{}), "rules[].": reflect.TypeOf(core.Rule{}),
+	} {
+		for i := range of.NumField() {
+			name, _, _ := strings.Cut(of.Field(i).Tag.Get("json"), ",")
+			require.Contains(t, text, "\n| `"+prefix+name+"` |")
 		}
 	}
 }
