@@ -13,7 +13,7 @@ import (
 	"github.com/grayrelease/gray/core"
 )
 
-// BenchmarkHandler is what the handler and the upstream source add to a request, besides what
+// BenchmarkHandler measures what the handler and the upstream source add to a request, beyond what
 // reverse_proxy does with dynamic upstreams.
 func BenchmarkHandler(b *testing.B) {
 	percent := 5.0

@@ -16,8 +16,8 @@ import (
 
 var update = flag.Bool("update", false, "write what the adapter says into the golden files")
 
-// TestCaddyfile adapts the Caddyfiles in testdata/caddyfile: each is followed by a line of dashes
-// and the JSON or the error that it gives.
+// TestCaddyfile adapts the Caddyfiles in testdata/caddyfile. Each is followed by a line of dashes
+// and the expected JSON or error.
 func TestCaddyfile(t *testing.T) {
 	t.Setenv("GRAY_PERCENT", "7.5")
 	files, err := filepath.Glob("../testdata/caddyfile/*.caddyfiletest")

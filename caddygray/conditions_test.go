@@ -19,8 +19,8 @@ var (
 	blanks     = regexp.MustCompile(`[ \t]+`)
 )
 
-// TestConditionsMeanTheSame writes the conditions of all decision cases into a Caddyfile as they
-// stand. They must come out as the same text, but for blanks outside of quotes.
+// TestConditionsMeanTheSame writes the conditions of all decision cases into a Caddyfile. They must
+// come out as the same text, except for blanks outside of quotes.
 func TestConditionsMeanTheSame(t *testing.T) {
 	files, err := casetest.Load("../testdata/cases")
 	require.NoError(t, err)
@@ -40,8 +40,8 @@ func TestConditionsMeanTheSame(t *testing.T) {
 	t.Log(lines, "conditions")
 }
 
-// throughCaddyfile is a condition after its way through a Caddyfile: whole in backticks where it
-// has what the Caddyfile gives another meaning.
+// throughCaddyfile returns a condition after its way through a Caddyfile. It is put into backticks
+// if the Caddyfile would read it differently.
 func throughCaddyfile(t *testing.T, line string) string {
 	t.Helper()
 	written := line
@@ -49,8 +49,8 @@ func throughCaddyfile(t *testing.T, line string) string {
 		strings.Contains(line, "{$") || strings.Contains(special, `"`) {
 		written = "`" + line + "`"
 	}
-	// A placeholder that has no value yet keeps the adapter from judging the policy, which is not
-	// what this is about.
+	// A placeholder without a value keeps the adapter from checking the policy, which is not the
+	// subject here.
 	input := fmt.Sprintf(":80 {\n\tgray {env.S} {\n\t\trule v2 {\n\t\t\twhen %s\n\t\t}\n\t}\n}\n", written)
 	config, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(input), nil)
 	require.NoError(t, err, line)

@@ -502,8 +502,8 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// TestModules: all that the Caddyfile says can be said in JSON, and a document that Caddy writes
-// can be read by it again.
+// TestModules checks that JSON can say all that the Caddyfile can, and that Caddy reads the
+// documents that it writes.
 func TestModules(t *testing.T) {
 	for _, id := range []string{"http.handlers.gray", "http.matchers.gray", "http.reverse_proxy.upstreams.gray"} {
 		module, err := caddy.GetModule(id)

@@ -22,7 +22,7 @@ import (
 // object is a piece of JSON.
 type object = map[string]any
 
-// start runs Caddy with a configuration in JSON until the test ends. Caddy is one per process: no
+// start runs Caddy with a configuration in JSON until the test ends. A process has one Caddy, so no
 // test here runs in parallel.
 func start(t *testing.T, apps object) {
 	t.Helper()
@@ -43,8 +43,8 @@ func startCaddyfile(t *testing.T, caddyfile string) {
 			"\tlog {\n\t\tlevel FATAL\n\t}\n}\n"+caddyfile))
 }
 
-// startLogging is startCaddyfile with a log, from level INFO on. It returns what reads the lines
-// with a text in them.
+// startLogging is like startCaddyfile, with a log from level INFO on. It returns a function that
+// returns the lines with a text in them.
 func startLogging(t *testing.T, caddyfile string) (logged func(text string) []string) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "log")

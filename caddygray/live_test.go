@@ -15,8 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestSource changes a followed file and its switch under a running Caddy, which tells the state
-// under its admin API.
+// TestSource changes a followed file and its switch under a running Caddy, whose admin API reports
+// the state.
 func TestSource(t *testing.T) {
 	backend := func(name string) string {
 		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, name) }))
@@ -158,8 +158,8 @@ func TestLogOfKeys(t *testing.T) {
 	require.Contains(t, lines[0], `"service":"keyed"`)
 }
 
-// An upstream that is listed three times, as one of threefold weight in a registry is, gets three
-// times as much.
+// An upstream that is listed three times, as a registry lists one of threefold weight, gets three
+// times as many requests.
 func TestShares(t *testing.T) {
 	var counts [2]int
 	var urls [2]string

@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// metric is the value of one of the running configuration's metrics, 0 if there is none with these
-// labels. Of a histogram it is the count.
+// metric returns the value of one of the running configuration's metrics, or 0 if none has these
+// labels. For a histogram it returns the count.
 func metric(t *testing.T, name string, labels ...string) float64 {
 	t.Helper()
 	ctx := caddy.ActiveContext()

@@ -12,8 +12,8 @@ import (
 	"go.uber.org/goleak"
 )
 
-// TestReloadsLeaveNothingBehind reloads two hundred times while requests come, with health checks
-// and claims on, and looks for goroutines in the end.
+// TestReloadsLeaveNothingBehind reloads two hundred times under requests, with health checks and
+// claims, and then looks for leaked goroutines.
 func TestReloadsLeaveNothingBehind(t *testing.T) {
 	reloads := 200
 	if testing.Short() {
@@ -70,8 +70,8 @@ http://%s {
 					return
 				default:
 				}
-				// What a connection does that is closed by the reload itself is Caddy's affair:
-				// only answers are judged here.
+				// How a connection fails that the reload itself closes is up to Caddy. Only answers
+				// are checked here.
 				req, _ := http.NewRequest(http.MethodGet, "http://"+address, strings.NewReader(""))
 				req.Close = true
 				if res, err := http.DefaultTransport.RoundTrip(req); err == nil {

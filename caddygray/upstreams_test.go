@@ -14,8 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// gateway runs Caddy with a policy that sends everybody whose header X-V is v2 there, and returns
-// its URL.
+// gateway runs Caddy with a policy that sends requests to v2 if their header X-V says so, and
+// returns its URL.
 func gateway(t *testing.T, policy, proxy string) string {
 	t.Helper()
 	address := freeAddress(t)
@@ -414,8 +414,8 @@ func TestStaticUpstreamsServeWhereNothingIsDecided(t *testing.T) {
 	require.Equal(t, "static told ", get(t, "http://"+address, "").body)
 }
 
-// Two services may tell their versions by headers of their own; the baggage member is one for both,
-// the last one's.
+// Two services can name their versions in different headers. They share the baggage member, which
+// is the last one's.
 func TestFallbackBesideAnotherServicesHeader(t *testing.T) {
 	tells := backend(t, func(w http.ResponseWriter, r *http.Request) {
 		_, _ = fmt.Fprintf(w, "shop=%q orders=%q baggage=%q", r.Header["X-Shop"], r.Header["X-Orders"], r.Header["Baggage"])

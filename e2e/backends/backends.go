@@ -20,8 +20,8 @@ import (
 	"github.com/grayrelease/gray/e2e/servers"
 )
 
-// Backend is a real place that policies come from. Keys are written to the server itself; the
-// gateway reads through a relay that can cut its connections.
+// Backend is a real config centre. Keys are written to the server directly. The gateway reads
+// through a relay, which can cut its connections.
 type Backend struct {
 	Name    string
 	Process *servers.Process // nil where there is none to kill

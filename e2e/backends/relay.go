@@ -80,8 +80,7 @@ func (r *Relay) Hold(on bool) {
 	r.held = on
 }
 
-// Open is how many connections there are, and how many there were at most at one time since the
-// last call.
+// Open returns the number of open connections, and the largest number since the last call.
 func (r *Relay) Open() (now, most int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// AtRate calls send rate times a second until ctx is done, however long each call takes, and waits
-// for all calls. It returns how many there were.
+// AtRate calls send rate times a second until ctx is done, even if calls take long, and waits for
+// all calls. It returns their number.
 func AtRate(ctx context.Context, rate int, send func(n int64)) int64 {
 	const tick = 5 * time.Millisecond
 	ticker := time.NewTicker(tick)
@@ -32,9 +32,9 @@ func AtRate(ctx context.Context, rate int, send func(n int64)) int64 {
 	}
 }
 
-// Paced calls send from a number of workers, rate times a second all together as long as calls are
-// that quick, until ctx is done. Each worker makes one call at a time, as a client with one
-// connection does. It returns how many calls there were.
+// Paced calls send from a number of workers until ctx is done, together rate times a second if
+// calls are fast enough. Each worker makes one call at a time, as a client with one connection
+// does. It returns the number of calls.
 func Paced(ctx context.Context, workers, rate int, send func(worker int)) int64 {
 	pause := time.Duration(workers) * time.Second / time.Duration(rate)
 	var all sync.WaitGroup
@@ -58,8 +58,8 @@ func Paced(ctx context.Context, workers, rate int, send func(worker int)) int64 
 	return calls.Load()
 }
 
-// Closed calls send from a number of workers, each as fast as it can, until ctx is done. It returns
-// how many calls there were.
+// Closed calls send from a number of workers until ctx is done, each as fast as it can. It returns
+// the number of calls.
 func Closed(ctx context.Context, workers int, send func(worker int)) int64 {
 	var all sync.WaitGroup
 	var calls atomic.Int64

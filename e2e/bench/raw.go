@@ -9,9 +9,8 @@ import (
 	"strconv"
 )
 
-// Connection is an HTTP/1.1 client of the least possible cost, so that a measurement on one machine
-// is about the server: it sends the same bytes again and again, and reads responses that have a
-// Content-Length.
+// Connection is an HTTP/1.1 client of the least possible cost, so that measurements on one machine
+// show the server. It always sends the same bytes, and reads responses that have a Content-Length.
 type Connection struct {
 	conn    net.Conn
 	reader  *bufio.Reader
@@ -30,8 +29,8 @@ func Dial(address string, request []byte) (*Connection, error) {
 // Close closes the connection.
 func (c *Connection) Close() { _ = c.conn.Close() }
 
-// Exchange sends the request and reads the response, whose body it returns. The body is valid until
-// the next exchange.
+// Exchange sends the request and returns the body of the response. The body is valid until the next
+// exchange.
 func (c *Connection) Exchange() ([]byte, error) {
 	if _, err := c.conn.Write(c.request); err != nil {
 		return nil, err

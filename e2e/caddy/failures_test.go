@@ -37,8 +37,8 @@ func phase() time.Duration {
 	return 5 * time.Second
 }
 
-// release is a Caddyfile that sends whoever has an even X-User to v2, in the plain form that the
-// documentation shows.
+// release is a Caddyfile that sends callers with an even X-User to v2, in the simple form of the
+// documentation.
 func release(address string, v1, v2 []*instance) string {
 	return fmt.Sprintf(`
 http://%s {
@@ -222,11 +222,11 @@ func first(list []string, n int) []string { return list[:min(n, len(list))] }
 
 // TestReloads reloads Caddy under load, each time with another policy.
 //
-// Caddy inherits its socket: those that it opens itself are opened anew for each configuration, and
-// the kernel resets the connections that wait in the old one's queue. What is left is Go's server,
-// which drops a new connection that it has just accepted when it begins to shut down, about one in
-// twenty thousand requests here. Such a request has reached nobody and is sent again, as load
-// balancers do; every request that reaches gray must be answered.
+// Caddy inherits its socket. It opens its own sockets anew for each configuration, and the kernel
+// then resets the connections that wait in the old queue. One loss remains: when Go's server begins
+// to shut down, it drops connections that it has just accepted, about one in twenty thousand
+// requests here. Such a request has reached no handler, so it is sent again, as load balancers do.
+// Every request that reaches gray must be answered.
 func TestReloads(t *testing.T) {
 	v1 := []*instance{startUpstream(t, "v1")}
 	v2 := []*instance{startUpstream(t, "v2")}

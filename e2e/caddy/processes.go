@@ -174,8 +174,8 @@ func cacheFolder() (string, error) {
 	return folder, os.MkdirAll(folder, 0o755)
 }
 
-// Start runs Caddy with a Caddyfile until the test ends, and waits for the address. Files are
-// handed on to it, as fd/3 and so on.
+// Start runs Caddy with a Caddyfile until the test ends, and waits for the address. Caddy inherits
+// the files, as fd/3 and so on.
 func Start(t testing.TB, address, caddyfile string, files ...*os.File) *Gateway {
 	return startGateway(t, address, caddyfile, files...)
 }
@@ -210,7 +210,7 @@ func (g *Gateway) Log() string { return g.output.String() }
 // Reload gives Caddy another Caddyfile.
 func (g *Gateway) Reload(caddyfile string) error { return g.reload(caddyfile) }
 
-// reload gives Caddy another Caddyfile by its admin endpoint, which itself is away for a moment
+// reload gives Caddy another Caddyfile by its admin endpoint, which is unavailable for a moment
 // after each reload.
 func (g *Gateway) reload(caddyfile string) error {
 	res, err := http.Post("http://"+g.admin+"/load", "text/caddyfile", strings.NewReader(g.complete(caddyfile)))
@@ -229,8 +229,8 @@ func (g *Gateway) reload(caddyfile string) error {
 	return nil
 }
 
-// metric is the sum of a counter's or gauge's values whose labels contain all of the given pairs,
-// as in `version="v2"`.
+// metric returns the sum of a counter's or gauge's values whose labels contain all of the given
+// pairs, such as `version="v2"`.
 func (g *Gateway) metric(name string, labels ...string) float64 {
 	g.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)

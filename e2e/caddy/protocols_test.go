@@ -19,8 +19,8 @@ import (
 	"google.golang.org/grpc/metadata"
 )
 
-// everyVersion runs Caddy with TLS and without before two versions, and the test for each of them.
-// The upstreams speak h2c to gRPC's clients and HTTP/1.1 to others.
+// everyVersion runs Caddy with and without TLS in front of two versions, and runs the test for each
+// of them. The upstreams speak h2c to gRPC clients and HTTP/1.1 to others.
 func everyVersion(t *testing.T, test func(t *testing.T, plain, secure, user, version string)) {
 	v1 := []*instance{startUpstream(t, "v1")}
 	v2 := []*instance{startUpstream(t, "v2")}

@@ -16,9 +16,9 @@ import (
 	"github.com/grayrelease/gray/e2e/bench"
 )
 
-// The same service four ways: without versions; without versions, but with the two headers that
-// gray tells upstreams their version by; with gray and five rules; and with what Caddy has by
-// itself: named matchers and CEL. The latter has no percentages, which leaves it four rules.
+// The same service in four ways: without versions; without versions, but with the two headers that
+// name the version for upstreams; with gray and five rules; with Caddy's named matchers and CEL,
+// which have no percentages and so only four of the rules.
 const fourWays = `
 http://%[1]s {
 	reverse_proxy %[4]s
@@ -70,8 +70,8 @@ http://%[6]s {
 }
 `
 
-// browser is a request as Firefox sends it, of one of stable's users, about whom all five rules are
-// asked: u-1 is not among the five percent.
+// browser is a request as Firefox sends it. Its user gets stable after all five rules have been
+// checked, as u-1 is not among the five percent.
 const browser = "GET /cart?item=42 HTTP/1.1\r\nHost: %s\r\n" +
 	"User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0\r\n" +
 	"Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\n" +
@@ -80,8 +80,8 @@ const browser = "GET /cart?item=42 HTTP/1.1\r\nHost: %s\r\n" +
 	"Sec-Fetch-Dest: document\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Site: same-origin\r\nSec-Fetch-User: ?1\r\n" +
 	"Priority: u=0, i\r\n\r\n"
 
-// BenchmarkThroughput loads the four in turns, and reports each one's median and its ratio to the
-// plain proxy. GRAY_BENCH_TURN is how long a turn lasts, by default 150ms.
+// BenchmarkThroughput loads the four in turns, and reports the median of each and its ratio to the
+// plain proxy. GRAY_BENCH_TURN sets how long a turn lasts; the default is 150ms.
 func BenchmarkThroughput(b *testing.B) {
 	const turns, connections = 100, 32
 	length := 150 * time.Millisecond

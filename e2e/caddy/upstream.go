@@ -1,5 +1,5 @@
-// Package caddy runs the Caddy that this repository builds, as a process, before upstreams that are
-// processes too.
+// Package caddy runs the Caddy that this repository builds, as a process, in front of upstreams
+// that are processes too.
 package caddy
 
 import (
@@ -18,8 +18,8 @@ import (
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 )
 
-// upstreamVariable makes the test binary be an upstream: name, address and the file that counts
-// POST requests.
+// upstreamVariable turns the test binary into an upstream. It holds a name, an address, and the
+// file that counts POST requests.
 const upstreamVariable = "GRAY_TEST_UPSTREAM"
 
 // RunUpstream serves until the process is killed, if it was started to be an upstream.

@@ -48,8 +48,8 @@ func BenchmarkRemembered(b *testing.B) {
 	}
 }
 
-// bare is the least that a verification on the standard library does: signature, date, claims in a
-// map.
+// bare is the least that a verification with the standard library does: signature, date, claims in
+// a map.
 func bare(key any, token string) (map[string]any, error) {
 	first, last := strings.IndexByte(token, '.'), strings.LastIndexByte(token, '.')
 	head, err := base64.RawURLEncoding.DecodeString(token[:first])
@@ -98,7 +98,7 @@ func isSigned(key any, input, signature []byte) bool {
 	return false
 }
 
-// TestCompareFirstSight prints what a token costs at first sight, against a bare verification of
+// TestCompareFirstSight prints the cost of a token at first sight, and of a bare verification of
 // the same tokens.
 func TestCompareFirstSight(t *testing.T) {
 	if !*compare {

@@ -144,8 +144,8 @@ func hs(t testing.TB, payload string) string {
 	return sign(t, "HS256", []byte(secret), `{"alg":"HS256"}`, payload)
 }
 
-// TestCasesAreCurrent keeps the shared cases in step with their description below: signatures
-// differ from run to run, everything else has to be the same.
+// TestCasesAreCurrent compares the shared cases with their description below. Signatures differ
+// from run to run; everything else must be the same.
 func TestCasesAreCurrent(t *testing.T) {
 	path := filepath.Join(tokens, "cases.json")
 	made := file{About: "What becomes of a token under a policy's jwt object; README.md says what the fields mean.",

@@ -109,8 +109,8 @@ func pemKeys(t testing.TB, text []byte) []judgeKey {
 	}
 }
 
-// accepts parses the token with each key that a careful keyfunc would hand out: of the token's kid,
-// or without a name, of the right kind, and bound to its algorithm.
+// accepts parses the token with each key that a careful keyfunc would return: one with the token's
+// kid or without a name, of the right kind, and bound to its algorithm.
 func (j *judge) accepts(token string) bool { return j.acceptsWith(j.parser, token) }
 
 // acceptsSomehow also reads numbers as text, as gray does.
@@ -182,8 +182,8 @@ func TestJudgeAgrees(t *testing.T) {
 	}
 }
 
-// FuzzJudge looks for tokens that gray accepts and golang-jwt does not. The other way round, gray
-// is stricter in ways that the cases list.
+// FuzzJudge looks for tokens that gray accepts and golang-jwt does not. In the other direction,
+// gray is stricter in ways that the cases list.
 func FuzzJudge(f *testing.F) {
 	groups := readCases(f).Groups
 	for i, g := range groups {
@@ -217,7 +217,7 @@ func FuzzJudge(f *testing.F) {
 	})
 }
 
-// FuzzSignedJudge compares both ways for tokens that are signed, so that the fuzzer gets behind the
+// FuzzSignedJudge compares both directions for signed tokens, so that the fuzzer gets past the
 // signature.
 func FuzzSignedJudge(f *testing.F) {
 	for _, g := range readCases(f).Groups {

@@ -8,8 +8,8 @@ import (
 	"unicode/utf8"
 )
 
-// stricter tells, in a way of its own, whether a JSON text has what gray refuses and golang-jwt
-// lets pass.
+// stricter reports, independently of gray's code, whether a JSON text has what gray refuses and
+// golang-jwt accepts.
 func stricter(text string, isPayload bool) bool {
 	if !utf8.ValidString(text) || strings.TrimSpace(text) == "null" || hasTwins(text) {
 		return true
@@ -33,7 +33,7 @@ func stricter(text string, isPayload bool) bool {
 	if _, isText := kid.(string); given && !isText {
 		return true
 	}
-	// A header that only looks as if it had twins is refused too: it is judged before anything is
+	// A header that only seems to repeat a name is refused too, as it is judged before anything is
 	// verified.
 	var compact bytes.Buffer
 	_ = json.Compact(&compact, []byte(text))

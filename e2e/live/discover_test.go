@@ -10,8 +10,8 @@ import (
 	"github.com/grayrelease/gray/e2e/backends"
 )
 
-// Instances of v2 come, fall ill and go, and so does the registry. Traffic follows, stable serves
-// what nobody else can, and no request fails.
+// Instances of v2 come, fail and go, and so does the registry. Traffic follows, stable serves if no
+// instance can, and no request fails.
 func TestDiscover(t *testing.T) {
 	for _, registry := range backends.Registries {
 		if testing.Short() && registry.Name == "nacos-3" {

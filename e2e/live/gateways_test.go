@@ -1,5 +1,5 @@
-// Package live holds policies from config centres and instances from registries against the
-// gateways as they are run: Caddy and Traefik, each a process, in front of real servers.
+// Package live tests policies from config centres and instances from registries with the gateways
+// as they are run: Caddy and Traefik, each a process, in front of real servers.
 package live
 
 import (
@@ -60,8 +60,8 @@ var gateways = []struct {
 
 func startCaddy(t testing.TB, s settings) *gateway {
 	t.Helper()
-	// Caddy inherits its socket: those that it opens itself are opened anew by a reload, and what
-	// waits in the old one's queue is reset.
+	// Caddy inherits its socket. A reload opens its own sockets anew, and the kernel resets what
+	// waits in the old queue.
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	socket, err := listener.(*net.TCPListener).File()

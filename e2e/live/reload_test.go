@@ -8,8 +8,8 @@ import (
 	"github.com/grayrelease/gray/e2e/backends"
 )
 
-// Ten routes follow one source over reloads: by one connection and one watch, which end when no
-// route needs them any more.
+// Ten routes follow one source over reloads, by one connection and one watch. Both end when no
+// route needs them.
 func TestReloads(t *testing.T) {
 	const first = 10
 	for _, backend := range []struct {

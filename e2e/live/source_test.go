@@ -16,8 +16,7 @@ import (
 	"github.com/grayrelease/gray/e2e/backends"
 )
 
-// Everything that happens to a source, one thing after the other, under requests none of which may
-// fail.
+// All events of a source, one after the other, under requests. None of the requests may fail.
 func TestSource(t *testing.T) {
 	for _, backend := range backends.All {
 		if testing.Short() && (backend.Name == "http-wait" || backend.Name == "nacos-3") {

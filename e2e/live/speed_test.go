@@ -15,8 +15,8 @@ var (
 	writes  = flag.Int("writes", 50, "writes that are timed for each source")
 )
 
-// From the start of a write to the first request that is served by it, as a client of the gateway
-// sees it.
+// The time from the start of a write to the first request that it affects, as a client of the
+// gateway sees it.
 func TestCompareWriteToEffect(t *testing.T) {
 	if !*compare {
 		t.Skip("prints figures; make bench runs it")

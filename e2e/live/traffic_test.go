@@ -18,8 +18,8 @@ import (
 // fleet is the upstreams, by name.
 type fleet struct{ instances map[string]*httptest.Server }
 
-// newFleet starts upstreams that answer with their name and with the version that the gateway took
-// them for.
+// newFleet starts upstreams. They answer with their name, and with the version that the gateway
+// named.
 func newFleet(t testing.TB, names ...string) *fleet {
 	f := &fleet{instances: map[string]*httptest.Server{}}
 	for _, name := range names {
@@ -44,9 +44,9 @@ func (f *fleet) port(t testing.TB, name string) int {
 
 func answer(instance, version string) string { return instance + " as " + version }
 
-// document is a policy with one version beside stable, which is served by the instance of the same
-// name: were parts of two documents mixed, an instance would be taken for another version than its
-// own.
+// document returns a policy with one version beside stable, served by the instance of the same
+// name. If parts of two documents were mixed, an instance would be asked for a version other than
+// its own.
 func (f *fleet) document(version string, percent int) string {
 	return fmt.Sprintf(`{"service": "shop", "stable": "v1",
 		"versions": {"v1": {"upstreams": [%q]}, %q: {"upstreams": [%q]}},
@@ -89,14 +89,15 @@ type traffic struct {
 	problem string // the first
 }
 
-// send begins to send requests. Each must be answered, by an instance that takes itself for what
-// the policy says it is.
+// send starts to send requests. Each must be answered, by an instance of the version that the
+// policy names.
 func send(t testing.TB, g *gateway, right func(body string) bool) *traffic {
 	return begin(t, g, right, false)
 }
 
-// sendAgain is send for gateways that reload: Go's server drops a new connection that it has just
-// accepted when it begins to shut down. What was sent on one has reached nobody and is sent again.
+// sendAgain is like send, for gateways that reload: when Go's server begins to shut down, it drops
+// connections that it has just accepted. A request on one of these has reached no handler and is
+// sent again.
 func sendAgain(t testing.TB, g *gateway, right func(body string) bool) *traffic {
 	return begin(t, g, right, true)
 }

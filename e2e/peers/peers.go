@@ -1,11 +1,11 @@
-// Package peers decides the same five rules with this engine and with what a user would pick
-// instead: GrowthBook's Go SDK and LaunchDarkly's evaluation module, both in process and with their
+// Package peers decides the same five rules with this engine and with what a user would otherwise
+// choose: GrowthBook's Go SDK and LaunchDarkly's evaluation module, both in process and with their
 // rules loaded beforehand.
 //
 // The rules, in order: a header equals a value, a header matches a regular expression, a cookie
 // equals a value, the client's address is in a network, 10 % of callers by a cookie. The peers have
-// no operator for networks; they test the address's beginning instead, which costs less. Tracking,
-// events and logging, which cost more, are off.
+// no operator for networks; they check how the address begins, which costs less. Tracking, events
+// and logging cost more and are off.
 package peers
 
 import (
@@ -131,8 +131,7 @@ func NewLaunchDarkly() *LaunchDarkly {
 	return &LaunchDarkly{evaluation.NewEvaluator(noData{}), flag}
 }
 
-// User makes the module's idea of a user, a context. Without a key there is none; such callers
-// share one.
+// User returns the module's form of a user, a context. Callers without a key share one.
 func (l *LaunchDarkly) User(a Attributes) ldcontext.Context {
 	key := a.UID
 	if key == "" {

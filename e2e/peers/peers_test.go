@@ -105,9 +105,9 @@ func TestSameDecisions(t *testing.T) {
 	}
 }
 
-// TestComparePeers prints how long each engine takes, from the request to the version, and for the
-// peers also from a user made beforehand to the version, which leaves out what they need to get
-// there. The figures are medians of turns that alternate; x is the factor over Gray.
+// TestComparePeers prints how long each engine takes from the request to the version. For the peers
+// it also prints the time from a ready user object to the version. The figures are medians of turns
+// that alternate; x is the factor over Gray.
 func TestComparePeers(t *testing.T) {
 	if !*compare {
 		t.Skip("figures only: -compare prints them")

@@ -16,8 +16,8 @@ import (
 // interpreted are the folders that Traefik's interpreter runs.
 var interpreted = []string{"core", "internal/remote", "traefikgray"}
 
-// Yaegi v0.16.1 assigns only the results of the calls in `a, b = x, f(x)`: the other variables keep
-// what they had. It gets `a, b := x, f(x)` right.
+// Yaegi v0.16.1 assigns only the results of the calls in `a, b = x, f(x)`; the other variables keep
+// their values. It handles `a, b := x, f(x)` correctly.
 func TestNoAssignmentMixesCallsAndValues(t *testing.T) {
 	files := 0
 	for _, folder := range interpreted {

@@ -9,8 +9,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// layers says what the packages of a folder may import of this module, and whether they may import
-// anything else but the standard library. A package that no row covers is a new layer: add a row.
+// layers lists what the packages of a folder may import of this module, and whether they may import
+// anything besides the standard library. A package that no row covers is a new layer and needs a
+// row.
 var layers = []struct {
 	folder  string
 	imports []string // folders of this module, besides its own
@@ -33,8 +34,8 @@ var layers = []struct {
 	{"examples", []string{"core", "core/live"}, true},
 }
 
-// Each layer imports only what is below it: the engine knows no source and no host, hosts share the
-// core and not each other, and what Yaegi interprets needs nothing but the standard library.
+// Each layer imports only what is below it. The engine knows no source and no host, hosts share the
+// core and not each other, and interpreted packages need only the standard library.
 func TestLayers(t *testing.T) {
 	format := `{{.ImportPath}}{{range .Imports}} {{.}}{{end}}`
 	for _, tags := range []string{"", "yaegi"} {

@@ -23,7 +23,7 @@ var (
 		".go":  regexp.MustCompile(`^\s*//[^\s]*\s`),
 		".yml": regexp.MustCompile(`^\s*# `),
 		".mod": regexp.MustCompile(`^// (?:[^a]|a[^m])`), // not what go mod tidy says of ambiguous imports
-		"":     regexp.MustCompile(`^# `), // Makefile and scripts
+		"":     regexp.MustCompile(`^# `),                // Makefile and scripts
 	}
 	directive = regexp.MustCompile(`^\s*//(go|nolint|yaegi):?`)
 )

@@ -1,9 +1,8 @@
 // Package servers builds the real servers that the tests run against, keeps them in the user's
 // cache, and starts and stops them.
 //
-// Each server's version is pinned in its folder: a go.mod for those that the Go module proxy has, a
-// pom.xml for Nacos. `go run ./servers/build` builds them all; a test builds what it needs when
-// that has not been done.
+// Each server's version is pinned in its folder: in a go.mod if the Go module proxy has it, and in
+// a pom.xml for Nacos. `go run ./servers/build` builds all of them. A test builds what is missing.
 package servers
 
 import (
@@ -42,8 +41,8 @@ func Names() []string { return []string{"etcd", "consul", "nacos", "nacos-3", "t
 // ErrUnavailable is returned by Build when this machine lacks a program that the server needs.
 var ErrUnavailable = errors.New("not available on this machine")
 
-// Path returns the path of a built server. Without the tools for it the test is skipped, but fails
-// in CI.
+// Path returns the path of a built server. If the tools for it are missing, the test is skipped,
+// and fails in CI.
 func Path(t testing.TB, name string) string {
 	t.Helper()
 	path, err := Build(name)
@@ -58,8 +57,8 @@ func Path(t testing.TB, name string) string {
 
 var buildLock sync.Mutex
 
-// Build returns the path of a server, which it builds first unless the cache holds it. Several
-// processes may ask at once.
+// Build returns the path of a server, and builds it first unless it is in the cache. Several
+// processes may call it at once.
 func Build(name string) (string, error) {
 	buildLock.Lock()
 	defer buildLock.Unlock()

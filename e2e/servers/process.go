@@ -94,8 +94,8 @@ func (p *Process) tail() string {
 	return string(data)
 }
 
-// FreePorts returns ports that nothing listens on. They are below those that systems give to
-// outgoing connections, one of which could otherwise have a server's port when it is started again.
+// FreePorts returns ports that nothing listens on. They are below the range of outgoing
+// connections, one of which could otherwise take a server's port before it is started again.
 func FreePorts(t testing.TB, n int) []int {
 	t.Helper()
 	var ports []int

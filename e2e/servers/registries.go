@@ -43,8 +43,8 @@ func Consul(t testing.TB) (p *Process, port int) {
 	return p, ports[0]
 }
 
-// Nacos starts a standalone Nacos 2 with the given properties beside the usual ones; it answers at
-// Host(port) under /nacos.
+// Nacos starts a standalone Nacos 2 with the given properties in addition to the usual ones. It
+// answers at Host(port) under /nacos.
 func Nacos(t testing.TB, properties ...string) (p *Process, port int) {
 	t.Helper()
 	ports := nacosPorts(t)

@@ -15,8 +15,8 @@ import (
 
 const nacosKey = "Z3JheS1lMmUtc2VjcmV0LWdyYXktZTJlLXNlY3JldC1ncmF5LWUyZS1zZWNyZXQ="
 
-// Users, passwords and namespaces on the real servers, from the URL's placeholders; a wrong
-// password shows in the state, but never itself.
+// Users, passwords and namespaces on the real servers, from placeholders in the URL. The state
+// shows that a password is wrong, but never the password.
 func TestAccess(t *testing.T) {
 	t.Setenv("GRAY_E2E_PASSWORD", "pa:ss/w0rd?#%")
 	t.Setenv("GRAY_E2E_WRONG", "wr0ng-wr0ng")

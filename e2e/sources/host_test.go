@@ -33,8 +33,8 @@ var modes = []struct {
 	{"yaegi", interpreted},
 }
 
-// interpreted loads the gateway and all that it needs into an interpreter, from source, as Traefik
-// does with its plugins.
+// interpreted loads the gateway and its dependencies into an interpreter, from source, as Traefik
+// does with plugins.
 func interpreted(t testing.TB) newGateway {
 	t.Helper()
 	gopath := t.TempDir()
@@ -80,8 +80,8 @@ func start(t testing.TB, load newGateway, url, cacheDir string) *host {
 	return h
 }
 
-// again is the same folder for a gateway that shares nothing else with those of the folder: as
-// after a restart.
+// again returns the same folder for a gateway that shares nothing else with the others, as after a
+// restart.
 func again(folder string) string { return folder + "/." }
 
 // get sends a request through the gateway.

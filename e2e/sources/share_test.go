@@ -17,8 +17,8 @@ import (
 	"github.com/grayrelease/gray/e2e/backends"
 )
 
-// A hundred routes on one source: one connection, no goroutine more than one route has; none after
-// the last one.
+// A hundred routes on one source need one connection and no more goroutines than one route. After
+// the last route there are none.
 func TestRoutesShareOneWatch(t *testing.T) {
 	b := backends.Etcd(t)
 	b.Put("shared", document("shared", 100))

@@ -16,15 +16,14 @@ import (
 	"github.com/grayrelease/gray/e2e/backends"
 )
 
-// document is a policy that sends percent of the callers to v2. Both its service and its rule carry
-// the mark, so that a mix of two would show.
+// document returns a policy that sends percent of the callers to v2. Service and rule both carry
+// the mark, so that a mix of two documents would show.
 func document(mark string, percent int) string {
 	return fmt.Sprintf(`{"service": %q, "stable": "v1", "versions": {"v1": {}, "v2": {}},
 		"rules": [{"name": %q, "version": "v2", "percent": %d}]}`, mark, mark, percent)
 }
 
-// Everything that happens to a source, one thing after the other, under requests none of which may
-// fail.
+// All events of a source, one after the other, under requests. None of the requests may fail.
 func TestSource(t *testing.T) {
 	for _, mode := range modes {
 		load := mode.load(t)
@@ -159,8 +158,8 @@ func awaitKept(t *testing.T, dir, mark string) {
 	}, 5*time.Second, 5*time.Millisecond)
 }
 
-// requests sends requests until it is stopped. Every answer must be 200, and its parts of one and
-// the same document.
+// requests sends requests until it is stopped. Every answer must be 200, and all its parts must
+// come from one document.
 func requests(t *testing.T, h *host) (stop func()) {
 	done := make(chan struct{})
 	var group sync.WaitGroup

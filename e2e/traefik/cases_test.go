@@ -21,8 +21,8 @@ import (
 	"github.com/grayrelease/gray/internal/casetest"
 )
 
-// groupHeader tells which group of cases a request belongs to, for Traefik's routers. Cases choose
-// everything else.
+// groupHeader names the group of cases of a request, for Traefik's routers. Cases choose everything
+// else.
 const groupHeader = "X-Case-Group"
 
 // caseGroup is a group of cases that Traefik serves under a name.
@@ -53,7 +53,7 @@ func loadCases(t *testing.T) []caseGroup {
 }
 
 // versionUpstreams starts a server for each version that any policy names. It answers with its name
-// and the headers that it got.
+// and the headers that it received.
 func versionUpstreams(t *testing.T, groups []caseGroup) map[string]string {
 	urls := map[string]string{}
 	for _, g := range groups {
@@ -120,8 +120,8 @@ func caseRoutes(routers, middlewares object, form string, g caseGroup, config ob
 
 func serviceName(version string) string { return "version-" + strings.ReplaceAll(version, ".", "-") }
 
-// notInTraefik says why a case cannot be put to the plugin in Traefik: it changes the request
-// before any middleware sees it.
+// notInTraefik returns why a case cannot be run in Traefik: it changes the request before any
+// middleware sees it.
 func notInTraefik(c casetest.Case) string {
 	_, query, _ := strings.Cut(c.Request.Target, "?")
 	if strings.Contains(query, ";") {

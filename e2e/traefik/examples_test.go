@@ -79,8 +79,7 @@ func TestDockerExample(t *testing.T) {
 	decides(t, configuration.HTTP.Middlewares["shop-gray"].Plugin["gray"])
 }
 
-// The resource's plugin section, as the JSON that the API server keeps. Nothing here runs a
-// cluster.
+// The plugin section of the resource, as the JSON that the API server stores. No cluster runs here.
 func TestKubernetesExample(t *testing.T) {
 	var middleware struct {
 		Spec struct{ Plugin map[string]any }
@@ -117,8 +116,8 @@ func TestDocumentedMiddlewares(t *testing.T) {
 	}
 }
 
-// decides puts a tester to a plugin that was made of the configuration; whoever serves says which
-// version it was told.
+// decides sends a tester's request to a plugin with this configuration. The answer names the
+// version that the upstream was given.
 func decides(t *testing.T, config object) {
 	t.Helper()
 	next := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -1,4 +1,4 @@
-// Package traefik runs real Traefik, built from the module proxy, with plugins as local ones, for
+// Package traefik runs the real Traefik, built from the module proxy, with local plugins, for
 // tests.
 package traefik
 
@@ -137,7 +137,7 @@ func (g *Gateway) Apply(t testing.TB, dynamic map[string]any) {
 	g.await(t)
 }
 
-// write puts the configuration in place at once, with a router of its own that tells when it is in
+// write puts the configuration in place at once, with a router of its own that shows when it is in
 // force.
 func (g *Gateway) write(t testing.TB, dynamic map[string]any) {
 	t.Helper()
@@ -250,8 +250,8 @@ func freeAddress(t testing.TB) string {
 	}
 }
 
-// writeYAML writes JSON, which YAML is a superset of. Traefik takes the file for a Go template, so
-// its braces are escaped.
+// writeYAML writes JSON, which is also YAML. Traefik reads the file as a Go template, so braces are
+// escaped.
 func writeYAML(t testing.TB, name string, value any) {
 	t.Helper()
 	var text bytes.Buffer

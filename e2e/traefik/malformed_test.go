@@ -12,8 +12,8 @@ import (
 	"github.com/grayrelease/gray/e2e/traefik"
 )
 
-// A wrong middleware costs its own router alone: it answers 404, the log has every problem with its
-// path, the other routers go on, and the next configuration is applied.
+// A wrong middleware affects only its own router, which answers 404. The log has every problem with
+// its path, the other routers continue, and the next configuration is applied.
 func TestWrongConfigurationCostsItsRouterAlone(t *testing.T) {
 	v1, v2 := upstream(t, "v1"), upstream(t, "v2")
 	wrong := []object{

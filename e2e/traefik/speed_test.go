@@ -36,8 +36,8 @@ const (
 
 const answer = "the body of the upstream's answer"
 
-// fiveRules is the policy whose cost is published; none of its rules takes the callers of the
-// comparison, so all are asked.
+// fiveRules is the policy whose cost is published. None of its rules matches the requests of the
+// comparison, so all are checked.
 func fiveRules() object {
 	return cookiePolicy(
 		object{"name": "testers", "version": "v2", "when": []any{"header X-App-Version = beta"}},
@@ -76,13 +76,12 @@ func proxyAll(upstream string) object {
 	}
 }
 
-// TestCompareSpeed compares with a plugin that does nothing in the form of Traefik's demo plugin,
-// which is what plugins look like, and with the leanest that can be: a bare function, as gray's
-// handlers are.
+// TestCompareSpeed compares with two plugins that do nothing: one in the form of Traefik's demo
+// plugin, as most plugins are written, and the leanest possible one, a bare function like gray's
+// handlers.
 //
 // It sends the same requests to the same router with different middlewares, in turns. Throughput is
-// of Traefik, the client and the upstream together, which share the machine, as they do for all
-// variants.
+// that of Traefik, client and upstream together, which share the machine in all variants.
 func TestCompareSpeed(t *testing.T) {
 	if !*compare {
 		t.Skip("figures only: -compare prints them")
@@ -143,8 +142,8 @@ func TestCompareSpeed(t *testing.T) {
 	report("empty", "plain")
 }
 
-// work is what Traefik did for a variant. Unlike throughput it hardly depends on what else the
-// machine does.
+// work is the work of Traefik for a variant. Unlike throughput, it hardly depends on the load of
+// the machine.
 type work struct {
 	time     time.Duration
 	requests float64

@@ -22,9 +22,9 @@ import (
 	"github.com/grayrelease/gray/e2e/yaegi"
 )
 
-// TestAgree puts generated requests to generated policies, compiled and interpreted: version,
+// TestAgree sends generated requests to generated policies, compiled and interpreted. Version,
 // baggage and response headers must be the same. Each rule has a version of its own, so that the
-// version tells which rule decided.
+// version shows which rule decided.
 func TestAgree(t *testing.T) {
 	const policies, requests = 125, 400 // 50,000
 	plugin := yaegi.Load(t, root)
@@ -50,9 +50,9 @@ func TestAgree(t *testing.T) {
 	require.Empty(t, plugin.Stderr.String())
 }
 
-// TestAgreeAtOnce has many requests decided at the same time, under several policies, as gateways
-// have: what one statement of an interpreted function keeps for itself must not be what another
-// request's finds there.
+// TestAgreeAtOnce decides many requests at the same time, under several policies, as gateways do.
+// What a statement of an interpreted function stores for one request must not be visible to
+// another.
 func TestAgreeAtOnce(t *testing.T) {
 	const policies, requests, workers = 12, 250, 8
 	type question struct {
@@ -100,8 +100,8 @@ func keep(into *http.Header) http.Handler {
 	return http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { *into = r.Header.Clone() })
 }
 
-// generator makes policies and requests from few words, so that they often meet, and now and then
-// from bytes that fit nothing.
+// generator makes policies and requests from few words, so that they often match, and sometimes
+// from random bytes.
 type generator struct {
 	*rand.Rand
 	claims bool
@@ -128,8 +128,7 @@ func signed(claims string) string {
 
 func pick[T any](g *generator, from ...T) T { return from[g.IntN(len(from))] }
 
-// handlers serve one and the same generated policy: compiled before the first handler, interpreted
-// before the second.
+// handlers serve the same generated policy, one compiled and one interpreted.
 func (g *generator) handlers(t *testing.T, plugin *yaegi.Plugin, first, second http.Handler) (document string, compiled,
 	interpreted http.Handler) {
 	t.Helper()

@@ -45,8 +45,8 @@ func TestCases(t *testing.T) {
 // echo answers with the headers that it got.
 var echo = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _ = json.NewEncoder(w).Encode(r.Header) })
 
-// decide puts a case's request, read as a server reads it, to the handler and returns the headers
-// that go on.
+// decide sends a case's request to the handler, parsed as a server parses it, and returns the
+// headers that are passed on.
 func decide(t *testing.T, handler http.Handler, request casetest.Request) http.Header {
 	t.Helper()
 	r, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(request.Raw([2]string{"X-Forwarded-For", request.IP}))))

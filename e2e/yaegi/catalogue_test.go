@@ -52,8 +52,8 @@ func TestCatalogueTakesTheManifest(t *testing.T) {
 		"import %q is not of module %q", m.Import, path)
 }
 
-// What the catalogue does has to end within ten seconds. Here it is what a machine does in one,
-// several times over.
+// The catalogue must load the plugin and make a middleware within ten seconds. The test logs the
+// time.
 func TestCatalogueLoadsThePlugin(t *testing.T) {
 	gopath := t.TempDir()
 	dir, err := yaegi.Install(root, gopath)

@@ -21,9 +21,9 @@ type Timing struct {
 	PerOp time.Duration
 }
 
-// Compare times the variants in turns, rounds times each with n operations a turn, and returns each
-// one's median. Turns alternate, so whatever else the machine does falls on all of them alike:
-// compare the figures of one call with each other, never with those of another.
+// Compare times the variants in turns, rounds times each with n operations per turn, and returns
+// the median of each. Turns alternate, so other load affects all of them alike. Compare the figures
+// of one call with each other, never with those of another.
 func Compare(rounds, n int, variants ...Variant) Timings {
 	samples := make([][]time.Duration, len(variants))
 	for round := range rounds {
@@ -61,9 +61,9 @@ func (t Timings) String() string {
 	return b.String()
 }
 
-// Serve is an operation for Compare: the handler serves a copy of the request each time, since
-// middleware changes headers. The copy is made outside of the interpreter; subtract a variant with
-// a compiled handler to see its cost.
+// Serve returns an operation for Compare: the handler serves a new copy of the request each time,
+// as middleware changes headers. The copy is made outside of the interpreter; subtract a variant
+// with a compiled handler to see its cost.
 func Serve(handler http.Handler, r *http.Request) func() {
 	w := discard{http.Header{}}
 	request := *r

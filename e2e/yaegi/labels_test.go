@@ -21,7 +21,7 @@ import (
 const labelPrefix = "traefik.http.middlewares.gray.plugin.gray"
 
 // fromLabels decodes labels as Traefik's Docker, Swarm, ECS, Nomad and Consul catalogue providers
-// do, with their library and with the part of their target type that matters.
+// do, with their library and the relevant part of their target type.
 func fromLabels(labels map[string]string) (map[string]any, error) {
 	var configuration struct {
 		HTTP struct {
@@ -38,8 +38,8 @@ func fromLabels(labels map[string]string) (map[string]any, error) {
 
 type pluginConf map[string]any
 
-// toLabels writes a policy as labels; ok is false where labels cannot say it: a name with a dot is
-// taken for two.
+// toLabels writes a policy as labels. ok is false if labels cannot express it, as with a dot in a
+// name.
 func toLabels(labels map[string]string, path string, value any) (ok bool) {
 	switch v := value.(type) {
 	case map[string]any:

@@ -82,7 +82,7 @@ func TestSourceIsChecked(t *testing.T) {
 	}
 }
 
-// TestKeysThatCannotBeReadAreLogged has keys whose server is down, in the configuration's own
+// TestKeysThatCannotBeReadAreLogged uses keys whose server is down, in the configuration's own
 // policy and in a followed one.
 func TestKeysThatCannotBeReadAreLogged(t *testing.T) {
 	dir := t.TempDir()

@@ -14,8 +14,8 @@ import (
 	"github.com/grayrelease/gray/e2e/yaegi"
 )
 
-// A plugin's panic in New freezes Traefik's configuration. New turns it into an error that owns up
-// to being a bug; tests look for those words.
+// A panic in New freezes Traefik's configuration. New turns it into an error that says that it is a
+// bug; tests look for those words.
 const bug = "this is a bug"
 
 // malformed are configurations that people and templates come up with.
@@ -131,7 +131,7 @@ func TestMalformedPolicyFileIsAnError(t *testing.T) {
 	}
 }
 
-// FuzzNew puts any configuration to the plugin: New may refuse it but not fall over, and what it
+// FuzzNew passes any configuration to the plugin. New may refuse it but must not panic, and what it
 // accepts must serve.
 func FuzzNew(f *testing.F) {
 	for _, config := range malformed() {

@@ -14,7 +14,7 @@ import (
 	"github.com/grayrelease/gray/e2e/yaegi"
 )
 
-// What forwarding costs: by net/http's reverse proxy alone, by ours compiled, and by ours in the
+// The cost of forwarding: by net/http's reverse proxy alone, by ours compiled, and by ours in the
 // interpreter.
 func TestCompareProxies(t *testing.T) {
 	if !*compare {

@@ -9,8 +9,8 @@ import (
 	"github.com/grayrelease/gray/e2e/yaegi"
 )
 
-// Policies whose cost is published. No rule matches the request that they are timed with: that is
-// what most requests are like, and all of a policy's questions are asked.
+// The policies whose cost is published. No rule matches the request that they are timed with. Most
+// requests are like that, and all of a policy's conditions are checked.
 var (
 	off       = policy(map[string]any{"enabled": false}, rule("header X-App-Version = beta"))
 	oneHeader = policy(nil, rule("header X-App-Version = beta"))
@@ -35,8 +35,8 @@ func policy(more map[string]any, rules ...any) map[string]any {
 	return p
 }
 
-// TestComparePolicies prints what policies cost in the interpreter beside a plugin that does
-// nothing.
+// TestComparePolicies prints the cost of policies in the interpreter, relative to a plugin that
+// does nothing.
 func TestComparePolicies(t *testing.T) {
 	if !*compare {
 		t.Skip("figures only: -compare prints them")

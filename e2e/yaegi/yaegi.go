@@ -1,6 +1,6 @@
-// Package yaegi loads a plugin into the Yaegi interpreter in the way that Traefik and its plugin
-// catalogue do, so that tests can hold the product against the interpreter that its users run, and
-// measures interpreted code.
+// Package yaegi loads a plugin into the Yaegi interpreter as Traefik and its plugin catalogue do,
+// so that tests can run the product in the interpreter that its users run. It also measures
+// interpreted code.
 package yaegi
 
 import (
@@ -57,8 +57,8 @@ func ModulePath(root string) (string, error) {
 	return modfile.ModulePath(text), nil
 }
 
-// Install copies the module at root to gopath/src/<module path>, with exactly the files that its
-// module zip carries: that is what a gateway downloads. It returns the directory.
+// Install copies the module at root to gopath/src/<module path>, with exactly the files of its
+// module zip, which is what a gateway downloads. It returns the directory.
 func Install(root, gopath string) (string, error) {
 	name, err := ModulePath(root)
 	if err != nil {
@@ -108,7 +108,7 @@ func NewInterpreter(gopath string, stdout, stderr *Output) (*interp.Interpreter,
 	return i, i.Use(stdlib.Symbols)
 }
 
-// Import installs the module at root and imports the given package of it, for tests that evaluate
+// Import installs the module at root and imports one of its packages, for tests that evaluate
 // expressions of their own.
 func Import(t testing.TB, root, importPath string) *interp.Interpreter {
 	t.Helper()
@@ -168,8 +168,8 @@ func Open(gopath, dir string) (*Plugin, error) {
 	return p, nil
 }
 
-// Config is what CreateConfig returns, with the given configuration decoded into it the way Traefik
-// decodes it: weakly typed, names compared without case, unknown names dropped.
+// Config returns the result of CreateConfig, with the given configuration decoded into it as
+// Traefik does: weakly typed, names compared without case, unknown names dropped.
 func (p *Plugin) Config(config map[string]any) (reflect.Value, error) {
 	results := p.fnCreateConfig.Call(nil)
 	if len(results) != 1 {
@@ -189,8 +189,8 @@ func (p *Plugin) Config(config map[string]any) (reflect.Value, error) {
 	return results[0], decoder.Decode(config)
 }
 
-// New makes the plugin's handler before next, as Traefik does for each router that names the
-// middleware.
+// New returns the plugin's handler in front of next, as Traefik makes it for each router that names
+// the middleware.
 func (p *Plugin) New(ctx context.Context, next http.Handler, config map[string]any, name string) (http.Handler, error) {
 	value, err := p.Config(config)
 	if err != nil {

@@ -1,6 +1,6 @@
 // Command build builds the servers that the tests run against: all of them, or those that are
-// named. It says where each one is. A server that this machine has not the tools for is skipped,
-// saying so, except with CI=true.
+// named. It prints where each one is. It reports and skips servers for which this machine lacks the
+// tools, except with CI=true.
 package main
 
 import (

@@ -1,5 +1,5 @@
-// Package gateway is the smallest gateway that takes its policy from a source: the tests run it
-// compiled, and interpreted by Yaegi. It is written in the part of Go that both know.
+// Package gateway is the smallest gateway that takes its policy from a source. The tests run it
+// compiled, and interpreted by Yaegi, so it uses only what both support.
 package gateway
 
 import (

@@ -1,5 +1,5 @@
-// Package overlaid reports what an engine says under overlays. It is compiled and interpreted, and
-// both must report the same.
+// Package overlaid reports what an engine decides under overlays. It is run compiled and
+// interpreted, and both must report the same.
 package overlaid
 
 import (
@@ -11,8 +11,8 @@ import (
 	"github.com/grayrelease/gray/core"
 )
 
-// Report puts overlays, as a JSON array, on a document's engine in turn, and returns all that the
-// engine says then of 40 requests, a line each.
+// Report applies overlays, given as a JSON array, to a document's engine in turn. It returns
+// everything that the engine then says of 40 requests, one per line.
 func Report(document, overlays string) string {
 	e, err := core.Load([]byte(document))
 	if err != nil {

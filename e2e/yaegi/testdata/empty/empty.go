@@ -8,8 +8,8 @@ import (
 
 // Config has no fields.
 type Config struct {
-	// Shape is how the handler is built: "method" for a struct with ServeHTTP as in Traefik's demo
-	// plugin, "closure" (the default) for a function value, which the interpreter calls faster.
+	// Shape is the form of the handler: "method" for a struct with ServeHTTP as in Traefik's demo
+	// plugin, or "closure" (the default) for a function value, which the interpreter calls faster.
 	Shape string
 }
 
