@@ -25,6 +25,7 @@ var layers = []struct {
 	{"core/live", []string{"core", "core/problem", "core/source", "core/discover", "internal/remote"}, true},
 	{"core", []string{"core/problem", "core/jwt"}, true},
 	{"internal/remote", []string{"core/problem"}, true},
+	{"rollout/guard", nil, true},
 	{"rollout/store", []string{"core/problem", "core/source", "internal/remote"}, false},
 	{"traefikgray", []string{"core", "core/problem", "core/jwt", "core/proxy", "core/source",
 		"core/discover", "core/live"}, true},
