@@ -26,6 +26,7 @@ var layers = []struct {
 	{"core", []string{"core/problem", "core/jwt"}, true},
 	{"internal/remote", []string{"core/problem"}, true},
 	{"rollout/guard", nil, true},
+	{"rollout/internal/simulate", []string{"rollout/guard"}, true},
 	{"rollout/store", []string{"core/problem", "core/source", "internal/remote"}, false},
 	{"traefikgray", []string{"core", "core/problem", "core/jwt", "core/proxy", "core/source",
 		"core/discover", "core/live"}, true},
