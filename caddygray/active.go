@@ -27,6 +27,7 @@ type active struct {
 	debugHeader string
 	vary        string
 
+	subjects   []subject // whose series it keeps
 	stopChecks context.CancelFunc
 }
 
@@ -64,11 +65,13 @@ func newActive(h *Handler, now *live.Current) (*active, error) {
 		versions: map[string]*version{},
 		outcomes: map[string]*outcome{},
 	}
+	r.keep(subject{kind: ofService})
 	var problems problem.List
 	for name, v := range engine.Versions() {
 		if v.Discover != "" {
 			v.Upstreams = now.Addresses(name)
 		}
+		r.keep(subject{kind: ofVersion, version: name})
 		made, err := newVersion(r.service, name, v, h.logger)
 		if err != nil {
 			problems = append(problems, problem.Of(err).Under(problem.Field("versions", name))...)
@@ -112,6 +115,7 @@ func newVersion(service, name string, v core.Version, logger *zap.Logger) (*vers
 }
 
 func (r *active) outcome(version, rule string) *outcome {
+	r.keep(subject{kind: ofDecision, version: version, rule: rule})
 	debug := strconv.QuoteToASCII(r.service) + "; version=" + version
 	if rule != "" {
 		debug += "; rule=" + strconv.QuoteToASCII(rule)
@@ -121,6 +125,13 @@ func (r *active) outcome(version, rule string) *outcome {
 		decisions: decisionsTotal.WithLabelValues(r.service, version, rule),
 		debug:     debug,
 	}
+}
+
+// keep keeps the series of one of the service's subjects until close.
+func (r *active) keep(s subject) {
+	s.service = r.service
+	series.acquire(s)
+	r.subjects = append(r.subjects, s)
 }
 
 // describe prepares the debug header, if the handler has one.
@@ -143,6 +154,7 @@ func (r *active) close() {
 	for _, v := range r.versions {
 		v.close()
 	}
+	series.release(r.subjects)
 }
 
 func (v *version) close() {

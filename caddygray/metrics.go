@@ -49,10 +49,14 @@ var (
 	}, []string{"service", "result"})
 )
 
+// counters are the metrics that count requests. How long their series stay is in series.go.
+var counters = []prometheus.Collector{
+	decisionsTotal, fallbacksTotal, upstreamFailuresTotal, responsesTotal, responseLatency, tokensTotal,
+}
+
 // registerMetrics registers the metrics with a configuration's registry.
 func registerMetrics(registry *prometheus.Registry) error {
-	all := []prometheus.Collector{decisionsTotal, fallbacksTotal, upstreamFailuresTotal, responsesTotal, responseLatency,
-		tokensTotal, &policies, &states}
+	all := []prometheus.Collector{series, &policies, &states}
 	for _, c := range all {
 		var already prometheus.AlreadyRegisteredError
 		if err := registry.Register(c); err != nil && !errors.As(err, &already) {

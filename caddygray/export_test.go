@@ -1,0 +1,20 @@
+package caddygray
+
+import "time"
+
+// SetClock makes series end by another clock, until the function that it returns is called. That
+// one ends all series that are not in use.
+func SetClock(now func() time.Time) (restore func()) {
+	set := func(now func() time.Time) {
+		series.mu.Lock()
+		defer series.mu.Unlock()
+		series.now = now
+		series.sweep()
+	}
+	set(now)
+	return func() {
+		end := now().Add(seriesLife)
+		set(func() time.Time { return end })
+		set(time.Now)
+	}
+}
