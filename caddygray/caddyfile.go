@@ -62,6 +62,20 @@ func parseDirective(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 //			verify     true|false
 //		}
 //
+//		rollout <rule> {
+//			step      <percentage> [for <duration>] [min <callers>] [until approved]
+//			guard     errors|latency [...] [rollback|pause|watch]
+//			guard     none
+//			alpha     <number>
+//			tolerance <number>
+//			warmup    <duration>
+//			undecided hold|advance|rollback
+//			keep      <rules...>
+//			build     <text>
+//			expires   <duration>
+//			freeze    <day> <time> - <day> <time> [<time zone>]
+//		}
+//
 //		policy <file>
 //		source <url> {
 //			<option> <value>
@@ -118,6 +132,7 @@ func (p *parser) directive() error {
 		"header":       p.text("header", &policy.Header),
 		"trust":        p.texts("trust", &policy.Trust),
 		"jwt":          p.jwt,
+		"rollout":      p.rollout,
 		"policy":       p.text("", &p.handler.PolicyFile),
 		"source":       p.source,
 		"cache":        p.text("", &p.handler.Cache),

@@ -22,6 +22,7 @@ func TestCaddyfileHasEveryFieldOfAPolicy(t *testing.T) {
 		{"gray s {\nversion v1 {\n", "\n}\n}", core.Version{}},
 		{"gray s {\ncookie {\n", "\n}\n}", core.Cookie{}},
 		{"gray s {\nrule name v1 {\n", "\n}\n}", core.Rule{}},
+		{"gray s {\nrollout ramp {\n", "\n}\n}", core.Rollout{}},
 		{"gray s {\njwt {\n", "\n}\n}", jwt.Config{}},
 	} {
 		known := func(word string) bool {
@@ -34,6 +35,7 @@ func TestCaddyfileHasEveryFieldOfAPolicy(t *testing.T) {
 			name, _, _ := strings.Cut(of.Field(i).Tag.Get("json"), ",")
 			isArgument := of.Name() == "Policy" && name == "service" || of.Name() == "Rule" &&
 				(name == "name" || name == "version")
+			isArgument = isArgument || of.Name() == "Rollout" && name == "rule"
 			assert.True(t, isArgument || known(name) || known(strings.TrimSuffix(name, "s")), "%s: no word for %q", of, name)
 		}
 	}

@@ -23,6 +23,7 @@ type Engine struct {
 	force, forceReason string
 	percent            map[string]float64
 	withdrawn          []string
+	keep               []string
 	changeReason       string
 
 	identity       []*attribute
@@ -32,6 +33,7 @@ type Engine struct {
 	header         string
 	trust          *networks
 	verifier       *jwt.Verifier // nil where no claim is used
+	rollout        *RolloutPlan  // nil if the policy has none
 }
 
 // New checks a policy and makes it ready. It reads the files that the policy names and does no
@@ -47,6 +49,7 @@ func New(p *Policy) (*Engine, error) {
 	c.trust()
 	c.token()
 	c.rules()
+	c.rollout()
 	if len(c.problems) > 0 {
 		return nil, c.problems
 	}

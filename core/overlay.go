@@ -15,6 +15,8 @@ type Overlay struct {
 	// Withdrawn are versions that no rule gives any more: a rule that names one does not match, and
 	// the rules after it are tried. Default: none.
 	Withdrawn []string
+	// Keep names rules that Withdrawn leaves as they are. Default: none.
+	Keep []string
 	// Reason says in one line, for people, where the overlay comes from, such as `the switch sends
 	// everybody to "v1"`. Default: none is given.
 	Reason string
@@ -23,11 +25,11 @@ type Overlay struct {
 // With returns the engine with an overlay put on it. It shares everything else with the receiver,
 // which is the one to Start and to Close.
 //
-// The overlay has two parts: Force, and the changes of rules, which are Percent and Withdrawn. A
-// part that is given replaces the one that is on the engine already, and outranks what the policy
-// says; one that is left out (Force "", or Percent and Withdrawn both nil) leaves what is there, so
-// a kill switch outranks a policy that is not enabled, and the engine without an overlay is the one
-// to start from in order to remove a part.
+// The overlay has two parts: Force, and the changes of rules, which are Percent, Withdrawn and
+// Keep. A part that is given replaces the one that is on the engine already, and outranks what the
+// policy says; one that is left out (Force "", or Percent and Withdrawn both nil) leaves what is
+// there, so a kill switch outranks a policy that is not enabled, and the engine without an overlay
+// is the one to start from in order to remove a part.
 func (e *Engine) With(o Overlay) *Engine {
 	f := &Engine{}
 	*f = *e
@@ -37,6 +39,7 @@ func (e *Engine) With(o Overlay) *Engine {
 	if o.Percent != nil || o.Withdrawn != nil {
 		f.percent = percentsOf(e, o.Percent)
 		f.withdrawn = withdrawnOf(e, o.Withdrawn)
+		f.keep = o.Keep
 		f.changeReason = o.Reason
 		f.rules = changedRules(f)
 	}
@@ -47,7 +50,7 @@ func (e *Engine) With(o Overlay) *Engine {
 // Overlay returns what is put on the engine, without the parts that have no effect. Reason is that
 // of Force if there is one.
 func (e *Engine) Overlay() Overlay {
-	o := Overlay{Force: e.force, Percent: e.percent, Withdrawn: e.withdrawn, Reason: e.changeReason}
+	o := Overlay{Force: e.force, Percent: e.percent, Withdrawn: e.withdrawn, Keep: e.keep, Reason: e.changeReason}
 	if e.force != "" {
 		o.Reason = e.forceReason
 	}
@@ -91,7 +94,7 @@ func changedRules(e *Engine) []*rule {
 	rules := make([]*rule, 0, len(e.written))
 	for _, r := range e.written {
 		percent, changed := e.percent[r.name]
-		withdrawn := indexOf(e.withdrawn, r.decision.Version) >= 0
+		withdrawn := indexOf(e.withdrawn, r.decision.Version) >= 0 && indexOf(e.keep, r.name) < 0
 		if changed || withdrawn {
 			r = changedRule(r)
 			r.withdrawn = withdrawn

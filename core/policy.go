@@ -44,6 +44,9 @@ type Policy struct {
 	Trust []string `json:"trust,omitempty"`
 	// JWT says where tokens are and how they are verified. Required if `claim` is used.
 	JWT *jwt.Config `json:"jwt,omitempty"`
+	// Rollout raises the percentage of a rule step by step, and takes it back when the version is
+	// bad. Default: none.
+	Rollout *Rollout `json:"rollout,omitempty"`
 }
 
 // Version is where one version of the service runs: one of the fields, or none if something else
@@ -85,7 +88,7 @@ type Rule struct {
 	// line. Where an attribute has several values the line holds when any does, before `not`.
 	When []string `json:"when,omitempty"`
 	// Percent is the share of callers that the rule takes, from 0 to 100, decimals allowed. 0 takes
-	// none. Default: 100.
+	// none. Default: 100, or 0 for the rule of a rollout.
 	Percent *float64 `json:"percent,omitempty"`
 	// Salt picks which callers a percentage takes. Default: the service, a slash and the version.
 	Salt string `json:"salt,omitempty"`

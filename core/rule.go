@@ -64,6 +64,9 @@ func (c *checker) rule(r *Rule, path, name string, lists map[string]*list) *rule
 		built.conditions = append(built.conditions, cond)
 	}
 	if r.Percent == nil {
+		if isRamp(c.policy, r) {
+			setPercent(built, 0)
+		}
 		return built
 	}
 	if !isPercent(*r.Percent) {

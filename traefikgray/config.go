@@ -59,6 +59,7 @@ type Config struct {
 	Header    string                 `json:"header,omitempty"`
 	Trust     []string               `json:"trust,omitempty"`
 	JWT       *jwt.Config            `json:"jwt,omitempty"`
+	Rollout   *core.Rollout          `json:"rollout,omitempty"`
 }
 
 // setup is what both modes are made of.
@@ -162,7 +163,7 @@ func inlinePolicy(c *Config, versions map[string]core.Version) *core.Policy {
 	return &core.Policy{
 		Service: c.Service, Enabled: c.Enabled, Stable: c.Stable, Versions: versions,
 		Identity: trimmed(c.Identity), Anonymous: c.Anonymous, Cookie: c.Cookie,
-		Rules: c.Rules, Lists: c.Lists, Header: c.Header, Trust: trimmed(c.Trust), JWT: trimmedJWT(c.JWT),
+		Rules: c.Rules, Lists: c.Lists, Header: c.Header, Trust: trimmed(c.Trust), JWT: trimmedJWT(c.JWT), Rollout: c.Rollout,
 	}
 }
 
