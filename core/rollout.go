@@ -1,7 +1,7 @@
 package core
 
 // Rollout is the plan of a rollout: how the percentage of one rule rises by itself, and what brings
-// it back. Where a rollout is at stands in a document of its own beside the policy.
+// it back. Where a rollout is at stands in a document of its own beside the policy: RolloutState.
 type Rollout struct {
 	// Rule names the rule whose percentage rises. It must be given its name, and a version other
 	// than stable. Its own percentage is where it stands before the rollout begins; default then:
