@@ -85,7 +85,8 @@ func (t *transport) roundTrip(req *http.Request) (*http.Response, error) {
 		// is copied because a failed attempt may still be reading it.
 		req.Header = req.Header.Clone()
 		engine := a.decided.active.engine
-		core.Repass(engine, req, state.told(engine.Header()), last.decision.Version, a.decided.serving.name)
+		told := core.Told{Header: state.told(engine.Header()), Baggage: last.decision.Version}
+		core.Repass(engine, req, told, a.decided.serving.name)
 	}
 	res, err := t.sendTraced(u, req)
 	a.ended(u, req, err)

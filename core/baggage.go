@@ -1,7 +1,6 @@
 package core
 
 import (
-	"net/http"
 	"net/url"
 	"strings"
 )
@@ -69,9 +68,9 @@ func nextBaggage(lines []string, name string, at *cursor) (string, bool) {
 	}
 }
 
-// addBaggage puts the decision's member behind the request's own.
-func addBaggage(h http.Header, own string) {
-	h["Baggage"] = []string{strings.Join(append(foreignMembers(h["Baggage"], len(own)), own), ",")}
+// withOwn returns a request's members with the decision's behind them.
+func withOwn(lines []string, own string) string {
+	return strings.Join(append(foreignMembers(lines, len(own)), own), ",")
 }
 
 // foreignMembers are the request's members, byte for byte, but for any that claims to be ours, as far as they leave room for that one.

@@ -4,7 +4,7 @@ package core
 
 import "testing"
 
-// What the interpreter's handler spares requests for stable, see handler_yaegi.go.
+// What the interpreter's handler spares requests for stable, see route_yaegi.go.
 
 func TestPassedValuesOfStableBelongToTheRequest(t *testing.T) { testPassedValues(t, "v1") }
 

@@ -117,21 +117,20 @@ func newID() string {
 	return hex.EncodeToString(b[:])
 }
 
-// setCookie remembers a new random identity in the caller's browser. Lax, because a link from
+// newCookie remembers a new random identity in the caller's browser. Lax, because a link from
 // another site must find the visitor in the same version; and only when the decision needed it,
 // because a Set-Cookie keeps responses out of caches.
 //
 // The request has the cookie from now on, so that whoever decides next, for another service, does
 // not make the caller another identity.
-func setCookie(e *Engine, c *Caller, h http.Header) {
+func newCookie(e *Engine, c *Caller) (request, response string) {
 	cookie := http.Cookie{
 		Name: e.cookieName, Value: c.random, Path: "/", MaxAge: int(e.cookieLifetime / time.Second),
 		HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: c.Request.TLS != nil,
 	}
-	h.Add("Set-Cookie", cookie.String())
-	pair := e.cookieName + "=" + c.random
+	request = e.cookieName + "=" + c.random
 	if lines := c.Request.Header["Cookie"]; len(lines) > 0 {
-		pair = strings.Join(lines, "; ") + "; " + pair
+		request = strings.Join(lines, "; ") + "; " + request
 	}
-	c.Request.Header["Cookie"] = []string{pair}
+	return request, cookie.String()
 }

@@ -21,6 +21,10 @@ const maxAlternatives = 32
 type plan struct {
 	engine *Engine
 	client func(*http.Request) string
+	// Requests of a version go to its handler, or else to others.
+	versions map[string]http.Handler
+	others   http.Handler
+
 	lead   *step
 	middle []*screen
 	claims []*claimScreen // asked after middle, though they stand among its steps

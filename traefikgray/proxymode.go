@@ -24,16 +24,15 @@ type target struct {
 
 // forwarding sends requests to the target of their version; next is stable's.
 func forwarding(engine *core.Engine, clientIP func(*http.Request) string, targets map[string]*target, next http.Handler) http.Handler {
-	header := engine.Header()
-	forward := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		t := targets[r.Header[header][0]]
-		if t == nil {
-			next.ServeHTTP(w, r)
-			return
-		}
-		proxy.Forward(t.pool, w, r, t.fallback)
-	})
-	return core.Handler(engine, clientIP, forward)
+	versions := map[string]http.Handler{}
+	for version, t := range targets {
+		versions[version] = forwardingTo(t)
+	}
+	return core.Route(engine, clientIP, versions, next)
+}
+
+func forwardingTo(t *target) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { proxy.Forward(t.pool, w, r, t.fallback) })
 }
 
 var errNoUpstreams = errors.New("missing: mode proxy forwards to them")
@@ -87,7 +86,7 @@ func toStable(engine *core.Engine, name, version string, next http.Handler) prox
 		if n := due(); n > 0 {
 			log.Printf("gray: middleware %s: version %s cannot be reached, stable serves instead (%d requests so far): %v", name, version, n, err)
 		}
-		core.Repass(engine, r, version, version, engine.Stable())
+		core.Repass(engine, r, core.Told{Header: version, Baggage: version}, engine.Stable())
 		next.ServeHTTP(w, r)
 	}
 }

@@ -54,7 +54,7 @@ func (c *consul) read(ctx context.Context, key Key) (Document, error) {
 	return Document{Data: kv.Value, Revision: strconv.FormatInt(kv.Index, 10), order: kv.Index}, nil
 }
 
-func (c *consul) wait(ctx context.Context, changed bool) error {
+func (c *consul) wait(ctx context.Context, changed bool, _ func()) error {
 	if !changed && !remote.Sleep(ctx, consulPause) {
 		return nil
 	}

@@ -73,7 +73,7 @@ func etcdDocument(kv *remote.EtcdKV) Document {
 	return Document{Data: kv.Value, Revision: strconv.FormatInt(kv.Revision, 10), order: kv.Revision}
 }
 
-func (e *etcd) wait(ctx context.Context, _ bool) error {
+func (e *etcd) wait(ctx context.Context, _ bool, news func()) error {
 	watched := map[string]Key{}
 	var ranges []remote.EtcdRange
 	for key := range e.documents {
@@ -90,7 +90,8 @@ func (e *etcd) wait(ctx context.Context, _ bool) error {
 		if revision > e.revision {
 			e.revision = revision
 		}
-		return false
+		news()
+		return ctx.Err() == nil
 	})
 	if err == remote.ErrCompacted {
 		e.forget()

@@ -54,7 +54,7 @@ func (f *file) close() {}
 
 func (f *file) failed() bool { return true }
 
-func (f *file) wait(ctx context.Context, _ bool) error {
+func (f *file) wait(ctx context.Context, _ bool, _ func()) error {
 	remote.Sleep(ctx, f.interval)
 	return nil
 }

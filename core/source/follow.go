@@ -14,8 +14,9 @@ type backend interface {
 	// read returns a document as it is now or, where wait brings what has changed, as it was told.
 	read(ctx context.Context, key Key) (Document, error)
 	// wait returns once a document may be another than the one that was read last. Changed says
-	// whether the last reading brought any news: more may follow soon.
-	wait(ctx context.Context, changed bool) error
+	// whether the last reading brought any news: more may follow soon. Where what waits need not end
+	// for that, wait calls news instead, which reads, and goes on.
+	wait(ctx context.Context, changed bool, news func()) error
 	// failed is told that the last call returned an error: another server may be asked next, and
 	// nothing is known of what the documents are. It reports whether to read what comes after the
 	// document that failed all the same. Where a server is asked it is not: a gateway that starts must
@@ -46,8 +47,11 @@ func (f *follower) Run(ctx context.Context) error {
 		changed, err := f.readAll(ctx)
 		if err == nil {
 			f.touch(changed)
-			err = f.backend.wait(ctx, changed)
-			if err != nil {
+			var broken error
+			err = f.backend.wait(ctx, changed, func() { broken = f.readNews(ctx) })
+			if err == nil {
+				err = broken
+			} else {
 				f.backend.failed()
 			}
 		}
@@ -57,6 +61,15 @@ func (f *follower) Run(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// readNews reads in the middle of a wait.
+func (f *follower) readNews(ctx context.Context) error {
+	changed, err := f.readAll(ctx)
+	if err == nil {
+		f.touch(changed)
+	}
+	return err
 }
 
 // readAll reports what is news.

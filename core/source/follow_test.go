@@ -28,7 +28,7 @@ func (s *scripted) read(_ context.Context, key Key) (Document, error) {
 	return d, nil
 }
 
-func (s *scripted) wait(context.Context, bool) error {
+func (s *scripted) wait(context.Context, bool, func()) error {
 	if s.turns = s.turns[1:]; len(s.turns) == 0 {
 		return s.failure
 	}

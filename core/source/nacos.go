@@ -87,7 +87,7 @@ func (n *nacos) read(ctx context.Context, key Key) (Document, error) {
 	return Document{Data: data, Revision: revision, Missing: !found, order: n.writes[key]}, nil
 }
 
-func (n *nacos) wait(ctx context.Context, changed bool) error {
+func (n *nacos) wait(ctx context.Context, changed bool, _ func()) error {
 	if n.client.V3 {
 		remote.Sleep(ctx, remote.Jitter(n.interval))
 		return nil

@@ -80,7 +80,7 @@ func (w *web) read(ctx context.Context, key Key) (Document, error) {
 	return p.document, err
 }
 
-func (w *web) wait(ctx context.Context, changed bool) error {
+func (w *web) wait(ctx context.Context, changed bool, _ func()) error {
 	if !w.pages[Policy].holds {
 		remote.Sleep(ctx, remote.Jitter(w.interval))
 		return nil

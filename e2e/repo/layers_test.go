@@ -33,6 +33,7 @@ var layers = []struct {
 	{"caddygray", []string{"core", "core/problem", "core/jwt", "core/proxy", "core/source",
 		"core/discover", "core/live"}, false},
 	{"internal/casetest", nil, true},
+	{"internal/routegen", nil, true},
 	{"examples", []string{"core", "core/live"}, true},
 }
 

@@ -24,7 +24,7 @@ func TestRepass(t *testing.T) {
 		t.Run(c.about, func(t *testing.T) {
 			r := request("/")
 			r.Header["X-Gray-Version"], r.Header["Baggage"] = c.header, c.baggage
-			Repass(e, r, "v2", "v2", "v1")
+			Repass(e, r, Told{"v2", "v2"}, "v1")
 			assert.Equal(t, c.wantHeader, r.Header["X-Gray-Version"])
 			assert.Equal(t, c.wants, r.Header["Baggage"])
 		})
@@ -34,7 +34,7 @@ func TestRepass(t *testing.T) {
 	for range 2 {
 		r := request("/")
 		r.Header["X-Gray-Version"] = []string{"v2"}
-		Repass(e, r, "v2", "v2", "v1")
+		Repass(e, r, Told{"v2", "v2"}, "v1")
 		require.Equal(t, []string{"v1"}, r.Header["X-Gray-Version"])
 		r.Header["X-Gray-Version"][0] = "changed"
 	}
@@ -98,5 +98,73 @@ func TestNewIdentitiesAreSharedByServices(t *testing.T) {
 		require.Len(t, set, 1)
 		require.Len(t, upstream, 1)
 		assert.Equal(t, set[0].Value, upstream[0].Value)
+	}
+}
+
+// What is told is what is done, and telling does nothing.
+func TestPassAppliesEffects(t *testing.T) {
+	e := engineFor(t, `"identity": ["cookie uid"], "anonymous": "cookie", "rules": [
+		{"name": "beta", "version": "v2", "when": ["header X-App-Version = beta"]},
+		{"name": "ramp", "version": "v2", "percent": 50}]`)
+	for _, headers := range [][]string{
+		nil,
+		{"X-App-Version: beta"},
+		{"X-App-Version: beta", "X-Gray-Version: v9", "X-Gray-Version: v8"},
+		{"X-App-Version: beta", "Baggage: a=b,gray=v9,c=d"},
+		{"X-App-Version: beta", "Connection: close, X-Gray-Version, baggage"},
+		{"X-App-Version: beta", "Connection: keep-alive"},
+		{"Cookie: uid=u-1", "Baggage: gray=v2"},
+		{"Cookie: theme=dark", "Baggage: a=b", "Connection: X-Gray-Version"},
+	} {
+		c := &Caller{Request: request("/", headers...)}
+		d := Decide(e, c)
+		want, response := c.Request.Header.Clone(), http.Header{}
+		x := EffectsOf(e, c, d)
+		require.Equal(t, want, c.Request.Header, "telling changes nothing")
+		want["X-Gray-Version"] = []string{x.Version}
+		want["Baggage"] = []string{x.Baggage}
+		if x.Connection != nil {
+			want["Connection"] = x.Connection
+		}
+		if x.Cookie != "" {
+			want["Cookie"] = []string{x.Cookie}
+		}
+		Pass(e, c, response, d)
+		assert.Equal(t, want, c.Request.Header, headers)
+		assert.Equal(t, x.SetCookie, response.Get("Set-Cookie"), headers)
+		assert.Equal(t, x.SetCookie != "", x.Cookie != "", headers)
+	}
+}
+
+func TestEffectsOfNone(t *testing.T) {
+	r := request("/", "X-Gray-Version: v2", "Baggage: a=b,gray=v2")
+	assert.Equal(t, Effects{Header: "X-Gray-Version", Baggage: "a=b"}, EffectsOfNone(r))
+	assert.Equal(t, "v2", r.Header.Get("X-Gray-Version"))
+}
+
+func TestRoute(t *testing.T) {
+	e := engineFor(t, `"identity": ["header X-User"], "rules": [
+		{"name": "beta", "version": "v2", "when": ["header X-App-Version = beta"]},
+		{"name": "ramp", "version": "v2", "percent": 50}]`)
+	var served string
+	to := func(name string) http.Handler {
+		return http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { served = name + " " + r.Header.Get("X-Gray-Version") })
+	}
+	for _, c := range []struct {
+		versions map[string]http.Handler
+		v1, v2   string
+	}{
+		{nil, "others v1", "others v2"},
+		{map[string]http.Handler{"v2": to("second")}, "others v1", "second v2"},
+		{map[string]http.Handler{"v1": to("first"), "v2": to("second")}, "first v1", "second v2"},
+	} {
+		h := Route(e, nil, c.versions, to("others"))
+		h.ServeHTTP(httptest.NewRecorder(), request("/"))
+		assert.Equal(t, c.v1, served)
+		h.ServeHTTP(httptest.NewRecorder(), request("/", "X-App-Version: beta"))
+		assert.Equal(t, c.v2, served)
+		forced := Route(e.With(Overlay{Force: "v2"}), nil, c.versions, to("others"))
+		forced.ServeHTTP(httptest.NewRecorder(), request("/"))
+		assert.Equal(t, c.v2, served)
 	}
 }

@@ -1,0 +1,118 @@
+package core
+
+import (
+	"net/http"
+	"strings"
+)
+
+// Effects are what a decision changes. They are told first, and applied then: a host that has the
+// request in its hands applies them by Pass; one that answers another proxy (ext_authz,
+// auth_request) sends them.
+type Effects struct {
+	// Header is the request header that carries the version. Version takes the place of whatever the
+	// client sent under that name; "" removes the header.
+	Header, Version string
+	// Baggage takes the place of the request's W3C baggage: the client's other members, as they
+	// are, and the decision's. "" removes the header.
+	Baggage string
+	// Connection takes the place of the request's Connection header, so that a client which names
+	// the headers above there does not have them dropped. nil leaves it as it is.
+	Connection []string
+	// Cookie takes the place of the request's Cookie header, and SetCookie is added to the response's
+	// headers, where the caller is given an identity. "" leaves them as they are.
+	Cookie, SetCookie string
+}
+
+// EffectsOf tells what a decision changes for its caller. It changes nothing itself.
+func EffectsOf(e *Engine, c *Caller, d *Decision) Effects {
+	h := c.Request.Header
+	x := Effects{Header: e.header, Version: d.Version, Baggage: d.baggage[0]}
+	if lines := h["Baggage"]; lines != nil {
+		x.Baggage = withOwn(lines, x.Baggage)
+	}
+	if options := h["Connection"]; options != nil && !(len(options) == 1 && strings.EqualFold(options[0], "keep-alive")) {
+		x.Connection = endToEnd(options, e.header)
+	}
+	if c.isNew {
+		x.Cookie, x.SetCookie = newCookie(e, c)
+	}
+	return x
+}
+
+// Pass tells everybody who comes after about a decision: it applies its effects to the caller's
+// request and to the headers of the response.
+func Pass(e *Engine, c *Caller, response http.Header, d *Decision) {
+	x := EffectsOf(e, c, d)
+	h := c.Request.Header
+	c.passed = [2]string{x.Version, x.Baggage}
+	h[x.Header] = c.passed[:1:1]
+	h["Baggage"] = c.passed[1:]
+	if x.Connection != nil {
+		h["Connection"] = x.Connection
+	}
+	if x.SetCookie != "" {
+		h["Cookie"] = []string{x.Cookie}
+		response.Add("Set-Cookie", x.SetCookie)
+	}
+}
+
+// Told is what a request says of decisions: the version in the engine's header, and that in the
+// baggage, which may be of another service's decision.
+type Told struct{ Header, Baggage string }
+
+// Repass corrects what a request says, when another version serves it in the end, as when no
+// upstream of the decided one is usable: whoever gets the request is told of the version now. What
+// says something else than was told was changed on purpose by somebody in between, and stays.
+func Repass(e *Engine, r *http.Request, told Told, now string) {
+	h := r.Header
+	if values := h[e.header]; len(values) == 1 && values[0] == told.Header {
+		h[e.header] = []string{now}
+	}
+	own := baggageKey + "=" + told.Baggage
+	var at cursor
+	for {
+		member, ok := nextMember(h["Baggage"], &at)
+		if !ok {
+			return
+		}
+		if member == own {
+			h["Baggage"] = []string{withOwn(h["Baggage"], baggageKey+"="+now)}
+			return
+		}
+	}
+}
+
+// EffectsOfNone tells what to change in a request while there is no policy: what the client claims of
+// decisions must not reach anybody who would believe it.
+func EffectsOfNone(r *http.Request) Effects {
+	return Effects{Header: defaultHeader, Baggage: strings.Join(foreignMembers(r.Header["Baggage"], 0), ",")}
+}
+
+// PassNothing applies EffectsOfNone.
+func PassNothing(r *http.Request) {
+	x := EffectsOfNone(r)
+	delete(r.Header, x.Header)
+	if x.Baggage == "" {
+		delete(r.Header, "Baggage")
+		return
+	}
+	r.Header["Baggage"] = []string{x.Baggage}
+}
+
+// endToEnd returns the lines of a Connection header without the names of the decision's headers.
+// Proxies drop what is named there (RFC 9110, section 7.6.1), so a client that names them would hide
+// the decision from the service.
+func endToEnd(options []string, name string) []string {
+	lines := make([]string, 0, len(options))
+	for _, line := range options {
+		var kept []string
+		for _, option := range strings.Split(line, ",") {
+			option = strings.Trim(option, " \t")
+			if !strings.EqualFold(option, name) && !strings.EqualFold(option, "Baggage") {
+				kept = append(kept, option)
+			}
+		}
+		lines = append(lines, strings.Join(kept, ", "))
+	}
+	return lines
+}

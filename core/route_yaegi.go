@@ -1,0 +1,204 @@
+//go:build yaegi
+// +build yaegi
+
+package core
+
+import (
+	"crypto/sha256"
+	"net/http"
+	"net/netip"
+	"strings"
+	"unicode/utf8"
+)
+
+//go:generate go run ../internal/routegen
+
+// Route is what route.go documents, written for the interpreter that runs it in Traefik; the shared
+// cases hold both to the same decisions.
+//
+// There a call costs hundreds of nanoseconds, a method call two thousand, and every local of a
+// function is allocated when the function is entered, reached or not. So the way that most requests
+// take, to the stable version because no rule matches, is written out over prepared values: one
+// handler for each kind of policy, in ways_yaegi.go. Everybody else goes the long way from there.
+//
+// What it saves besides: requests for stable share the slices of their headers, and a client may name
+// these headers in Connection so that a proxy drops them. The service then does not hear that it is
+// stable, which is what it takes itself for anyway.
+func Route(e *Engine, client func(*http.Request) string, versions map[string]http.Handler, others http.Handler) http.Handler {
+	p := newPlan(e, client)
+	p.versions = versions
+	p.others = others
+	if p.out == nil || p.out.Version != e.stable.Version {
+		return stepHandler(p)
+	}
+	next := others
+	if versions[p.out.Version] != nil {
+		next = versions[p.out.Version]
+	}
+	switch {
+	case len(p.claims) > 0 || p.claim != "":
+		return claimHandler(p, next)
+	case p.last.decision == nil && len(p.middle) > 0:
+		return screenBucketHandler(p, next)
+	case p.last.decision == nil:
+		return bucketHandler(p, next)
+	case len(p.middle) > 0:
+		return screenHandler(p, next)
+	case p.lead != nil:
+		return leadHandler(p, next)
+	default:
+		return constantHandler(p, next)
+	}
+}
+
+// stepHandler serves what has no quick way.
+func stepHandler(p *plan) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { serveFrom(p, p.engine.start, w, r) })
+}
+
+// hits reports whether any condition may hold.
+func hits(middle []*screen, r *http.Request) bool {
+	h := r.Header
+	for _, s := range middle {
+		if s.peer {
+			if s.pattern.MatchString(r.RemoteAddr) {
+				return true
+			}
+			continue
+		}
+		for _, v := range h[s.key] {
+			if s.pattern.MatchString(v) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// serveFrom goes the rest of the way from a step of the plan.
+func serveFrom(p *plan, s *step, w http.ResponseWriter, r *http.Request) {
+	c := &Caller{Request: r}
+	if p.client != nil {
+		c.Client = p.client(r)
+	}
+	d := decideFrom(p.engine, c, s)
+	Pass(p.engine, c, w.Header(), d)
+	serveVersion(p, d.Version, w, r)
+}
+
+// serveDecided serves a request whose decision is known.
+func serveDecided(p *plan, d *Decision, w http.ResponseWriter, r *http.Request) {
+	c := &Caller{Request: r}
+	Pass(p.engine, c, w.Header(), d)
+	serveVersion(p, d.Version, w, r)
+}
+
+// serveVersion sends a request to the handler of its version.
+func serveVersion(p *plan, version string, w http.ResponseWriter, r *http.Request) {
+	if next := p.versions[version]; next != nil {
+		next.ServeHTTP(w, r)
+		return
+	}
+	p.others.ServeHTTP(w, r)
+}
+
+// startOf is what is hashed before the identity, without room behind it: each append makes a slice of its own.
+func startOf(p *plan) []byte {
+	start := []byte(p.prefix)
+	return start[:len(start):len(start)]
+}
+
+// openBytes has the first bytes of hashes that do not settle that a caller is outside of the bucket:
+// they may be under the limit, or are what an identity without text has, which is none.
+func openBytes(p *plan) []bool {
+	open := make([]bool, 256)
+	if p.limit == "" {
+		return open
+	}
+	for b := 0; b <= int(p.limit[0]); b++ {
+		open[b] = true
+	}
+	nobody := sha256.Sum256([]byte(p.prefix))
+	open[nobody[0]] = true
+	return open
+}
+
+// serveSum serves a caller by the whole hash.
+func serveSum(p *plan, id string, w http.ResponseWriter, r *http.Request) {
+	if id == "" {
+		serveFrom(p, p.last, w, r)
+		return
+	}
+	d := p.out
+	sum := sha256.Sum256([]byte(p.prefix + id))
+	if string(sum[:8]) < p.limit {
+		d = p.in
+	}
+	c := &Caller{Request: r}
+	Pass(p.engine, c, w.Header(), d)
+	serveVersion(p, d.Version, w, r)
+}
+
+// serveTokenless serves a request that may match before the claims, or has no claims.
+func serveTokenless(p *plan, absent bool, w http.ResponseWriter, r *http.Request) {
+	if absent && !hits(p.middle, r) {
+		serveFrom(p, p.last, w, r)
+		return
+	}
+	serveFrom(p, p.begin, w, r)
+}
+
+// leadOf is the header that a plan begins with and the values that it has exits for; there is no
+// header without a name.
+func leadOf(p *plan) (string, map[string]bool) {
+	known := map[string]bool{}
+	if p.lead == nil {
+		return "", known
+	}
+	for value := range p.lead.exits {
+		known[value] = true
+	}
+	return p.lead.key, known
+}
+
+// laterID is the identity of a caller without the cookie that comes first, in the form of that
+// cookie; without text where it must be found the long way.
+func laterID(p *plan, r *http.Request) *http.Cookie {
+	id := &http.Cookie{}
+	for _, s := range p.engine.identity {
+		switch {
+		case s.kind == fromCookie:
+			for _, line := range r.Header["Cookie"] {
+				if strings.Contains(line, s.key) {
+					return id
+				}
+			}
+		case s.kind == fromHeader && !s.vouched:
+			if v := r.Header[s.key]; len(v) > 0 {
+				id.Value = onlyID(v)
+				return id
+			}
+		case s.kind == fromIP && p.client == nil:
+			id.Value = peerID(r.RemoteAddr)
+			return id
+		default:
+			return id
+		}
+	}
+	return id
+}
+
+func onlyID(values []string) string {
+	if len(values) > 1 || !utf8.ValidString(values[0]) {
+		return ""
+	}
+	return values[0]
+}
+
+// peerID is the address of an IPv4 peer, which is written in one way only.
+func peerID(address string) string {
+	if _, err := netip.ParseAddrPort(address); err != nil || address[0] == '[' {
+		return ""
+	}
+	return address[:strings.LastIndexByte(address, ':')]
+}
