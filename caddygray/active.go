@@ -11,6 +11,7 @@ import (
 	"github.com/grayrelease/gray/core"
 	"github.com/grayrelease/gray/core/live"
 	"github.com/grayrelease/gray/core/problem"
+	"github.com/grayrelease/gray/core/proxy"
 )
 
 // active is a policy in force, with everything that requests need.
@@ -102,6 +103,7 @@ func newVersion(service, name string, v core.Version, logger *zap.Logger) (*vers
 		return nil, err
 	}
 	made := &version{name: name, byDial: map[string]*upstream{}}
+	shares := map[*upstream]int{}
 	for _, to := range targets {
 		u := made.byDial[to.dial]
 		if u == nil {
@@ -109,6 +111,10 @@ func newVersion(service, name string, v core.Version, logger *zap.Logger) (*vers
 			made.byDial[to.dial] = u
 		}
 		made.upstreams = append(made.upstreams, u)
+		shares[u]++
+	}
+	for u, share := range shares {
+		u.places = proxy.Places(u.dial, share)
 	}
 	made.count(service)
 	return made, nil

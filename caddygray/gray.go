@@ -2,9 +2,9 @@
 // percentages decides who gets which version (see the package core). Everything else remains
 // Caddy's.
 //
-// Three modules work together. The handler `gray` decides. The matcher `gray` lets any other
+// Four modules work together. The handler `gray` decides. The matcher `gray` lets any other
 // handler differ by version. The upstream source `dynamic gray` gives `reverse_proxy` the upstreams
-// of the version.
+// of the version. The selection policy `gray` keeps a caller on one of them.
 //
 //	:8080 {
 //		gray user-service {
@@ -30,6 +30,7 @@ func init() {
 	caddy.RegisterModule(Handler{})
 	caddy.RegisterModule(Matcher{})
 	caddy.RegisterModule(Upstreams{})
+	caddy.RegisterModule(Selection{})
 	httpcaddyfile.RegisterHandlerDirective("gray", parseDirective)
 	// Before every directive that may use a placeholder, and before anything rewrites the request.
 	httpcaddyfile.RegisterDirectiveOrder("gray", httpcaddyfile.After, "tracing")

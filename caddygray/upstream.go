@@ -18,6 +18,7 @@ type upstream struct {
 	target
 	key    healthKey
 	health *health
+	places []uint64 // by which callers are close to it
 	logger *zap.Logger
 }
 
@@ -31,7 +32,7 @@ type target struct {
 func newUpstream(service, version string, to target, logger *zap.Logger) *upstream {
 	key := healthKey{service, version, to.dial}
 	shared, _ := healths.LoadOrStore(key, &health{passive: new(proxy.Health)})
-	return &upstream{to, key, shared.(*health), logger}
+	return &upstream{target: to, key: key, health: shared.(*health), logger: logger}
 }
 
 // parseUpstreams parses the upstreams of a version; its error is a problem.List. Health is kept by

@@ -38,6 +38,7 @@ type Upstreams struct {
 	Service string `json:"service,omitempty"`
 
 	transport *transport
+	selects   bool // the proxy selects by identity
 	isOnly    bool // the proxy has no upstreams of its own for requests without a decision
 }
 
@@ -62,6 +63,7 @@ func (u *Upstreams) Provision(ctx caddy.Context) error {
 		lb.Retries = retries
 	}
 	u.isOnly = len(proxy.Upstreams) == 0
+	_, u.selects = proxy.LoadBalancing.SelectionPolicy.(*Selection)
 	t, err := watch(ctx, proxy)
 	if err != nil {
 		return fmt.Errorf("setting up the transport: %w", err)
@@ -109,7 +111,7 @@ func (u *Upstreams) GetUpstreams(r *http.Request) ([]*reverseproxy.Upstream, err
 		a.again = false
 		a.settle()
 	} else {
-		*a = attempt{decided: d}
+		*a = attempt{decided: d, selects: u.selects}
 	}
 	return state.toCaddy(a.choose()), nil
 }
@@ -158,6 +160,7 @@ func (s *request) toCaddy(upstreams []*upstream) []*reverseproxy.Upstream {
 // attempt is the progress of proxying a request.
 type attempt struct {
 	decided  *decided
+	selects  bool        // the proxy selects by identity
 	again    bool        // the next list is for another try
 	sent     int         // attempts on the version that serves
 	asked    int         // lists given for the version that serves
@@ -212,9 +215,13 @@ func (a *attempt) usable() []*upstream {
 		return v.upstreams
 	}
 	var fresh, old []*upstream
+	home := a.home()
 	for _, u := range v.upstreams {
 		if slices.Contains(a.failed, u) {
 			continue
+		}
+		if home != nil && u != home && !proxy.IsUp(u.health.passive) {
+			continue // its own callers try it again, so that nobody else loses their instance for that
 		}
 		switch u.standing(v.checked) {
 		case onTrial:
@@ -231,6 +238,11 @@ func (a *attempt) usable() []*upstream {
 		return fresh
 	}
 	return old
+}
+
+// hasTried reports whether the request has been sent to an upstream.
+func (a *attempt) hasTried(u *upstream) bool {
+	return slices.Contains(a.failed, u) || slices.Contains(a.tried, u)
 }
 
 // allUp is the common case, which allocates nothing.

@@ -150,3 +150,17 @@ func Asked(c *Caller) (id string, at uint64, ok bool) {
 // Identity returns who the caller counts as by the present state of the request, "" for a caller
 // without an identity.
 func Identity(e *Engine, c *Caller) string { return identity(e, c) }
+
+// KnownIdentity returns the identity by which a percentage took or would take the caller, without
+// giving a new one: what Asked returns, or else Identity, or else the random identity in the
+// caller's cookie, if the policy has such a cookie. It is "" for a caller without an identity.
+func KnownIdentity(e *Engine, c *Caller) string {
+	if c.id != "" {
+		return c.id
+	}
+	id := identity(e, c)
+	if id == "" && e.anonymous == anonymousCookie {
+		return rememberedID(e, c)
+	}
+	return id
+}

@@ -95,17 +95,23 @@ func anonymousID(e *Engine, c *Caller) string {
 		return ""
 	}
 	if c.random == "" && e.anonymous == anonymousCookie {
-		var at cursor
-		c.random, _ = nextOnLines(c.Request.Header["Cookie"], e.cookieName, &at)
-		if len(c.random) > maxValue || !utf8.ValidString(c.random) {
-			c.random = ""
-		}
+		c.random = rememberedID(e, c)
 	}
 	if c.random == "" {
 		c.random = newID()
 		c.isNew = e.anonymous == anonymousCookie
 	}
 	return c.random
+}
+
+// rememberedID returns the random identity in the caller's cookie, "" if there is none.
+func rememberedID(e *Engine, c *Caller) string {
+	var at cursor
+	id, _ := nextOnLines(c.Request.Header["Cookie"], e.cookieName, &at)
+	if len(id) > maxValue || !utf8.ValidString(id) {
+		return ""
+	}
+	return id
 }
 
 // newID is 128 random bits: enough that no two callers share one.

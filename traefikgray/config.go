@@ -31,6 +31,10 @@ type Config struct {
 	// Mode is "header" (the request goes on with a header that says the version, and child routers match it) or "proxy" (requests
 	// for other versions than stable are forwarded to their upstreams by the plugin itself). Default: header.
 	Mode string `json:"mode,omitempty"`
+	// Balance is how mode proxy chooses among a version's upstreams: "turns", or "identity" (a caller
+	// stays on one upstream, found by the identity that percentages go by, without a cookie).
+	// Default: turns.
+	Balance string `json:"balance,omitempty"`
 	// Policy is the path of a JSON file with the policy document. The fields from Service on must be absent then. It is read when
 	// Traefik applies a configuration. Default: none.
 	Policy string `json:"policy,omitempty"`
@@ -67,17 +71,19 @@ type setup struct {
 	ctx      context.Context
 	name     string // of the middleware
 	mode     string
+	balance  string
 	policy   *core.Policy               // nil: the policy is at the source only
 	clientIP func(*http.Request) string // nil: the connection's peer
 }
 
 // newSetup reads the configuration. The error is a problem.List.
 func newSetup(ctx context.Context, config *Config, name string) (*setup, error) {
-	s := &setup{ctx: ctx, name: name, mode: config.Mode}
+	s := &setup{ctx: ctx, name: name, mode: config.Mode, balance: config.Balance}
 	var problems problem.List
 	if s.mode != "" && s.mode != modeHeader && s.mode != modeProxy {
 		problems = append(problems, problem.New("mode", "unknown word %q (one of header, proxy)", s.mode)...)
 	}
+	problems = append(problems, checkBalance(s, config.Balance)...)
 	clientIP, err := core.NewClientIP(trimmedStrategy(config.IPStrategy))
 	problems = append(problems, problem.Of(err).Under("ipStrategy")...)
 	s.clientIP = clientIP

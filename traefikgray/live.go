@@ -100,7 +100,7 @@ func handlerOf(s *setup, c *live.Current, next http.Handler, pools map[string]*p
 			delete(pools, version)
 		}
 	}
-	return forwarding(c.Engine, s.clientIP, targets, next)
+	return forwarding(c.Engine, s.clientIP, identifier(s, c.Engine), targets, next)
 }
 
 // setPool gives a version's pool its upstreams: those that the policy lists, or those that a registry does.

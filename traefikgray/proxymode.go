@@ -22,16 +22,24 @@ type target struct {
 	fallback proxy.Fallback
 }
 
-// forwarding sends requests to the target of their version; next is stable's.
-func forwarding(engine *core.Engine, clientIP func(*http.Request) string, targets map[string]*target, next http.Handler) http.Handler {
+// forwarding sends requests to the target of their version; next is stable's. Identify is as
+// identifier returns it.
+func forwarding(
+	engine *core.Engine, clientIP, identify func(*http.Request) string, targets map[string]*target, next http.Handler,
+) http.Handler {
 	versions := map[string]http.Handler{}
 	for version, t := range targets {
-		versions[version] = forwardingTo(t)
+		versions[version] = forwardingTo(t, identify)
 	}
 	return core.Route(engine, clientIP, versions, next)
 }
 
-func forwardingTo(t *target) http.Handler {
+func forwardingTo(t *target, identify func(*http.Request) string) http.Handler {
+	if identify != nil {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			proxy.ForwardFor(t.pool, identify(r), w, r, t.fallback)
+		})
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { proxy.Forward(t.pool, w, r, t.fallback) })
 }
 

@@ -31,11 +31,23 @@ func Forward(p *Pool, w http.ResponseWriter, r *http.Request, fallback Fallback)
 	}
 }
 
+// ForwardFor does what Forward does, for a caller who stays on one upstream: the one of the usable
+// upstreams that is closest to the identity (see Closeness). With the identity "" it is Forward.
+func ForwardFor(p *Pool, identity string, w http.ResponseWriter, r *http.Request, fallback Fallback) {
+	a := &attempt{upstream: pickFor(p, identity), identity: identity, request: r}
+	if a.upstream != nil {
+		send(a, w)
+	}
+	if a.upstream == nil || a.unsent {
+		forwardElsewhere(p, a, w, fallback)
+	}
+}
+
 // forwardElsewhere tries the other upstreams after the first could not be reached.
 func forwardElsewhere(p *Pool, a *attempt, w http.ResponseWriter, fallback Fallback) {
 	err := a.err
 	for tries := len(p.current.Load().([]*upstream)); tries > 1 && a.unsent; tries-- {
-		a = &attempt{upstream: pick(p), request: a.request}
+		a = &attempt{upstream: pickFor(p, a.identity), identity: a.identity, request: a.request}
 		if a.upstream == nil {
 			break
 		}
@@ -54,6 +66,7 @@ func forwardElsewhere(p *Pool, a *attempt, w http.ResponseWriter, fallback Fallb
 // attempt is one try to send a request to one upstream.
 type attempt struct {
 	upstream  *upstream
+	identity  string        // of the caller; "" for one who may change upstreams
 	request   *http.Request // as the gateway received it
 	connected bool          // a trace saw a connection; see prepared
 	unsent    bool          // it failed before anything was sent

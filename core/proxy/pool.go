@@ -43,12 +43,14 @@ type Pool struct {
 	mu       sync.Mutex // held by Set and Close
 	closed   bool
 	current  atomic.Value // []*upstream, never changed in place
+	members  atomic.Value // []*member, the same upstreams, each once
 	sequence uint32       // counts requests
 }
 
 // upstream is one server of a pool, with its health.
 type upstream struct {
 	text     string
+	address  string // host:port
 	proxy    *httputil.ReverseProxy
 	secure   bool // TLS
 	cooldown time.Duration
@@ -64,6 +66,7 @@ func NewPool(options Options) *Pool {
 	p := &Pool{options: options}
 	p.http, p.h2c = acquireTransports()
 	p.current.Store([]*upstream{})
+	p.members.Store([]*member{})
 	return p
 }
 
@@ -101,6 +104,7 @@ func (p *Pool) Set(upstreams []string) error {
 		next = append(next, u)
 	}
 	p.current.Store(next)
+	p.members.Store(membersOf(next))
 	return nil
 }
 
@@ -136,6 +140,7 @@ func newUpstream(p *Pool, text string) (*upstream, error) {
 	}
 	return &upstream{
 		text:     text,
+		address:  address,
 		proxy:    reverse,
 		secure:   scheme == "https",
 		cooldown: p.options.Cooldown,
