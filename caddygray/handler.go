@@ -19,53 +19,57 @@ import (
 	"github.com/grayrelease/gray/core/problem"
 )
 
-// Handler decides which version of a service a request gets, once, and tells everybody after it: the upstream (by a request header
-// and W3C baggage), Caddy's other modules (by placeholders), the access log and the metrics.
+// Handler decides which version of a service a request gets, once, and tells everybody after it:
+// the upstream (by a request header and W3C baggage), Caddy's other modules (by placeholders), the
+// access log and the metrics.
 //
-// The policy stands in the handler's own JSON, field by field, or in a file. Its strings may hold the placeholders `{env.*}`,
-// `{file.*}` and `{system.*}`.
+// The policy stands in the handler's own JSON, field by field, or in a file. Its strings may hold
+// the placeholders `{env.*}`, `{file.*}` and `{system.*}`.
 //
 // Placeholder | Description
 // ------------|-------------
 // `{http.gray.version}` | The version decided on
 // `{http.gray.rule}` | The rule that decided, empty when none matched
 // `{http.gray.service}` | The service
-// `{http.gray.fallback}` | Whether the stable version served since the decided one had no usable upstream: true or false
+// `{http.gray.fallback}` | Whether stable served for want of a usable upstream: true or false
 // `{http.gray.identity}` | Who the caller counts as; often personal data, so mind where it goes
-// `{http.gray.bucket}` | Where the caller stands in the last percentage that counted, from 0 up to 100; empty when none did
+// `{http.gray.bucket}` | The caller's place in the last percentage, 0 to 100; empty without one
 // `{http.gray.reason}` | Why this version, in a line
-// `{http.gray.SERVICE.NOUN}` | The same of a certain service, where a request passes several `gray` handlers; without it, the last one's
+// `{http.gray.SERVICE.NOUN}` | The same of one service, for requests that pass several
 //
-// They tell of the decision, whatever has become of the request since. Only the identity of a caller whom no percentage was asked about is that
-// of the request as it is when the placeholder is used. On requests that no handler has decided on, placeholders stay text as they are written.
+// They tell of the decision, whatever has become of the request since. Only the identity of a
+// caller whom no percentage was asked about is that of the request as it is when the placeholder is
+// used. On requests that no handler has decided on, placeholders stay text as they are written.
 //
 // Requests pass several handlers, for several services, independently of each other.
 type Handler struct {
 	// The policy. See the package core for each field.
 	core.Policy
 
-	// PolicyFile is the path of a policy document in JSON, in place of the policy's fields here. It is read when the
-	// configuration is loaded. Where Service is given too, it must be the document's.
+	// PolicyFile is the path of a policy document in JSON, in place of the policy's fields here. It is
+	// read when the configuration is loaded. Where Service is given too, it must be the document's.
 	PolicyFile string `json:"policy,omitempty"`
 
-	// HealthChecks are active health checks of versions' upstreams, by the version's name. Default: none; upstreams that fail
-	// requests are left out for a while all the same.
+	// HealthChecks are active health checks of versions' upstreams, by the version's name. Default:
+	// none; upstreams that fail requests are left out for a while all the same.
 	HealthChecks map[string]*HealthCheck `json:"health_checks,omitempty"`
 
-	// DebugHeader is the name of a response header that tells the decision: service, version, rule, fallback. Default: none, since
-	// it tells clients about the release.
+	// DebugHeader is the name of a response header that tells the decision: service, version, rule,
+	// fallback. Default: none, since it tells clients about the release.
 	DebugHeader string `json:"debug_header,omitempty"`
 
-	// Vary makes responses of all versions say, in the header Vary, which request headers the decision depends on, so that
-	// caches before Caddy keep the versions apart. Default: none.
+	// Vary makes responses of all versions say, in the header Vary, which request headers the decision
+	// depends on, so that caches before Caddy keep the versions apart. Default: none.
 	Vary *Vary `json:"vary,omitempty"`
 
-	// Source is where the policy document is kept that changes without a reload. The policy in the fields here then only says which
-	// version is stable, and where it runs, until there is a first good document. Default: none.
+	// Source is where the policy document is kept that changes without a reload. The policy in the
+	// fields here then only says which version is stable, and where it runs, until there is a first
+	// good document. Default: none.
 	Source *live.Source `json:"source,omitempty"`
 
-	// Cache is a folder for the last good document, the switch and the instances of registries, with which Caddy starts while their
-	// servers are down. Default: the folder `gray` in Caddy's data directory.
+	// Cache is a folder for the last good document, the switch and the instances of registries, with
+	// which Caddy starts while their servers are down. Default: the folder `gray` in Caddy's data
+	// directory.
 	Cache string `json:"cache,omitempty"`
 
 	current  *atomic.Pointer[active] // holds nil while there is no policy
@@ -77,7 +81,8 @@ type Handler struct {
 
 // Vary is what the response header Vary lists.
 type Vary struct {
-	// Headers to list. Default: those that the policy reads, or "*" where it reads what no header tells (the client's address, chance).
+	// Headers to list. Default: those that the policy reads, or "*" where it reads what no header
+	// tells (the client's address, chance).
 	Headers []string `json:"headers,omitempty"`
 }
 
@@ -89,7 +94,8 @@ func (Handler) CaddyModule() caddy.ModuleInfo {
 	}
 }
 
-// Provision reads the policy and starts what runs beside requests: health checks, and the watch of a source or a registry.
+// Provision reads the policy and starts what runs beside requests: health checks, and the watch of
+// a source or a registry.
 func (h *Handler) Provision(ctx caddy.Context) error {
 	h.logger = ctx.Logger()
 	h.checking = new(sync.WaitGroup)
@@ -175,12 +181,14 @@ func checkHeaderName(path, name string) error {
 	return nil
 }
 
-// install puts a policy in force in place of the one before, whose requests finish with what they have.
+// install puts a policy in force in place of the one before, whose requests finish with what they
+// have.
 func (h *Handler) install(ctx context.Context, r *active) {
 	h.startHealthChecks(ctx, r)
 	policies.add(r)
 	before := h.current.Swap(r)
-	if before == nil || before.engine.Policy() != r.engine.Policy() { // else it is the same policy, with other instances or a switch
+	// Else it is the same policy, with other instances or a switch.
+	if before == nil || before.engine.Policy() != r.engine.Policy() {
 		h.warn(r)
 	}
 	if before != nil {

@@ -53,11 +53,20 @@ type attributeSpec struct {
 
 // attributes has every kind. A new one is a row here, a constant above and a case in nextValue.
 var attributes = []attributeSpec{
-	fromHeader:   {word: "header", key: "K", isIdentity: true, varies: onHeader, setKey: setHeader, check: vouchHeader},
-	fromCookie:   {word: "cookie", key: "K", isIdentity: true, cost: 2, varies: onCookie, setKey: setCookieName, check: accept},
-	fromQuery:    {word: "query", key: "K", isIdentity: true, cost: 2, varies: onURL, setKey: setParameter, check: accept},
-	fromClaim:    {word: "claim", key: "PATH", isIdentity: true, cost: 4, varies: onToken, setKey: setClaim, check: needToken},
-	fromBaggage:  {word: "baggage", key: "K", isIdentity: true, cost: 3, varies: onBaggage, setKey: setMember, check: vouchMember},
+	fromHeader: {word: "header", key: "K", isIdentity: true, varies: onHeader, setKey: setHeader, check: vouchHeader},
+	fromCookie: {
+		word: "cookie", key: "K", isIdentity: true, cost: 2, varies: onCookie,
+		setKey: setCookieName, check: accept,
+	},
+	fromQuery: {word: "query", key: "K", isIdentity: true, cost: 2, varies: onURL, setKey: setParameter, check: accept},
+	fromClaim: {
+		word: "claim", key: "PATH", isIdentity: true, cost: 4, varies: onToken,
+		setKey: setClaim, check: needToken,
+	},
+	fromBaggage: {
+		word: "baggage", key: "K", isIdentity: true, cost: 3, varies: onBaggage,
+		setKey: setMember, check: vouchMember,
+	},
 	fromIP:       {word: "ip", isIdentity: true, cost: 2, varies: onClient, check: accept},
 	fromPath:     {word: "path", varies: onURL, check: accept},
 	fromHost:     {word: "host", varies: onURL, check: accept},

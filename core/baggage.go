@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// W3C Baggage asks for at least 64 members and 8,192 bytes to be passed on (section 3.3); more is neither read nor passed on.
+// W3C Baggage asks for at least 64 members and 8,192 bytes to be passed on (section 3.3); more is
+// neither read nor passed on.
 const (
 	maxMembers = 64
 	maxBaggage = 8192
@@ -14,7 +15,8 @@ const (
 // baggageKey is the member that carries the decision.
 const baggageKey = "gray"
 
-// nextMember is the next list member over all Baggage header lines, byte for byte, within the bounds; empty ones are skipped.
+// nextMember is the next list member over all Baggage header lines, byte for byte, within the
+// bounds; empty ones are skipped.
 func nextMember(lines []string, at *cursor) (string, bool) {
 	for at.line < len(lines) {
 		line := lines[at.line]
@@ -50,7 +52,8 @@ func memberKey(member string) (string, string) {
 	return strings.Trim(key, " \t"), rest
 }
 
-// nextBaggage is the next value of a baggage member: percent-decoded, without its properties. A value with a bad escape is none.
+// nextBaggage is the next value of a baggage member: percent-decoded, without its properties. A
+// value with a bad escape is none.
 func nextBaggage(lines []string, name string, at *cursor) (string, bool) {
 	for {
 		member, ok := nextMember(lines, at)
@@ -73,7 +76,8 @@ func withOwn(lines []string, own string) string {
 	return strings.Join(append(foreignMembers(lines, len(own)), own), ",")
 }
 
-// foreignMembers are the request's members, byte for byte, but for any that claims to be ours, as far as they leave room for that one.
+// foreignMembers are the request's members, byte for byte, but for any that claims to be ours, as
+// far as they leave room for that one.
 func foreignMembers(lines []string, own int) []string {
 	var kept []string
 	var at cursor

@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// fiveRules is the policy that the engine is measured by, here and beside other engines in e2e/peers.
+// fiveRules is the policy that the engine is measured by, here and beside other engines in
+// e2e/peers.
 const fiveRules = `"identity": ["cookie uid"], "rules": [
 	{"name": "testers", "version": "v2", "when": ["header X-App-Version = beta"]},
 	{"name": "devices", "version": "v2", "when": ["header User-Agent matches iPhone OS 1[78]_"]},
@@ -130,8 +131,8 @@ func rulesOnOneHeader(b testing.TB, op string, n int) *Engine {
 	return e
 }
 
-// BenchmarkList loads a list of so many ids and looks callers up in it. Bytes an id are those that the heap keeps for the
-// engine, the document gone.
+// BenchmarkList loads a list of so many ids and looks callers up in it. Bytes an id are those that
+// the heap keeps for the engine, the document gone.
 func BenchmarkList(b *testing.B) {
 	for _, n := range []int{1000, 10_000, 100_000, 1_000_000} {
 		document := listDocument(b, n)
@@ -156,7 +157,8 @@ func BenchmarkList(b *testing.B) {
 				b.ReportMetric(bytes, "bytes/id")
 			})
 		}
-		// Spread over the list, so that memory and not its caches is measured; one request, since those would take more of it.
+		// Spread over the list, so that memory and not its caches is measured; one request, since those
+		// would take more of it.
 		b.Run(strconv.Itoa(n)+"/spread", func(b *testing.B) {
 			ids := make([][]string, 1<<16)
 			for i := range ids {

@@ -22,7 +22,10 @@ type bucket struct {
 
 func newBucket(salt string, percent float64) *bucket {
 	t := threshold(percent)
-	b := []byte{byte(t >> 56), byte(t >> 48), byte(t >> 40), byte(t >> 32), byte(t >> 24), byte(t >> 16), byte(t >> 8), byte(t)}
+	b := []byte{
+		byte(t >> 56), byte(t >> 48), byte(t >> 40), byte(t >> 32),
+		byte(t >> 24), byte(t >> 16), byte(t >> 8), byte(t),
+	}
 	return &bucket{percent: percent, salt: salt, prefix: salt + "\x00", threshold: t, limit: string(b)}
 }
 

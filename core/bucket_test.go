@@ -41,14 +41,16 @@ func scramble(x uint64) uint64 {
 	return x ^ x>>31
 }
 
-// withinBinomial checks that so many of n fit a chance of p: within the 99.9 % bounds, 3.2905 standard deviations either side.
+// withinBinomial checks that so many of n fit a chance of p: within the 99.9 % bounds, 3.2905
+// standard deviations either side.
 func withinBinomial(t *testing.T, hits, n int, p float64, about string) {
 	t.Helper()
 	bound := 3.2905 * math.Sqrt(float64(n)*p*(1-p))
 	assert.InDelta(t, float64(n)*p, float64(hits), bound, about)
 }
 
-// needsLong leaves the tests of a million ids out of short runs: the race detector makes minutes of them and finds nothing.
+// needsLong leaves the tests of a million ids out of short runs: the race detector makes minutes of
+// them and finds nothing.
 func needsLong(t *testing.T) {
 	t.Helper()
 	if testing.Short() {
@@ -72,7 +74,8 @@ func TestBucketShares(t *testing.T) {
 	}
 }
 
-// saltPairs are as near to each other as salts come: versions in a row, services with names alike, a letter, a delimiter.
+// saltPairs are as near to each other as salts come: versions in a row, services with names alike,
+// a letter, a delimiter.
 var saltPairs = [][2]string{
 	{"shop/v2", "shop/v3"}, {"shop/v2", "cart/v2"}, {"shop/v2", "shop2/v2"}, {"a", "b"}, {"a", "aa"},
 	{"1", "2"}, {"", "0"}, {"exp-2026-01", "exp-2026-02"}, {"shop/v2", "shop/v2 "}, {"user-service/v10", "user-service/v1"},
@@ -179,7 +182,8 @@ func TestLongIdentities(t *testing.T) {
 	}
 }
 
-// shellPosition is the position as anybody can compute it; only when asked for, since starting a shell takes its time.
+// shellPosition is the position as anybody can compute it; only when asked for, since starting a
+// shell takes its time.
 func shellPosition(t *testing.T, salt, id string, ask bool) uint64 {
 	t.Helper()
 	if !ask {

@@ -113,7 +113,8 @@ func (c *checker) anonymous() {
 	words := []string{anonymousStable, anonymousRandom, anonymousCookie}
 	e.anonymous = orDefault(p.Anonymous, anonymousStable)
 	if indexOf(words, e.anonymous) < 0 {
-		c.note("anonymous", "unknown word "+problem.Quote(e.anonymous)+" (one of stable, random, cookie)"+problem.Suggest(e.anonymous, words))
+		c.note("anonymous", "unknown word "+problem.Quote(e.anonymous)+" (one of stable, random, cookie)"+
+			problem.Suggest(e.anonymous, words))
 	}
 	e.cookieName = orDefault(p.Cookie.Name, defaultCookie)
 	if !isToken(e.cookieName) {

@@ -69,11 +69,15 @@ func checkStrategy(s *IPStrategy) problem.List {
 	}
 	for i, text := range s.ExcludedIPs {
 		if _, ok := parsePrefix(text); !ok {
-			problems = append(problems, problem.Problem{Path: problem.Index("excludedIPs", i), Message: problem.Quote(text) + " " + notAddress})
+			problems = append(problems, problem.Problem{
+				Path: problem.Index("excludedIPs", i), Message: problem.Quote(text) + " " + notAddress,
+			})
 		}
 	}
 	if s.IPv6Subnet != nil && (*s.IPv6Subnet < 1 || *s.IPv6Subnet > 128) {
-		problems = append(problems, problem.Problem{Path: "ipv6Subnet", Message: "must be from 1 to 128, is " + strconv.Itoa(*s.IPv6Subnet)})
+		problems = append(problems, problem.Problem{
+			Path: "ipv6Subnet", Message: "must be from 1 to 128, is " + strconv.Itoa(*s.IPv6Subnet),
+		})
 	}
 	return problems
 }

@@ -9,7 +9,9 @@ import (
 )
 
 // operatorWords are the operators of a condition line.
-var operatorWords = []string{"=", "!=", "in", "prefix", "suffix", "contains", "matches", "exists", "<", "<=", ">", ">=", "semver"}
+var operatorWords = []string{
+	"=", "!=", "in", "prefix", "suffix", "contains", "matches", "exists", "<", "<=", ">", ">=", "semver",
+}
 
 // IsOperator reports whether a word is one of the operators of conditions, such as "=" or "semver".
 func IsOperator(word string) bool { return indexOf(operatorWords, word) >= 0 }
@@ -114,7 +116,8 @@ func (c *condition) setOperand(w word) *lineError {
 	case "matches":
 		pattern, err := regexp.Compile(w.text)
 		if err != nil {
-			return &lineError{w.at, "not a valid regular expression (RE2 syntax): " + strings.TrimPrefix(err.Error(), "error parsing regexp: ")}
+			text := strings.TrimPrefix(err.Error(), "error parsing regexp: ")
+			return &lineError{w.at, "not a valid regular expression (RE2 syntax): " + text}
 		}
 		c.pattern = pattern
 	case "semver":
@@ -156,7 +159,8 @@ func (c *condition) parseIn(line string, at int, lists map[string]*list) *lineEr
 func (c *condition) setList(name word, lists map[string]*list) *lineError {
 	l, ok := lists[name.text]
 	if !ok {
-		return &lineError{name.at, "unknown list " + problem.Quote("@"+name.text) + problem.Suggest(name.text, sortedLists(lists))}
+		hint := problem.Suggest(name.text, sortedLists(lists))
+		return &lineError{name.at, "unknown list " + problem.Quote("@"+name.text) + hint}
 	}
 	c.list = true
 	if c.attribute.kind != fromIP {
@@ -196,7 +200,8 @@ func nextElement(line string, at int) (word, int, *lineError) {
 			return w, 0, &lineError{at, `empty element (write "" for an empty value)`}
 		}
 		if w.text[0] == '@' {
-			return w, 0, &lineError{at, problem.Quote(w.text) + " among other elements: write a list alone (in @name), and a value that starts with @ in quotes"}
+			return w, 0, &lineError{at, problem.Quote(w.text) +
+				" among other elements: write a list alone (in @name), and a value that starts with @ in quotes"}
 		}
 	}
 	if end == len(line) {

@@ -39,7 +39,10 @@ type Decision struct {
 }
 
 func newDecision(version, rule string) *Decision {
-	return &Decision{Version: version, Rule: rule, header: []string{version}, baggage: []string{baggageKey + "=" + version}}
+	return &Decision{
+		Version: version, Rule: rule,
+		header: []string{version}, baggage: []string{baggageKey + "=" + version},
+	}
 }
 
 // Decide says which version serves the caller. It always has an answer: what a request sends can at

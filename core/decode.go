@@ -32,7 +32,8 @@ type decoder struct {
 }
 
 // Decode reads a JSON document into what into points to: a struct whose fields are texts, numbers,
-// truth values, pointers to them, structs, lists and tables of those. It is as strict as ParsePolicy.
+// truth values, pointers to them, structs, lists and tables of those. It is as strict as
+// ParsePolicy.
 //
 // The error is a problem.List.
 func Decode(document []byte, into any) error {
@@ -70,8 +71,8 @@ const (
 	markUTF16BE = "\xfe\xff"
 )
 
-// plainText returns a document without the byte order mark that some editors begin it with. UTF-16 is
-// refused: it is what ">" writes in Windows PowerShell.
+// plainText returns a document without the byte order mark that some editors begin it with. UTF-16
+// is refused: it is what ">" writes in Windows PowerShell.
 func plainText(document []byte) ([]byte, error) {
 	text := string(document[:least(len(document), 4)])
 	if strings.HasPrefix(text, markUTF16LE) || strings.HasPrefix(text, markUTF16BE) ||

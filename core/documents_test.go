@@ -15,7 +15,8 @@ import (
 	"github.com/grayrelease/gray/core/problem"
 )
 
-// refused is a document that must be refused, with everything that must be said about it and nothing else.
+// refused is a document that must be refused, with everything that must be said about it and
+// nothing else.
 type refused struct {
 	About    string          `json:"about"`
 	Document json.RawMessage `json:"document"` // a string holds the text of a document that is no JSON object

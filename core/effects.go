@@ -82,8 +82,8 @@ func Repass(e *Engine, r *http.Request, told Told, now string) {
 	}
 }
 
-// EffectsOfNone tells what to change in a request while there is no policy: what the client claims of
-// decisions must not reach anybody who would believe it.
+// EffectsOfNone tells what to change in a request while there is no policy: what the client claims
+// of decisions must not reach anybody who would believe it.
 func EffectsOfNone(r *http.Request) Effects {
 	return Effects{Header: defaultHeader, Baggage: strings.Join(foreignMembers(r.Header["Baggage"], 0), ",")}
 }
@@ -100,8 +100,8 @@ func PassNothing(r *http.Request) {
 }
 
 // endToEnd returns the lines of a Connection header without the names of the decision's headers.
-// Proxies drop what is named there (RFC 9110, section 7.6.1), so a client that names them would hide
-// the decision from the service.
+// Proxies drop what is named there (RFC 9110, section 7.6.1), so a client that names them would
+// hide the decision from the service.
 func endToEnd(options []string, name string) []string {
 	lines := make([]string, 0, len(options))
 	for _, line := range options {

@@ -15,8 +15,8 @@ import (
 	"github.com/grayrelease/gray/internal/casetest"
 )
 
-// FuzzLoad holds the reading of documents to three things: it ends, what it accepts decides, and what it accepts is accepted
-// again when written out.
+// FuzzLoad holds the reading of documents to three things: it ends, what it accepts decides, and
+// what it accepts is accepted again when written out.
 func FuzzLoad(f *testing.F) {
 	files, err := casetest.Load("../testdata/cases")
 	require.NoError(f, err)
@@ -115,8 +115,8 @@ const everyRule = `"trust": ["203.0.113.0/24"], "identity": ["header X-ID", "coo
 		{"name": "12", "version": "v2", "when": ["cookie uid exists"], "percent": 50, "salt": "s"},
 		{"name": "13", "version": "v2", "percent": 10}]`
 
-// FuzzDecide holds decisions on any request to their explanation: two ways through the same rules that must end alike. It checks
-// what is passed on too.
+// FuzzDecide holds decisions on any request to their explanation: two ways through the same rules
+// that must end alike. It checks what is passed on too.
 func FuzzDecide(f *testing.F) {
 	f.Add("GET", "/index.html", "a=b", "shop.example:80", "203.0.113.7:1", "10.0.0.1", "beta", "", "uid=u-1; uid=2", "gray=v2,a=1", "u-1", "v2")
 	f.Add("HEAD", "/", "a=%zz&a=b;c", "[::1]:80", "[::1]:1", "", "a", "b", "uid", ",,gray", "", "")

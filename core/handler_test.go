@@ -14,7 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// serve sends a request through the middleware and returns what the next handler got, and the response's headers.
+// serve sends a request through the middleware and returns what the next handler got, and the
+// response's headers.
 func serve(e *Engine, r *http.Request) (passed http.Header, response http.Header) {
 	w := httptest.NewRecorder()
 	Handler(e, nil, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { passed = r.Header.Clone() })).ServeHTTP(w, r)
@@ -33,7 +34,8 @@ func TestHandlerPassesTheDecisionOn(t *testing.T) {
 	assert.Equal(t, http.Header{"X-Gray-Version": {"v1"}, "Baggage": {"gray=v1"}}, passed)
 }
 
-// What a client sends under the decision's names never gets through, however often and in whatever case it sends it.
+// What a client sends under the decision's names never gets through, however often and in whatever
+// case it sends it.
 func TestHandlerStripsTheClientsOwn(t *testing.T) {
 	e := engineFor(t, betaRule)
 	passed, _ := serve(e, request("/", "X-Gray-Version: v9", "x-gray-version: v2", "Baggage: gray=v9,a=1", "baggage: gray=v8"))
@@ -45,8 +47,8 @@ func TestHandlerStripsTheClientsOwn(t *testing.T) {
 	assert.Equal(t, http.Header{"X-Release": {"v1"}, "X-Gray-Version": {"mine"}, "Baggage": {"gray=v1"}}, passed)
 }
 
-// Handlers further on may write into the values that they find, as Caddy's replacing of header values does. That must stay
-// in their request.
+// Handlers further on may write into the values that they find, as Caddy's replacing of header
+// values does. That must stay in their request.
 func TestPassedValuesBelongToTheRequest(t *testing.T) { testPassedValues(t, "v2", "X-App: beta") }
 
 func testPassedValues(t *testing.T, version string, lines ...string) {
@@ -64,7 +66,8 @@ func testPassedValues(t *testing.T, version string, lines ...string) {
 	}
 }
 
-// A client that names the decision's headers in Connection asks proxies to drop them; they reach the service all the same.
+// A client that names the decision's headers in Connection asks proxies to drop them; they reach
+// the service all the same.
 func TestClientsCannotHaveTheDecisionDropped(t *testing.T) { testDropping(t, "v2", "X-App: beta") }
 
 func testDropping(t *testing.T, version string, lines ...string) {
@@ -85,7 +88,8 @@ func testDropping(t *testing.T, version string, lines ...string) {
 	assert.Equal(t, []string{"keep-alive, X-Own", ""}, r.Header["Connection"])
 }
 
-// Only trusted peers may bring a decision along: a gateway further in believes the one further out, and nobody else.
+// Only trusted peers may bring a decision along: a gateway further in believes the one further out,
+// and nobody else.
 func TestTrust(t *testing.T) {
 	const policy = `"trust": ["192.0.2.0/24", "2001:db8::1"], "identity": ["header X-Gray-Version"], "rules": [
 		{"name": "header", "version": "v2", "when": ["header X-Gray-Version = v2"]},
@@ -134,7 +138,8 @@ func TestAnonymousCookie(t *testing.T) {
 	_, response = serve(e, request("/"))
 	assert.Regexp(t, regexp.MustCompile(`^who=[0-9a-f]{32}; Path=/; Max-Age=5400; HttpOnly; SameSite=Lax$`), response.Get("Set-Cookie"))
 
-	// No cookie for those who need none: known by identity, by the cookie itself, or decided before any percentage.
+	// No cookie for those who need none: known by identity, by the cookie itself, or decided before
+	// any percentage.
 	for _, headers := range [][]string{{"Cookie: uid=1"}, {"Cookie: who=0123"}, {"X-Staff: yes"}} {
 		_, response = serve(e, request("/", headers...))
 		assert.Empty(t, response["Set-Cookie"], headers)
@@ -199,7 +204,8 @@ func TestHandlerAsksForTheClient(t *testing.T) {
 	}
 }
 
-// One engine serves any number of requests at once; run with -race this finds what they would share.
+// One engine serves any number of requests at once; run with -race this finds what they would
+// share.
 func TestDecideConcurrently(t *testing.T) {
 	e := engineFor(t, fiveRules+`, "anonymous": "cookie"`)
 	done := make(chan bool)

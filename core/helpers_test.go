@@ -9,7 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// engineFor makes the engine of a service with versions v1 (stable) and v2 and some more fields of the document.
+// engineFor makes the engine of a service with versions v1 (stable) and v2 and some more fields of
+// the document.
 func engineFor(t testing.TB, fields string) *Engine {
 	t.Helper()
 	if fields != "" {

@@ -50,7 +50,8 @@ func TestDefaultIdentityIsTheAddress(t *testing.T) {
 	assert.Equal(t, "ip", x.IdentitySource)
 }
 
-// Everybody keeps their side of a percentage wherever the decision is made, so an identity's bucket is pinned here for good.
+// Everybody keeps their side of a percentage wherever the decision is made, so an identity's bucket
+// is pinned here for good.
 func TestBucketsStayAsTheyAre(t *testing.T) {
 	e := engineFor(t, `"identity": ["header X-ID"], "rules": [{"version": "v2", "percent": 50}]`)
 	var in []string

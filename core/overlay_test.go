@@ -10,7 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// overlaid makes an engine with three versions, a rule with a percentage, one without, and the rules that are given.
+// overlaid makes an engine with three versions, a rule with a percentage, one without, and the
+// rules that are given.
 func overlaid(t *testing.T, fields string) *Engine {
 	t.Helper()
 	e, err := Load([]byte(`{"service": "shop", "stable": "v1", "versions": {"v1": {}, "v2": {}, "v3": {}},

@@ -16,8 +16,9 @@ import (
 // maxAlternatives bounds a screen: a longer list of values is better looked up than searched for.
 const maxAlternatives = 32
 
-// plan is the way through an engine's steps on which every answer is no: the values of one header, then conditions that have a
-// screen, as far as there are any. From last on, the steps are taken as they come.
+// plan is the way through an engine's steps on which every answer is no: the values of one header,
+// then conditions that have a screen, as far as there are any. From last on, the steps are taken as
+// they come.
 type plan struct {
 	engine *Engine
 	client func(*http.Request) string
@@ -33,18 +34,19 @@ type plan struct {
 
 	memory jwt.Memory // of tokens, when claims are asked for
 
-	// When last is a bucket: what is hashed before the identity and what the hash must be under. Where a cookie or a claim comes first
-	// in the chain of identities, one of both says which.
+	// When last is a bucket: what is hashed before the identity and what the hash must be under. Where
+	// a cookie or a claim comes first in the chain of identities, one of both says which.
 	prefix, limit string
 	cookie        string
 	claim         jwt.Path
-	// in is the decision for callers in the bucket. Out is the decision when last is one, or else for callers outside of the
-	// bucket; nil when there is more to ask.
+	// in is the decision for callers in the bucket. Out is the decision when last is one, or else for
+	// callers outside of the bucket; nil when there is more to ask.
 	in, out *Decision
 }
 
-// screen is a regular expression that matches whenever the step's condition can hold: one look at the raw text, in compiled
-// code, settles most requests. Where it matches, the condition itself is asked.
+// screen is a regular expression that matches whenever the step's condition can hold: one look at
+// the raw text, in compiled code, settles most requests. Where it matches, the condition itself is
+// asked.
 type screen struct {
 	step    *step
 	peer    bool   // the text is the peer's address and port, or else
@@ -144,8 +146,8 @@ func compileScreen(s *screen, pattern string) *screen {
 	return s
 }
 
-// valueScreen matches text that holds a value for which the condition may hold, where start and end match what borders a value.
-// It may match more, never less.
+// valueScreen matches text that holds a value for which the condition may hold, where start and end
+// match what borders a value. It may match more, never less.
 func valueScreen(c *condition, start, end string) string {
 	switch c.op {
 	case "=", "in":
@@ -176,7 +178,8 @@ func alternatives(values map[string]bool) string {
 	return "(?:" + strings.Join(quoted, "|") + ")"
 }
 
-// peerScreen matches address:port in the IPv4 prefixes, and everything that is not IPv4: IPv6 has too many spellings for a pattern.
+// peerScreen matches address:port in the IPv4 prefixes, and everything that is not IPv4: IPv6 has
+// too many spellings for a pattern.
 func peerScreen(n *networks) string {
 	patterns := []string{`\[`, `[0-9A-Fa-f]*:`}
 	for p := range n.prefixes {
@@ -187,7 +190,8 @@ func peerScreen(n *networks) string {
 	return "^(?:" + strings.Join(patterns, "|") + ")"
 }
 
-// prefixScreen spells an IPv4 prefix: whole octets as they are, the one that the prefix ends in as all its values.
+// prefixScreen spells an IPv4 prefix: whole octets as they are, the one that the prefix ends in as
+// all its values.
 func prefixScreen(p netip.Prefix) string {
 	octets := p.Addr().As4()
 	text := ""

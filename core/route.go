@@ -7,7 +7,9 @@ import "net/http"
 
 // Route is Handler with a handler for each version: requests of a version go to the one that
 // versions has under its name, or else to others.
-func Route(e *Engine, client func(*http.Request) string, versions map[string]http.Handler, others http.Handler) http.Handler {
+func Route(
+	e *Engine, client func(*http.Request) string, versions map[string]http.Handler, others http.Handler,
+) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := Caller{Request: r}
 		if client != nil {

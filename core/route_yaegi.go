@@ -21,10 +21,12 @@ import (
 // take, to the stable version because no rule matches, is written out over prepared values: one
 // handler for each kind of policy, in ways_yaegi.go. Everybody else goes the long way from there.
 //
-// What it saves besides: requests for stable share the slices of their headers, and a client may name
-// these headers in Connection so that a proxy drops them. The service then does not hear that it is
-// stable, which is what it takes itself for anyway.
-func Route(e *Engine, client func(*http.Request) string, versions map[string]http.Handler, others http.Handler) http.Handler {
+// What it saves besides: requests for stable share the slices of their headers, and a client may
+// name these headers in Connection so that a proxy drops them. The service then does not hear that
+// it is stable, which is what it takes itself for anyway.
+func Route(
+	e *Engine, client func(*http.Request) string, versions map[string]http.Handler, others http.Handler,
+) http.Handler {
 	p := newPlan(e, client)
 	p.versions = versions
 	p.others = others
@@ -102,14 +104,15 @@ func serveVersion(p *plan, version string, w http.ResponseWriter, r *http.Reques
 	p.others.ServeHTTP(w, r)
 }
 
-// startOf is what is hashed before the identity, without room behind it: each append makes a slice of its own.
+// startOf is what is hashed before the identity, without room behind it: each append makes a slice
+// of its own.
 func startOf(p *plan) []byte {
 	start := []byte(p.prefix)
 	return start[:len(start):len(start)]
 }
 
-// openBytes has the first bytes of hashes that do not settle that a caller is outside of the bucket:
-// they may be under the limit, or are what an identity without text has, which is none.
+// openBytes has the first bytes of hashes that do not settle that a caller is outside of the
+// bucket: they may be under the limit, or are what an identity without text has, which is none.
 func openBytes(p *plan) []bool {
 	open := make([]bool, 256)
 	if p.limit == "" {

@@ -127,7 +127,8 @@ func bucketHandler(p *plan, next http.Handler) http.Handler {
 	})
 }
 
-// screenBucketHandler serves a policy that ends in a bucket, after conditions that all have a screen.
+// screenBucketHandler serves a policy that ends in a bucket, after conditions that all have a
+// screen.
 func screenBucketHandler(p *plan, next http.Handler) http.Handler {
 	name, value, baggage, cookie := p.engine.header, p.out.header, p.out.baggage, p.cookie
 	start, open := startOf(p), openBytes(p)
@@ -180,7 +181,8 @@ func screenBucketHandler(p *plan, next http.Handler) http.Handler {
 	})
 }
 
-// claimHandler serves a policy that asks for claims: on the quick way when their token is remembered.
+// claimHandler serves a policy that asks for claims: on the quick way when their token is
+// remembered.
 func claimHandler(p *plan, next http.Handler) http.Handler {
 	name, value, baggage, claims := p.engine.header, p.out.header, p.out.baggage, p.claims
 	claim, cookie, start, ramped := p.claim, p.cookie, startOf(p), p.last.decision == nil

@@ -1,5 +1,6 @@
-// The interpreter reads a package's files in order of their names and follows imports at once. So the line that has it choose
-// the files written for it must stand in the first file of the first package.
+// The interpreter reads a package's files in order of their names and follows imports at once. So
+// the line that has it choose the files written for it must stand in the first file of the first
+// package.
 //
 // yaegi:tags yaegi
 
@@ -24,36 +25,41 @@ const (
 	modeProxy  = "proxy"
 )
 
-// Config is the middleware's configuration: the policy document, field by field as core.Policy describes it, and what only
-// this host has. Traefik matches names without case and drops those that it does not know; a policy in a file of its own, which
-// Policy names, is read strictly.
+// Config is the middleware's configuration: the policy document, field by field as core.Policy
+// describes it, and what only this host has. Traefik matches names without case and drops those
+// that it does not know; a policy in a file of its own, which Policy names, is read strictly.
 type Config struct {
-	// Mode is "header" (the request goes on with a header that says the version, and child routers match it) or "proxy" (requests
-	// for other versions than stable are forwarded to their upstreams by the plugin itself). Default: header.
+	// Mode is "header" (the request goes on with a header that says the version, and child routers
+	// match it) or "proxy" (requests for other versions than stable are forwarded to their upstreams
+	// by the plugin itself). Default: header.
 	Mode string `json:"mode,omitempty"`
 	// Balance is how mode proxy chooses among a version's upstreams: "turns", or "identity" (a caller
 	// stays on one upstream, found by the identity that percentages go by, without a cookie).
 	// Default: turns.
 	Balance string `json:"balance,omitempty"`
-	// Policy is the path of a JSON file with the policy document. The fields from Service on must be absent then. It is read when
-	// Traefik applies a configuration. Default: none.
+	// Policy is the path of a JSON file with the policy document. The fields from Service on must be
+	// absent then. It is read when Traefik applies a configuration. Default: none.
 	Policy string `json:"policy,omitempty"`
-	// IPStrategy says which address is the client's, as in Traefik's own middlewares. Default: the connection's peer.
+	// IPStrategy says which address is the client's, as in Traefik's own middlewares. Default: the
+	// connection's peer.
 	IPStrategy *core.IPStrategy `json:"ipStrategy,omitempty"`
-	// Source is where the policy document is kept that changes without Traefik's configuration. The policy in the fields from Service on
-	// then only says which version is stable until there is a first good document. Default: none.
+	// Source is where the policy document is kept that changes without Traefik's configuration. The
+	// policy in the fields from Service on then only says which version is stable until there is a
+	// first good document. Default: none.
 	Source *live.Source `json:"source,omitempty"`
-	// Cache is a folder for the last good document, the switch and the instances, with which Traefik starts while their servers are
-	// down. Default: none.
+	// Cache is a folder for the last good document, the switch and the instances, with which Traefik
+	// starts while their servers are down. Default: none.
 	Cache string `json:"cache,omitempty"`
-	// StatePath is a path at which the middleware answers with how the policy stands, as JSON, when there is a source or discovery. It shows addresses
-	// and errors: put it behind a router with authentication. Default: none.
+	// StatePath is a path at which the middleware answers with how the policy stands, as JSON, when
+	// there is a source or discovery. It shows addresses and errors: put it behind a router with
+	// authentication. Default: none.
 	StatePath string `json:"statePath,omitempty"`
 
 	Service string `json:"service,omitempty"`
 	Enabled *bool  `json:"enabled,omitempty"`
 	Stable  string `json:"stable,omitempty"`
-	// Versions are read by readVersions: what says nothing but a version's name reaches plugins as an empty string.
+	// Versions are read by readVersions: what says nothing but a version's name reaches plugins as an
+	// empty string.
 	Versions  map[string]interface{} `json:"versions,omitempty"`
 	Identity  []string               `json:"identity,omitempty"`
 	Anonymous string                 `json:"anonymous,omitempty"`
@@ -115,10 +121,12 @@ func checkFollowed(s *setup, config *Config) problem.List {
 		return nil
 	}
 	if config.StatePath != "" {
-		problems = append(problems, problem.New("statePath", "there is no state to tell: the policy has neither a source nor discover")...)
+		problems = append(problems, problem.New("statePath",
+			"the policy has no state: it has neither a source nor discover")...)
 	}
 	if config.Cache != "" {
-		problems = append(problems, problem.New("cache", "there is nothing to keep: the policy has neither a source nor discover")...)
+		problems = append(problems, problem.New("cache",
+			"there is nothing to keep: the policy has neither a source nor discover")...)
 	}
 	return problems
 }
@@ -163,8 +171,9 @@ func readFile(s *setup, path string) error {
 	return problem.Of(err).Under("policy").Err()
 }
 
-// inlinePolicy is the policy in the configuration's own fields. Where Traefik splits a text at its commas, as in labels, it leaves the space
-// after them, which means nothing in these lists. In named lists it may.
+// inlinePolicy is the policy in the configuration's own fields. Where Traefik splits a text at its
+// commas, as in labels, it leaves the space after them, which means nothing in these lists. In
+// named lists it may.
 func inlinePolicy(c *Config, versions map[string]core.Version) *core.Policy {
 	return &core.Policy{
 		Service: c.Service, Enabled: c.Enabled, Stable: c.Stable, Versions: versions,

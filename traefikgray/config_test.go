@@ -63,7 +63,7 @@ func TestRefusals(t *testing.T) {
 			c.Versions["v2"] = map[string]interface{}{"upstreams": "ftp://x"}
 			c.Versions["v3"] = map[string]interface{}{"discover": "consul://127.0.0.1:1/shop"}
 		}, "versions.v2.upstreams[0]: "},
-		"state of nothing":      {func(c *Config) { c.StatePath = "/gray" }, "statePath: there is no state to tell"},
+		"state of nothing":      {func(c *Config) { c.StatePath = "/gray" }, "statePath: the policy has no state"},
 		"state at no path":      {func(c *Config) { c.StatePath = "gray" }, `statePath: "gray" must begin with a slash`},
 		"cache without a thing": {func(c *Config) { c.Cache = "/tmp" }, "cache: there is nothing to keep"},
 	} {

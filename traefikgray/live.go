@@ -16,8 +16,8 @@ import (
 // served is what requests go through at the moment.
 type served struct{ handler http.Handler }
 
-// open keeps the policy in force and returns the handler that serves by it. What the user configures
-// wrong is an error; a source that is down is not.
+// open keeps the policy in force and returns the handler that serves by it. What the user
+// configures wrong is an error; a source that is down is not.
 func open(s *setup, config *Config, next http.Handler) (http.Handler, error) {
 	now := &atomic.Value{}
 	pools := map[string]*proxy.Pool{}
@@ -30,12 +30,15 @@ func open(s *setup, config *Config, next http.Handler) (http.Handler, error) {
 		return nil
 	}
 	logger := newLogger(s.name)
-	handle, err := live.Open(live.Options{Policy: s.policy, Source: config.Source, Cache: config.Cache, Logger: logger, Apply: apply})
+	handle, err := live.Open(live.Options{
+		Policy: s.policy, Source: config.Source, Cache: config.Cache, Logger: logger, Apply: apply,
+	})
 	if err != nil {
 		return nil, err
 	}
 	if s.policy == nil && s.mode != modeProxy && handle.Current().Origin == "none" {
-		logger.Warn("no policy yet, and no stable version beside the source: routers that match a version's header do not serve until there is a document")
+		logger.Warn("no policy yet, and no stable version beside the source: " +
+			"routers that match a version's header do not serve until there is a document")
 	}
 	context.AfterFunc(s.ctx, func() {
 		handle.Close()
@@ -75,7 +78,8 @@ func checkUpstreams(s *setup, c *live.Current, isFollowed bool) problem.List {
 	return problems
 }
 
-// handlerOf is how requests are served by what is in force. Pools are kept for versions that stay, with what they know of their upstreams.
+// handlerOf is how requests are served by what is in force. Pools are kept for versions that stay,
+// with what they know of their upstreams.
 func handlerOf(s *setup, c *live.Current, next http.Handler, pools map[string]*proxy.Pool) http.Handler {
 	if c.Engine == nil {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -103,7 +107,8 @@ func handlerOf(s *setup, c *live.Current, next http.Handler, pools map[string]*p
 	return forwarding(c.Engine, s.clientIP, identifier(s, c.Engine), targets, next)
 }
 
-// setPool gives a version's pool its upstreams: those that the policy lists, or those that a registry does.
+// setPool gives a version's pool its upstreams: those that the policy lists, or those that a
+// registry does.
 func setPool(s *setup, c *live.Current, version string, pool *proxy.Pool) {
 	if err := pool.Set(c.Addresses(version)); err != nil {
 		log.Printf("gray: middleware %s: %v: stable serves", s.name, upstreamProblems(version, err))
@@ -111,7 +116,8 @@ func setPool(s *setup, c *live.Current, version string, pool *proxy.Pool) {
 	}
 }
 
-// stateHandler answers one path with how the policy stands. Whoever configures it sees to who may ask.
+// stateHandler answers one path with how the policy stands. Whoever configures it sees to who may
+// ask.
 func stateHandler(path string, handle *live.Handle, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != path {

@@ -62,7 +62,8 @@ func newPool(name string) *proxy.Pool {
 	})
 }
 
-// everySoOften makes a function that counts its calls. It returns how many there were when it is time for a line in the log, else 0.
+// everySoOften makes a function that counts its calls. It returns how many there were when it is
+// time for a line in the log, else 0.
 func everySoOften() func() int64 {
 	count, nextLine := new(int64), new(int64)
 	return func() int64 {
@@ -87,12 +88,14 @@ func canaries(e *core.Engine) []string {
 	return names
 }
 
-// toStable makes the function that serves a version's requests from stable while none of its upstreams can be reached.
+// toStable makes the function that serves a version's requests from stable while none of its
+// upstreams can be reached.
 func toStable(engine *core.Engine, name, version string, next http.Handler) proxy.Fallback {
 	due := everySoOften()
 	return func(w http.ResponseWriter, r *http.Request, err error) {
 		if n := due(); n > 0 {
-			log.Printf("gray: middleware %s: version %s cannot be reached, stable serves instead (%d requests so far): %v", name, version, n, err)
+			log.Printf("gray: middleware %s: version %s cannot be reached, "+
+				"stable serves instead (%d requests so far): %v", name, version, n, err)
 		}
 		core.Repass(engine, r, core.Told{Header: version, Baggage: version}, engine.Stable())
 		next.ServeHTTP(w, r)

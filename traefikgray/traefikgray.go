@@ -1,6 +1,6 @@
-// Package traefikgray is the Traefik plugin: it reads the middleware's configuration and leaves every decision to core. Traefik
-// does not compile it but runs its source in the Yaegi interpreter, hence prepared function values and no methods on the path
-// of a request.
+// Package traefikgray is the Traefik plugin: it reads the middleware's configuration and leaves
+// every decision to core. Traefik does not compile it but runs its source in the Yaegi interpreter,
+// hence prepared function values and no methods on the path of a request.
 //
 // yaegi:tags yaegi
 package traefikgray
@@ -22,13 +22,16 @@ func CreateConfig() *Config {
 	return &Config{}
 }
 
-// New makes the middleware's handler. Traefik calls it for each router that uses the middleware, and again for all of them
-// whenever any part of the dynamic configuration changes; ctx ends when the handler is about to be replaced.
+// New makes the middleware's handler. Traefik calls it for each router that uses the middleware,
+// and again for all of them whenever any part of the dynamic configuration changes; ctx ends when
+// the handler is about to be replaced.
 //
-// It reads files that the configuration names but does no network I/O. The error has everything that is wrong with the
-// configuration, each with its path; Traefik logs it and leaves the router out, all others work on.
+// It reads files that the configuration names but does no network I/O. The error has everything
+// that is wrong with the configuration, each with its path; Traefik logs it and leaves the router
+// out, all others work on.
 func New(ctx context.Context, next http.Handler, config *Config, name string) (handler http.Handler, err error) {
-	// A panic here would not only lose this router: Traefik would never again apply a change of its configuration.
+	// A panic here would not only lose this router: Traefik would never again apply a change of its
+	// configuration.
 	defer func() {
 		if p := recover(); p != nil {
 			handler = nil
@@ -52,7 +55,8 @@ func New(ctx context.Context, next http.Handler, config *Config, name string) (h
 	return handler, nil
 }
 
-// newLogger writes straight to Traefik's output, whatever the level of its own log: what it says is rare and about the release.
+// newLogger writes straight to Traefik's output, whatever the level of its own log: what it says is
+// rare and about the release.
 func newLogger(name string) *slog.Logger {
 	return slog.New(slog.NewTextHandler(os.Stdout, nil)).With("plugin", "gray", "middleware", name)
 }

@@ -9,8 +9,9 @@ import (
 	"github.com/grayrelease/gray/core/problem"
 )
 
-// readVersions reads what Traefik's providers make of the versions: for each a map of its fields or, for a version without any,
-// an empty string or nil. A list may be a string with commas, as in labels.
+// readVersions reads what Traefik's providers make of the versions: for each a map of its fields
+// or, for a version without any, an empty string or nil. A list may be a string with commas, as in
+// labels.
 func readVersions(given map[string]interface{}) (map[string]core.Version, problem.List) {
 	if len(given) == 0 {
 		return nil, nil

@@ -2,13 +2,14 @@
 //
 //	consul://host:8500/service?tag=v2                    health checks passing, with the tag; more tags: all of them
 //	consul://host:8500/service?version=v2&env=gray       ... with this service metadata
-//	nacos://host:8848/service?version=v2&env=gray        healthy, enabled, weight over 0, with this metadata; group=, cluster=, namespace=
-//	etcd://host:2379/prefix/?version=v2                  the endpoint records that etcd's naming package writes, with this metadata
+//	nacos://host:8848/service?version=v2&env=gray        healthy, enabled, weight over 0, with this metadata
+//	etcd://host:2379/prefix/?version=v2                  records of etcd's naming package, with this metadata
 //	srv://_http._tcp.v2.example.com                      DNS SRV records of the best priority
 //	srv://10.0.0.2:53/_http._tcp.v2.example.com          ... asked of this server
 //
-// What is no option of the scheme is metadata to match; `meta.NAME=value` matches metadata that is called like an option. `scheme=https` has the
-// instances spoken to over TLS. Consul and etcd are watched; Nacos (every second) and DNS (every 5 seconds) are asked, `interval` says how often.
+// What is no option of the scheme is metadata to match; `meta.NAME=value` matches metadata that is
+// called like an option. `scheme=https` has the instances spoken to over TLS. Consul and etcd are
+// watched; Nacos (every second) and DNS (every 5 seconds) are asked, `interval` says how often.
 package discover
 
 import (
@@ -34,9 +35,11 @@ type Instance struct {
 
 // Event is what a watch reports.
 type Event struct {
-	// Err tells that the registry could not be read. The watch goes on by itself; the last list holds. All else is zero.
+	// Err tells that the registry could not be read. The watch goes on by itself; the last list holds.
+	// All else is zero.
 	Err error
-	// Instances is the whole list, sorted by URL; empty when nobody runs the version. It may be reported again unchanged.
+	// Instances is the whole list, sorted by URL; empty when nobody runs the version. It may be
+	// reported again unchanged.
 	Instances []Instance
 }
 
@@ -44,13 +47,15 @@ type Event struct {
 type Discovery struct {
 	// Name is the URL as people may see it, without credentials.
 	Name string
-	// Identity is equal for two discoveries that give the same list, read with the same credentials. It shows none of them.
+	// Identity is equal for two discoveries that give the same list, read with the same credentials.
+	// It shows none of them.
 	Identity string
 
 	open func() (registry, error)
 }
 
-// registry follows one entry: run reports the list, then each change, until ctx or an error ends it.
+// registry follows one entry: run reports the list, then each change, until ctx or an error ends
+// it.
 type registry interface {
 	run(ctx context.Context, emit func([]Instance)) error
 	close()
@@ -93,9 +98,9 @@ func Schemes() []string {
 	return names
 }
 
-// Watch reports the instances, then each change, until ctx ends; it returns only then. After a failure
-// it reads again, after a pause as long as those of source.Watch. Emit is called by one goroutine, and
-// holds the watch up for as long as it runs.
+// Watch reports the instances, then each change, until ctx ends; it returns only then. After a
+// failure it reads again, after a pause as long as those of source.Watch. Emit is called by one
+// goroutine, and holds the watch up for as long as it runs.
 func (d *Discovery) Watch(ctx context.Context, emit func(Event)) {
 	remote.Watch(ctx, func() (remote.Watcher, error) {
 		r, err := d.open()
@@ -160,7 +165,8 @@ func newList(a *remote.Address) *list {
 	return l
 }
 
-// add takes an instance; what is no address, or has no weight, is left out, as registries hold what their clients send.
+// add takes an instance; what is no address, or has no weight, is left out, as registries hold what
+// their clients send.
 func (l *list) add(host string, port int, weight float64) {
 	if port < 1 || port > 65535 || !(weight > 0) || weight > 1e9 || !plainHost(host) {
 		return

@@ -9,8 +9,9 @@ import (
 	"github.com/grayrelease/gray/internal/remote"
 )
 
-// etcd follows the endpoint records under a prefix: {"Op":0,"Addr":"10.0.0.1:8080","Metadata":{"version":"v2"}}. A record ends with its
-// lease, so an instance that stops renewing it leaves the list.
+// etcd follows the endpoint records under a prefix:
+// {"Op":0,"Addr":"10.0.0.1:8080","Metadata":{"version":"v2"}}. A record ends with its lease, so an
+// instance that stops renewing it leaves the list.
 type etcd struct {
 	address *remote.Address
 	client  *remote.Etcd
@@ -58,7 +59,8 @@ func (e *etcd) follow(ctx context.Context, emit func([]Instance)) error {
 		return err
 	}
 	var failure error
-	err := e.client.Watch(ctx, []remote.EtcdRange{e.span}, e.next, 16<<20, func(changes []remote.EtcdKV, revision int64) bool {
+	ranges := []remote.EtcdRange{e.span}
+	err := e.client.Watch(ctx, ranges, e.next, 16<<20, func(changes []remote.EtcdKV, revision int64) bool {
 		for i := range changes {
 			e.apply(&changes[i])
 		}

@@ -11,7 +11,8 @@ import (
 	"github.com/grayrelease/gray/internal/remote"
 )
 
-// srv looks SRV records up at an interval. Of several priorities only the best (lowest) is used, as RFC 2782 has it; weights are kept.
+// srv looks SRV records up at an interval. Of several priorities only the best (lowest) is used, as
+// RFC 2782 has it; weights are kept.
 type srv struct {
 	address  *remote.Address
 	name     string

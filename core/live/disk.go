@@ -15,14 +15,16 @@ import (
 	"github.com/grayrelease/gray/internal/remote"
 )
 
-// disk keeps what a service must not lose, in three files that people can read: NAME.policy.json is the document as the source had it,
-// NAME.switch.json the newest switch, NAME.upstreams.json the instances by discovery URL.
+// disk keeps what a service must not lose, in three files that people can read: NAME.policy.json is
+// the document as the source had it, NAME.switch.json the newest switch, NAME.upstreams.json the
+// instances by discovery URL.
 type disk struct {
 	folder string // "" keeps nothing
 	name   string
 }
 
-// newDisk names the files after the source: readable, and made unique by a hash. Credentials are in neither.
+// newDisk names the files after the source: readable, and made unique by a hash. Credentials are in
+// neither.
 func newDisk(folder, source string) disk {
 	sum := sha256.Sum256([]byte(source))
 	return disk{folder: folder, name: readable(source) + "-" + hex.EncodeToString(sum[:6])}
@@ -67,7 +69,8 @@ func (d disk) read(kind string) (data []byte, written time.Time, err error) {
 	return data, info.ModTime(), err
 }
 
-// write replaces a file so that it holds the old content or the new one, whatever happens, and is readable by its owner only.
+// write replaces a file so that it holds the old content or the new one, whatever happens, and is
+// readable by its owner only.
 func (d disk) write(kind string, data []byte) error {
 	if d.folder == "" {
 		return nil
@@ -123,7 +126,8 @@ func (d disk) writeSwitch(s Switch) error {
 		return nil
 	}
 	// Another process may share the folder and be ahead.
-	if kept, err := d.readSwitch(); err == nil && kept != nil && (kept.Epoch > s.Epoch || kept.Epoch == s.Epoch && kept.To == s.To) {
+	kept, err := d.readSwitch()
+	if err == nil && kept != nil && (kept.Epoch > s.Epoch || kept.Epoch == s.Epoch && kept.To == s.To) {
 		return nil
 	}
 	data, err := json.Marshal(s)

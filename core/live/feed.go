@@ -91,7 +91,8 @@ func (f *feed) run(ctx context.Context) {
 	})
 }
 
-// take notes an event and tells whether it is news: another list, the first failure, or the first answer after one.
+// take notes an event and tells whether it is news: another list, the first failure, or the first
+// answer after one.
 func (f *feed) take(e discover.Event) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -149,7 +150,8 @@ func sameInstances(a, b []discover.Instance) bool {
 	return true
 }
 
-// forever runs work until ctx ends, whatever becomes of it: a panic that nobody recovers ends the gateway.
+// forever runs work until ctx ends, whatever becomes of it: a panic that nobody recovers ends the
+// gateway.
 func forever(ctx context.Context, work func()) {
 	for ctx.Err() == nil {
 		_ = remote.Protect(ctx, func(ctx context.Context) error {

@@ -31,9 +31,9 @@ func (w *watch) instances(f *feed) (list []discover.Instance, known bool) {
 	return list, known
 }
 
-// held returns the last instances that the registry listed, while it lists none. They serve the stable
-// version: a registry that restarts, or whose checks all warn for a moment, is no reason to answer
-// nobody. A canary without instances is gone at once: stable serves.
+// held returns the last instances that the registry listed, while it lists none. They serve the
+// stable version: a registry that restarts, or whose checks all warn for a moment, is no reason to
+// answer nobody. A canary without instances is gone at once: stable serves.
 func (w *watch) held(f *feed) []discover.Instance {
 	if list := f.lastListed(); len(list) > 0 {
 		return list
@@ -78,7 +78,9 @@ func (w *watch) showInstances(identity string) bool {
 	}
 	for version, isHeld := range held {
 		if isHeld {
-			w.note(slog.LevelWarn, "the registry lists no instance of the stable version; those that it listed last stay in use", "version", version)
+			w.note(slog.LevelWarn,
+				"the registry lists no instance of the stable version; those that it listed last stay in use",
+				"version", version)
 		} else {
 			w.note(slog.LevelInfo, "the registry lists instances of the stable version again", "version", version)
 		}
@@ -104,8 +106,8 @@ func (w *watch) noteFailure(version string, f *feed) {
 	}
 }
 
-// rememberLists keeps a document's lists for when the same entries are followed again. Called with mu
-// held.
+// rememberLists keeps a document's lists for when the same entries are followed again. Called with
+// mu held.
 func (w *watch) rememberLists(d *document) {
 	if w.lists == nil {
 		w.lists = map[string][]discover.Instance{}
@@ -113,8 +115,8 @@ func (w *watch) rememberLists(d *document) {
 	w.gather(w.lists, d)
 }
 
-// keepLists has the lists that are in use now written to disk. While no handle has a document, those
-// from before stay.
+// keepLists has the lists that are in use now written to disk. While no handle has a document,
+// those from before stay.
 func (w *watch) keepLists() {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -8,12 +8,12 @@ import (
 	"github.com/grayrelease/gray/core/discover"
 )
 
-// keepPause is the least time between two writes to disk, so that a burst of changes does not wait for
-// the disk. A switch is always written at once.
+// keepPause is the least time between two writes to disk, so that a burst of changes does not wait
+// for the disk. A switch is always written at once.
 const keepPause = 500 * time.Millisecond
 
-// keeper writes the last good document and the lists of instances to disk, not more often than every
-// keepPause. Its lock is taken inside that of the watch, never the other way round.
+// keeper writes the last good document and the lists of instances to disk, not more often than
+// every keepPause. Its lock is taken inside that of the watch, never the other way round.
 type keeper struct {
 	failed func(what string, err error) // takes the watch's lock: called without ours
 

@@ -5,14 +5,15 @@ import (
 	"strings"
 )
 
-// ledger keeps the epochs of the switch: only a higher one than all seen before comes into force. One
-// that cannot be judged yet, or names a version that no document has, waits for the next document.
+// ledger keeps the epochs of the switch: only a higher one than all seen before comes into force.
+// One that cannot be judged yet, or names a version that no document has, waits for the next
+// document.
 //
-// The safe direction is the exception. A store that was restored from a backup is behind what gateways
-// have seen, and an operator who reads it there writes too low an epoch in the very moment that
-// counts. So a switch to the stable version that is written now, as the source itself tells, comes
-// into force all the same, under the epoch that was seen. To end it, or to force another version,
-// takes a higher epoch, as ever.
+// The safe direction is the exception. A store that was restored from a backup is behind what
+// gateways have seen, and an operator who reads it there writes too low an epoch in the very moment
+// that counts. So a switch to the stable version that is written now, as the source itself tells,
+// comes into force all the same, under the epoch that was seen. To end it, or to force another
+// version, takes a higher epoch, as ever.
 type ledger struct {
 	newest  Switch // the highest epoch seen, 0 is none, and what is in force by it
 	offered int64  // the epoch of the document that was seen last, 0 is none
@@ -62,11 +63,13 @@ func (l *ledger) take(o offer, versions []string, stable string) (*Switch, error
 	return &next, nil
 }
 
-// takeSafe has a switch to the stable version in force although its epoch is behind, or already was.
+// takeSafe has a switch to the stable version in force although its epoch is behind, or already
+// was.
 func (l *ledger) takeSafe(next Switch) *Switch {
 	l.pending = nil
-	l.note = fmt.Sprintf("switch: epoch %d is behind %d, which was seen; it is in force, as it goes to the stable version: "+
-		"use %d or more to end it", next.Epoch, l.newest.Epoch, l.newest.Epoch+1)
+	l.note = fmt.Sprintf("switch: epoch %d is behind %d, which was seen; "+
+		"it is in force, as it goes to the stable version: use %d or more to end it",
+		next.Epoch, l.newest.Epoch, l.newest.Epoch+1)
 	if next.To == l.newest.To {
 		return nil
 	}
@@ -85,14 +88,15 @@ func (l *ledger) retake(versions []string, stable string) (*Switch, error) {
 	return l.take(o, versions, stable)
 }
 
-// forget drops a switch that was refused, and notes that one in force is not at the source any more.
+// forget drops a switch that was refused, and notes that one in force is not at the source any
+// more.
 func (l *ledger) forget() {
 	l.pending = nil
 	l.offered = 0
 	l.note = ""
 	if l.newest.To != "" {
-		l.note = fmt.Sprintf("switch: it was deleted, and is still in force: write one with epoch %d or more and an empty \"to\" to end it",
-			l.newest.Epoch+1)
+		l.note = fmt.Sprintf("switch: it was deleted, and is still in force: "+
+			"write one with epoch %d or more and an empty \"to\" to end it", l.newest.Epoch+1)
 	}
 }
 

@@ -121,8 +121,8 @@ type Handle struct {
 // Open keeps a policy in force until the handle is closed. It connects to nothing by itself: Apply
 // gets what other handles of the source have in force, or what Cache holds, or the policy in place,
 // before Open returns; what the source says follows. The error is about the configuration: a
-// problem.List with paths below `policy`'s fields, `source` or a version's `discover`. A source that
-// is down is not an error.
+// problem.List with paths below `policy`'s fields, `source` or a version's `discover`. A source
+// that is down is not an error.
 func Open(o Options) (*Handle, error) {
 	p, err := policyOf(o)
 	if err != nil {
@@ -192,8 +192,8 @@ func openPolicy(o Options, p *core.Policy) (*Handle, error) {
 // Current returns what is in force for this handle.
 func (h *Handle) Current() *Current { return h.user.current.Load().(*Current) }
 
-// Ready returns a channel that is closed once a policy has been in force for this handle, other than
-// the one beside a source.
+// Ready returns a channel that is closed once a policy has been in force for this handle, other
+// than the one beside a source.
 func (h *Handle) Ready() <-chan struct{} { return h.user.ready }
 
 // State reports how the policy stands.

@@ -28,7 +28,8 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// policyText is the policy document of versions, stable first: "v1 v2". Other text is a document that is not good.
+// policyText is the policy document of versions, stable first: "v1 v2". Other text is a document
+// that is not good.
 func policyText(text string) string {
 	names := strings.Fields(text)
 	if len(names) == 0 || !strings.ContainsAny(names[0], "0123456789") || strings.Contains(text, "{") {
@@ -69,7 +70,8 @@ func (r *recorder) view(i int) *Current {
 	return r.views[i]
 }
 
-// open opens a handle whose host takes everything but policies with the version "no", and panics at "panic1".
+// open opens a handle whose host takes everything but policies with the version "no", and panics at
+// "panic1".
 func open(t *testing.T, o Options) (*Handle, *recorder) {
 	t.Helper()
 	r := &recorder{}
@@ -192,7 +194,8 @@ func TestSwitch(t *testing.T) {
 	require.Zero(t, strings.Count(r.log.String(), "internal error"))
 }
 
-// A gateway that starts sees the same switch as one that runs: no view without it comes first, and what is refused there is refused here.
+// A gateway that starts sees the same switch as one that runs: no view without it comes first, and
+// what is refused there is refused here.
 func TestSwitchAtStart(t *testing.T) {
 	for _, scheme := range []string{"file", "http"} {
 		t.Run(scheme, func(t *testing.T) {
@@ -368,7 +371,8 @@ func TestUnreadableSwitch(t *testing.T) {
 	eventually(t, "told", func() bool { return strings.Contains(u.State().Error, "not a regular file") })
 }
 
-// A gateway that reloads starts the new configuration before it lets go of the old one, whose lists must not be the last that are kept.
+// A gateway that reloads starts the new configuration before it lets go of the old one, whose lists
+// must not be the last that are kept.
 func TestKeptListsAreThoseOfTheNewConfiguration(t *testing.T) {
 	registry := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if index := r.URL.Query().Get("index"); index != "" && index != "0" {
@@ -517,8 +521,8 @@ func TestUnwritableCacheIsNoReasonToFail(t *testing.T) {
 	})
 }
 
-// requireGoroutines wants no more goroutines than that. A timer that fires has one for a moment, so it
-// looks again; require.Eventually would count its own.
+// requireGoroutines wants no more goroutines than that. A timer that fires has one for a moment, so
+// it looks again; require.Eventually would count its own.
 func requireGoroutines(t *testing.T, most int) {
 	t.Helper()
 	deadline := time.Now().Add(10 * time.Second)

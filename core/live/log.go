@@ -5,8 +5,8 @@ import (
 	"log/slog"
 )
 
-// note logs what concerns all handles, once: to the newest one that logs, since older ones may belong
-// to a configuration that is being closed. Called with mu held.
+// note logs what concerns all handles, once: to the newest one that logs, since older ones may
+// belong to a configuration that is being closed. Called with mu held.
 func (w *watch) note(level slog.Level, text string, pairs ...any) {
 	var log *slog.Logger
 	for _, u := range w.users {

@@ -71,8 +71,8 @@ func without(list []*watch, w *watch) []*watch {
 	return rest
 }
 
-// States returns the states of all policies in use, sorted by service and source: for each source that
-// of its newest handle.
+// States returns the states of all policies in use, sorted by service and source: for each source
+// that of its newest handle.
 func States() []State {
 	registryLock.Lock()
 	var all []*watch

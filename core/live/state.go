@@ -12,15 +12,16 @@ type State struct {
 	Source  string `json:"source"`            // without credentials
 	Users   int    `json:"users"`
 
-	// Origin is where the document in force comes from: "source"; "kept" when it is the last good one and the source has not confirmed it yet; "none"
-	// when there is no document, so that everything goes to stable.
+	// Origin is where the document in force comes from: "source"; "kept" when it is the last good one
+	// and the source has not confirmed it yet; "none" when there is no document, so that everything
+	// goes to stable.
 	Origin     string    `json:"origin"`
 	Revision   string    `json:"revision,omitempty"`
 	Since      time.Time `json:"since,omitzero"`        // when the document in force came into force
 	AgeSeconds float64   `json:"age_seconds"`           // since then
 	Contact    time.Time `json:"contact,omitzero"`      // when the source last answered
 	Connected  bool      `json:"connected"`             // the last thing heard of the source was no failure
-	Deleted    bool      `json:"deleted,omitempty"`     // the source has no such document (any more); the last good one stays
+	Deleted    bool      `json:"deleted,omitempty"`     // the source has no such document; the last good one stays
 	Error      string    `json:"error,omitempty"`       // why the source cannot be read
 	Rejected   *Rejected `json:"rejected,omitempty"`    // the source's newest document, when that was refused
 	Forced     string    `json:"forced,omitempty"`      // the version that every request goes to
@@ -28,8 +29,8 @@ type State struct {
 	SwitchNote string    `json:"switch_note,omitempty"` // what is wrong with the switch
 	// SwitchDeleted says that the switch in force is not at the source any more.
 	SwitchDeleted bool `json:"switch_deleted,omitempty"`
-	// SwitchOffered is the epoch of the switch document at the source, that of Switch in normal times. 0
-	// if there is none.
+	// SwitchOffered is the epoch of the switch document at the source, that of Switch in normal times.
+	// 0 if there is none.
 	SwitchOffered int64 `json:"switch_offered,omitempty"`
 
 	Upstreams map[string]Upstreams `json:"upstreams,omitempty"` // of each version that has a discovery URL
@@ -53,7 +54,7 @@ type Upstreams struct {
 	Discover  string              `json:"discover"` // without credentials
 	Instances []discover.Instance `json:"instances"`
 	Kept      bool                `json:"kept,omitempty"`   // from before; the registry has not answered yet
-	Held      bool                `json:"held,omitempty"`   // the registry lists none now; these are the last that it listed
+	Held      bool                `json:"held,omitempty"`   // the registry lists none: the last that it listed
 	Contact   time.Time           `json:"contact,omitzero"` // when the registry last answered
 	Error     string              `json:"error,omitempty"`  // why the registry cannot be read
 }

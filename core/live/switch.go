@@ -8,9 +8,11 @@ import (
 	"github.com/grayrelease/gray/core"
 )
 
-// Switch is the kill switch's document: {"epoch": 7, "to": "v1", "reason": "errors on v2", "by": "ann", "at": "2025-05-01T10:00:00Z"}.
+// Switch is the kill switch's document: {"epoch": 7, "to": "v1", "reason": "errors on v2", "by":
+// "ann", "at": "2025-05-01T10:00:00Z"}.
 type Switch struct {
-	// Epoch counts the uses of the switch. Each use must have a higher one than those before. Required.
+	// Epoch counts the uses of the switch. Each use must have a higher one than those before.
+	// Required.
 	Epoch int64 `json:"epoch"`
 	// To is the version that every request goes to; "" ends the switch. Required.
 	To string `json:"to"`
@@ -29,8 +31,8 @@ type switchDocument struct {
 	At     string  `json:"at"`
 }
 
-// ParseSwitch reads a switch document. Unknown and repeated fields are refused: a typo in a kill switch
-// must not go unseen.
+// ParseSwitch reads a switch document. Unknown and repeated fields are refused: a typo in a kill
+// switch must not go unseen.
 func ParseSwitch(data []byte) (Switch, error) {
 	var d switchDocument
 	if err := core.Decode(data, &d); err != nil {

@@ -10,8 +10,8 @@ import (
 	"github.com/grayrelease/gray/core"
 )
 
-// user is a handle as its watch knows it. It does not know the watch: types that refer to each other
-// in a circle are beyond Yaegi. The lock of the watch guards it, except current.
+// user is a handle as its watch knows it. It does not know the watch: types that refer to each
+// other in a circle are beyond Yaegi. The lock of the watch guards it, except current.
 type user struct {
 	service string // "" takes documents about any
 	apply   func(*Current) error

@@ -51,8 +51,8 @@ func (w *watch) offer(u *user, d *document) error {
 	return nil
 }
 
-// acceptOffered notes that every handle has the newest document in force, if that is so, and has it kept.
-// Called with mu held.
+// acceptOffered notes that every handle has the newest document in force, if that is so, and has it
+// kept. Called with mu held.
 func (w *watch) acceptOffered() {
 	d := w.offered
 	if d == nil || d == w.accepted || len(w.users) == 0 {
@@ -69,8 +69,8 @@ func (w *watch) acceptOffered() {
 	}
 }
 
-// isKnown reports whether a document needs no further look, and confirms the one in force. A document
-// is known again by what it says: a server may give two documents one revision.
+// isKnown reports whether a document needs no further look, and confirms the one in force. A
+// document is known again by what it says: a server may give two documents one revision.
 func (w *watch) isKnown(data []byte, revision string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -97,8 +97,8 @@ func (w *watch) isKnown(data []byte, revision string) bool {
 	return true
 }
 
-// goBack offers the last document that all handles took, since the source has it again. Called with mu
-// held.
+// goBack offers the last document that all handles took, since the source has it again. Called with
+// mu held.
 func (w *watch) goBack() {
 	w.replace(&w.offered, w.accepted)
 	for _, u := range w.users {
@@ -135,7 +135,8 @@ func refusalText(isReplacement bool) string {
 func (w *watch) refuseFor(u *user, d *document, err error) {
 	reject(u, d.revision, err, now())
 	for _, other := range w.users {
-		if other != u && other.rejected != nil && other.rejected.Revision == d.revision && other.rejected.Error == err.Error() {
+		said := other.rejected
+		if other != u && said != nil && said.Revision == d.revision && said.Error == err.Error() {
 			return // said already
 		}
 	}

@@ -82,7 +82,8 @@ func TestAddressesWithoutAPolicy(t *testing.T) {
 	require.NotPanics(t, func() { h.Current().Addresses("v1") })
 }
 
-// A document that every handle refuses takes neither the lists nor the revision of the one in force.
+// A document that every handle refuses takes neither the lists nor the revision of the one in
+// force.
 func TestRefusedDocumentTakesNothingFromTheOneInForce(t *testing.T) {
 	registry := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Query().Get("index") != "" {

@@ -250,8 +250,8 @@ func (w *watch) deleted() {
 	}
 }
 
-// takeDocument puts a document in force unless it is the one that is, or that was refused. One that is
-// still being written is not refused.
+// takeDocument puts a document in force unless it is the one that is, or that was refused. One that
+// is still being written is not refused.
 func (w *watch) takeDocument(ctx context.Context, at source.Document) {
 	if w.isKnown(at.Data, at.Revision) {
 		w.sweep()
@@ -299,7 +299,8 @@ func (w *watch) takeSwitch(e source.Event) {
 	w.keeper.keepSwitch(switched)
 }
 
-// stable is that of the documents in force, "" if there are none or they differ. Called with mu held.
+// stable is that of the documents in force, "" if there are none or they differ. Called with mu
+// held.
 func (w *watch) stable() string {
 	name := ""
 	for _, u := range w.users {
@@ -331,8 +332,8 @@ func (w *watch) versions() []string {
 	return names
 }
 
-// switchDeleted notes that the source has no switch (any more). One in force stays: a newer one whose
-// "to" is empty ends it, for a key may be gone for many reasons.
+// switchDeleted notes that the source has no switch (any more). One in force stays: a newer one
+// whose "to" is empty ends it, for a key may be gone for many reasons.
 func (w *watch) switchDeleted() {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -81,7 +81,7 @@ func (e *etcd) wait(ctx context.Context, _ bool, news func()) error {
 		watched[name] = key
 		ranges = append(ranges, remote.EtcdRange{Key: name})
 	}
-	err := e.client.Watch(ctx, ranges, e.revision+1, 2*remote.MaxDocument, func(changes []remote.EtcdKV, revision int64) bool {
+	arrived := func(changes []remote.EtcdKV, revision int64) bool {
 		for i := range changes {
 			if key, ok := watched[changes[i].Key]; ok {
 				e.documents[key] = etcdDocument(&changes[i])
@@ -92,7 +92,8 @@ func (e *etcd) wait(ctx context.Context, _ bool, news func()) error {
 		}
 		news()
 		return ctx.Err() == nil
-	})
+	}
+	err := e.client.Watch(ctx, ranges, e.revision+1, 2*remote.MaxDocument, arrived)
 	if err == remote.ErrCompacted {
 		e.forget()
 		return nil

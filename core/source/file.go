@@ -15,8 +15,8 @@ import (
 )
 
 // Who writes a file may take a while. What changed less than fileSettling ago may not be all; what
-// changed less than fileSettled ago may change again without its time or size telling, and is read at
-// every turn.
+// changed less than fileSettled ago may change again without its time or size telling, and is read
+// at every turn.
 const (
 	fileSettling = time.Second
 	fileSettled  = 2 * time.Second

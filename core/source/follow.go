@@ -9,7 +9,8 @@ import (
 // contactPause is the least time between two reports that nothing has changed.
 const contactPause = time.Second
 
-// backend speaks to one kind of place. One goroutine uses it. It keeps no book of what was reported.
+// backend speaks to one kind of place. One goroutine uses it. It keeps no book of what was
+// reported.
 type backend interface {
 	// read returns a document as it is now or, where wait brings what has changed, as it was told.
 	read(ctx context.Context, key Key) (Document, error)

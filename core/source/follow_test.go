@@ -11,7 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// scripted is a backend that has a turn of documents after each wait, and then fails with its error.
+// scripted is a backend that has a turn of documents after each wait, and then fails with its
+// error.
 type scripted struct {
 	turns   []map[Key]Document
 	failure error

@@ -129,11 +129,11 @@ func Schemes() []string {
 	return names
 }
 
-// Watch reports each document of the source, then each change, until ctx ends; it returns only then.
-// It reads again after every failure: the first time within 50 ms, then after 100 ms and twice as
-// long each time up to 5 s, give or take half of it. Emit is called by one goroutine, and holds the
-// watch up for as long as it runs, so that a slow receiver gets the newest document instead of a
-// queue of old ones.
+// Watch reports each document of the source, then each change, until ctx ends; it returns only
+// then. It reads again after every failure: the first time within 50 ms, then after 100 ms and
+// twice as long each time up to 5 s, give or take half of it. Emit is called by one goroutine, and
+// holds the watch up for as long as it runs, so that a slow receiver gets the newest document
+// instead of a queue of old ones.
 func (s *Source) Watch(ctx context.Context, emit func(Event)) {
 	remote.Watch(ctx, func() (remote.Watcher, error) {
 		b, err := s.open()

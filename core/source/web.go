@@ -16,8 +16,8 @@ import (
 // webWait is how long a server that can is asked to hold a request until the document changes.
 const webWait = 55 * time.Second
 
-// A request without news that was answered sooner than heldAtLeast was not held. After news there is
-// a webPause: what changes all the time is read twenty times a second.
+// A request without news that was answered sooner than heldAtLeast was not held. After news there
+// is a webPause: what changes all the time is read twenty times a second.
 const (
 	heldAtLeast = time.Second
 	webPause    = 50 * time.Millisecond

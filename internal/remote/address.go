@@ -15,7 +15,8 @@ import (
 	"github.com/grayrelease/gray/core/problem"
 )
 
-// Address is a parsed source or discovery URL: scheme://user:password@host:port,host:port/path?option=value.
+// Address is a parsed source or discovery URL:
+// scheme://user:password@host:port,host:port/path?option=value.
 type Address struct {
 	Scheme   string
 	User     string
@@ -33,7 +34,9 @@ type Address struct {
 // secretOptions are never shown.
 var secretOptions = []string{"user", "password", "token"}
 
-var defaultPorts = map[string]string{"http": "80", "https": "443", "etcd": "2379", "consul": "8500", "nacos": "8848", "srv": "53"}
+var defaultPorts = map[string]string{
+	"http": "80", "https": "443", "etcd": "2379", "consul": "8500", "nacos": "8848", "srv": "53",
+}
 
 // Resolve is Parse for an address whose scheme must be one of those given.
 func Resolve(raw string, options map[string]string, schemes []string) (*Address, error) {
@@ -47,13 +50,13 @@ func Resolve(raw string, options map[string]string, schemes []string) (*Address,
 	return a, nil
 }
 
-// Parse reads an address. ${NAME} stands for an environment variable and may be used in every part of
-// it; what the variable holds is taken as it is and needs no escaping. Options follow "?"; for http
-// and https, where the query belongs to the server, they follow "#". The options beside the URL
-// outrank those in it. Parse does no I/O.
+// Parse reads an address. ${NAME} stands for an environment variable and may be used in every part
+// of it; what the variable holds is taken as it is and needs no escaping. Options follow "?"; for
+// http and https, where the query belongs to the server, they follow "#". The options beside the
+// URL outrank those in it. Parse does no I/O.
 //
-// The error is a problem.List: the path is "" for the URL, "options.NAME" for an option beside it. It
-// never shows the user information or what an option holds.
+// The error is a problem.List: the path is "" for the URL, "options.NAME" for an option beside it.
+// It never shows the user information or what an option holds.
 func Parse(raw string, options map[string]string) (*Address, error) {
 	a, err := parse(raw)
 	if err != nil {
@@ -105,7 +108,8 @@ func (a *Address) Refuse(option, format string, args ...any) error {
 
 func (a *Address) web() bool { return a.Scheme == "http" || a.Scheme == "https" }
 
-// split cuts what follows "://" into authority, path (with the query where that is the server's) and options.
+// split cuts what follows "://" into authority, path (with the query where that is the server's)
+// and options.
 func (a *Address) split(rest string) (authority, path, options string) {
 	mark := "?"
 	if a.web() {
@@ -289,7 +293,8 @@ func (a *Address) OptionNames() []string {
 	return names
 }
 
-// Duration reads an option such as "5s"; absent is the default. Values under the minimum are refused.
+// Duration reads an option such as "5s"; absent is the default. Values under the minimum are
+// refused.
 func (a *Address) Duration(name string, absent, minimum time.Duration) (time.Duration, error) {
 	text, ok := a.Options[name]
 	if !ok {
@@ -315,7 +320,8 @@ func (a *Address) Bool(name string) (bool, error) {
 	return b, nil
 }
 
-// Redacted is the address as people may see it: without user information, and without the values that may be secret.
+// Redacted is the address as people may see it: without user information, and without the values
+// that may be secret.
 func (a *Address) Redacted() string {
 	var b strings.Builder
 	b.WriteString(a.Scheme)
@@ -345,7 +351,8 @@ func (a *Address) Redacted() string {
 	return b.String()
 }
 
-// Identity tells whether two addresses are one and the same, credentials included, without showing them.
+// Identity tells whether two addresses are one and the same, credentials included, without showing
+// them.
 func (a *Address) Identity() string {
 	sum := sha256.New()
 	for _, part := range []string{a.Redacted(), a.User, a.Password, a.Options["token"], a.RawPath, a.RawQuery} {
@@ -390,7 +397,8 @@ func verbatim(s string) (string, error) { return s, nil }
 
 func verbatimValue(s string) string { return s }
 
-// expand replaces ${NAME} by the environment's value: literal text goes through decode, a value through encode.
+// expand replaces ${NAME} by the environment's value: literal text goes through decode, a value
+// through encode.
 func expand(text string, decode func(string) (string, error), encode func(string) string) (string, error) {
 	var b strings.Builder
 	for {

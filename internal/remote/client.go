@@ -23,9 +23,12 @@ import (
 const MaxDocument = 8 << 20
 
 // TLSOptions are the options that every scheme with a server has.
-var TLSOptions = []string{"token", "tls", "ca_file", "cert_file", "key_file", "server_name", "insecure_skip_verify", "timeout"}
+var TLSOptions = []string{
+	"token", "tls", "ca_file", "cert_file", "key_file", "server_name", "insecure_skip_verify", "timeout",
+}
 
-// Client sends requests to the servers of one address, over one connection at a time. It moves on to the next server when Next is called.
+// Client sends requests to the servers of one address, over one connection at a time. It moves on
+// to the next server when Next is called.
 type Client struct {
 	Header  http.Header // sent with every request
 	Timeout time.Duration
@@ -182,7 +185,8 @@ func (c *Client) Unexpected(status int, body []byte) error {
 	return errors.New(c.scrub(message))
 }
 
-// fail makes an error of the standard library's client fit to be shown: without the URL, which may hold secrets.
+// fail makes an error of the standard library's client fit to be shown: without the URL, which may
+// hold secrets.
 func (c *Client) fail(err error) error {
 	var wrapped *url.Error
 	if errors.As(err, &wrapped) {
@@ -205,7 +209,8 @@ func (c *Client) scrub(text string) string {
 	return text
 }
 
-// refuseRedirect: the servers' own interfaces have no redirects, and following one could carry a token elsewhere.
+// refuseRedirect: the servers' own interfaces have no redirects, and following one could carry a
+// token elsewhere.
 func refuseRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // checkRedirect keeps a redirect from turning TLS off.
@@ -224,7 +229,10 @@ func tlsConfig(a *Address) (*tls.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: a.Options["server_name"], InsecureSkipVerify: insecure} //nolint:gosec // only when the user asks for it in so many words
+	config := &tls.Config{
+		MinVersion: tls.VersionTLS12, ServerName: a.Options["server_name"],
+		InsecureSkipVerify: insecure, //nolint:gosec // only when the user asks for it in so many words
+	}
 	if name := a.Options["ca_file"]; name != "" {
 		pem, err := os.ReadFile(name)
 		if err != nil {

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// consulWait is how long Consul holds a blocking query; it adds up to a sixteenth of it as jitter. A
-// connection that died without a word is noticed after that time.
+// consulWait is how long Consul holds a blocking query; it adds up to a sixteenth of it as jitter.
+// A connection that died without a word is noticed after that time.
 const consulWait = time.Minute
 
 // Consul speaks to Consul's HTTP interface.
@@ -161,8 +161,8 @@ func (c *Consul) kvPath(key, query string) string {
 	return "/v1/kv/" + (&url.URL{Path: key}).EscapedPath() + "?" + query + c.Scope
 }
 
-// isMissingKey tells Consul's answer for a key that does not exist from the 404 of something that is
-// not Consul.
+// isMissingKey tells Consul's answer for a key that does not exist from the 404 of something that
+// is not Consul.
 func isMissingKey(resp *Response) bool {
 	return resp.Status == 404 && resp.Header.Get("X-Consul-Index") != ""
 }

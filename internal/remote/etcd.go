@@ -15,8 +15,8 @@ import (
 // watch.
 var ErrCompacted = errors.New("etcd: the revision was compacted")
 
-// A watch is opened anew after this time, from the revision that it has reached, so that a connection
-// that died without a word is noticed.
+// A watch is opened anew after this time, from the revision that it has reached, so that a
+// connection that died without a word is noticed.
 const etcdWatchLife = time.Minute
 
 // Etcd speaks to etcd's JSON gateway (3.4 or later).
@@ -84,8 +84,8 @@ type etcdRangeResponse struct {
 	More   bool       `json:"more"`
 }
 
-// Range returns what a range holds at a revision, 0 being the newest, and the store's revision then.
-// More keys than most, and an answer over size bytes, are errors.
+// Range returns what a range holds at a revision, 0 being the newest, and the store's revision
+// then. More keys than most, and an answer over size bytes, are errors.
 func (e *Etcd) Range(ctx context.Context, r EtcdRange, revision int64, most int, size int64) ([]EtcdKV, int64, error) {
 	request := etcdRangeRequest{Key: []byte(r.Key), RangeEnd: []byte(r.End), Limit: most}
 	if revision > 0 {
@@ -243,8 +243,8 @@ type etcdTransactionResponse struct {
 	Succeeded bool       `json:"succeeded"`
 }
 
-// Put writes a key if its last change was at a revision, 0 meaning that it does not exist. It reports
-// whether that was so, and the revision of what it wrote.
+// Put writes a key if its last change was at a revision, 0 meaning that it does not exist. It
+// reports whether that was so, and the revision of what it wrote.
 func (e *Etcd) Put(ctx context.Context, key string, value []byte, revision int64) (written bool, at int64, err error) {
 	var answer etcdTransactionResponse
 	request := etcdTransaction{
@@ -261,9 +261,9 @@ func (e *Etcd) Put(ctx context.Context, key string, value []byte, revision int64
 	return answer.Succeeded, at, nil
 }
 
-// Watch follows the ranges over one stream, from a revision on, and calls changed with each batch of
-// changes and the revision that they reach; changed reports whether to go on. Watch returns nil when
-// it does not, and after about a minute; it is then called again with the next revision.
+// Watch follows the ranges over one stream, from a revision on, and calls changed with each batch
+// of changes and the revision that they reach; changed reports whether to go on. Watch returns nil
+// when it does not, and after about a minute; it is then called again with the next revision.
 func (e *Etcd) Watch(ctx context.Context, ranges []EtcdRange, from int64, size int,
 	changed func(changes []EtcdKV, revision int64) (goOn bool),
 ) error {
@@ -272,12 +272,15 @@ func (e *Etcd) Watch(ctx context.Context, ranges []EtcdRange, from int64, size i
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	// Until the server says that the watch stands the client's timeout holds; the life of the watch after that.
+	// Until the server says that the watch stands the client's timeout holds; the life of the watch
+	// after that.
 	var over bool
 	life := time.AfterFunc(e.Timeout, cancel)
 	defer life.Stop()
 
-	resp, err := e.Send(ctx, Request{Method: "POST", Path: "/v3/watch", Header: e.headers(), Body: e.creates(ranges, from)})
+	resp, err := e.Send(ctx, Request{
+		Method: "POST", Path: "/v3/watch", Header: e.headers(), Body: e.creates(ranges, from),
+	})
 	if err != nil {
 		return err
 	}
@@ -319,7 +322,8 @@ func (e *Etcd) creates(ranges []EtcdRange, from int64) []byte {
 	var body []byte
 	for i, r := range ranges {
 		line, _ := json.Marshal(etcdWatchRequest{Create: etcdCreate{
-			Key: []byte(r.Key), RangeEnd: []byte(r.End), StartRevision: strconv.FormatInt(from, 10), WatchID: strconv.Itoa(i + 1),
+			Key: []byte(r.Key), RangeEnd: []byte(r.End),
+			StartRevision: strconv.FormatInt(from, 10), WatchID: strconv.Itoa(i + 1),
 		}})
 		body = append(body, line...)
 		body = append(body, '\n')

@@ -25,9 +25,9 @@ type Nacos struct {
 	expires        time.Time
 }
 
-// NewNacos prepares a client for the servers of the address. Option context is the path that Nacos is
-// served under, default nacos; option api is v1, v3, or auto (default): v1 until the server says that
-// it has none.
+// NewNacos prepares a client for the servers of the address. Option context is the path that Nacos
+// is served under, default nacos; option api is v1, v3, or auto (default): v1 until the server says
+// that it has none.
 func NewNacos(a *Address) (*Nacos, error) {
 	c, err := NewClient(a)
 	if err != nil {
@@ -195,8 +195,8 @@ func (n *Nacos) readV3(ctx context.Context, c NacosConfig) (data []byte, found b
 // ErrNacosConflict is returned by Nacos.Write when the configuration is not what it was taken for.
 var ErrNacosConflict = errors.New("nacos: the configuration has changed meanwhile")
 
-// Write publishes a configuration if its content has the MD5 that c names, "" meaning that there is no
-// such configuration. If that is not so, the error is ErrNacosConflict.
+// Write publishes a configuration if its content has the MD5 that c names, "" meaning that there is
+// no such configuration. If that is not so, the error is ErrNacosConflict.
 func (n *Nacos) Write(ctx context.Context, c NacosConfig, content []byte) error {
 	compare := c.MD5
 	if compare == "" {
@@ -231,8 +231,8 @@ func (n *Nacos) isTrue(resp *Response) bool {
 	return err == nil && string(data) == "true"
 }
 
-// Changed waits until one of the configurations is no longer what it is known to be, at most about 20
-// seconds. With wait false it answers at once. Interfaces of 2.x only.
+// Changed waits until one of the configurations is no longer what it is known to be, at most about
+// 20 seconds. With wait false it answers at once. Interfaces of 2.x only.
 func (n *Nacos) Changed(ctx context.Context, configs []NacosConfig, wait bool) (bool, error) {
 	var b strings.Builder
 	for _, c := range configs {

@@ -15,9 +15,9 @@ const (
 	soundRun = 10 * time.Second
 )
 
-// Loop calls run again and again until ctx ends. When run fails, failed is told why and a pause follows that doubles from
-// 100 ms to 5 s, with jitter so that the instances of a gateway do not come back all at once. A panic of run counts as a failure:
-// left alone it would end the gateway.
+// Loop calls run again and again until ctx ends. When run fails, failed is told why and a pause
+// follows that doubles from 100 ms to 5 s, with jitter so that the instances of a gateway do not
+// come back all at once. A panic of run counts as a failure: left alone it would end the gateway.
 func Loop(ctx context.Context, run func(context.Context) error, failed func(error)) {
 	failures := 0
 	for ctx.Err() == nil {
@@ -44,7 +44,8 @@ func Loop(ctx context.Context, run func(context.Context) error, failed func(erro
 	}
 }
 
-// Pause is how long to wait after the given number of failures in a row; the first retry comes almost at once.
+// Pause is how long to wait after the given number of failures in a row; the first retry comes
+// almost at once.
 func Pause(failures int) time.Duration {
 	if failures == 0 {
 		return time.Duration(rand.Int63n(int64(firstPause / 2)))
@@ -66,8 +67,9 @@ func Jitter(d time.Duration) time.Duration {
 
 // Sleep waits for d and tells whether ctx is still alive.
 //
-// It must not select: goroutines that are in one select statement at the same time wait for each other's channels in Yaegi, which
-// keeps one list of them for all (v0.16.1, interp/run.go, _select).
+// It must not select: goroutines that are in one select statement at the same time wait for each
+// other's channels in Yaegi, which keeps one list of them for all (v0.16.1, interp/run.go,
+// _select).
 func Sleep(ctx context.Context, d time.Duration) bool {
 	c, cancel := context.WithTimeout(ctx, d)
 	defer cancel()

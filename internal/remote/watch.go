@@ -11,8 +11,8 @@ type Watcher interface {
 	Close()
 }
 
-// Watch opens a watcher and runs it until ctx ends, again after every failure: see Loop, which tells
-// failed why. The watcher is closed in the end.
+// Watch opens a watcher and runs it until ctx ends, again after every failure: see Loop, which
+// tells failed why. The watcher is closed in the end.
 func Watch(ctx context.Context, open func() (Watcher, error), failed func(error)) {
 	var w Watcher
 	Loop(ctx, func(ctx context.Context) error {

@@ -2,8 +2,8 @@ package remote
 
 import "net/http"
 
-// NewWeb prepares a client for an HTTP server: a token goes into the Authorization header as a bearer
-// token, user and password by basic authentication.
+// NewWeb prepares a client for an HTTP server: a token goes into the Authorization header as a
+// bearer token, user and password by basic authentication.
 func NewWeb(a *Address) (*Client, error) {
 	c, err := NewClient(a)
 	if err != nil {

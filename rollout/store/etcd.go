@@ -40,7 +40,8 @@ func (e *etcd) put(ctx context.Context, key source.Key, data []byte, revision st
 	return strconv.FormatInt(at, 10), nil
 }
 
-// index reads a revision that is a number; "" is 0, which stands for no document in etcd and Consul.
+// index reads a revision that is a number; "" is 0, which stands for no document in etcd and
+// Consul.
 func index(revision string) (int64, error) {
 	if revision == "" {
 		return 0, nil

@@ -51,8 +51,8 @@ func (f *file) revision(ctx context.Context, key source.Key) (string, error) {
 	return d.Revision, err
 }
 
-// mode is that of the file or, before there is one, of the policy: who may read the policy is to read
-// what stands beside it.
+// mode is that of the file or, before there is one, of the policy: who may read the policy is to
+// read what stands beside it.
 func (f *file) mode(path string) os.FileMode {
 	for _, path := range []string{path, f.policy} {
 		if info, err := os.Stat(path); err == nil {

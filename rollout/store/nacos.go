@@ -59,8 +59,9 @@ func (n *nacos) put(ctx context.Context, key source.Key, data []byte, revision s
 }
 
 // confirm finds out who has created a configuration. Where two do so at once Nacos 2 says "true" to
-// both, though its database has taken only one (2.5.0, EmbeddedConfigInfoPersistServiceImpl.addConfigInfo
-// drops the duplicate key). What it tells readers comes from the database, a moment later.
+// both, though its database has taken only one (2.5.0,
+// EmbeddedConfigInfoPersistServiceImpl.addConfigInfo drops the duplicate key). What it tells
+// readers comes from the database, a moment later.
 func (n *nacos) confirm(ctx context.Context, c remote.NacosConfig, data []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, nacosConfirm)
 	defer cancel()

@@ -19,8 +19,8 @@ import (
 	"github.com/grayrelease/gray/internal/remote"
 )
 
-// ErrConflict is returned by Put when the document has not the revision that was given: somebody has
-// written, or removed, it meanwhile.
+// ErrConflict is returned by Put when the document has not the revision that was given: somebody
+// has written, or removed, it meanwhile.
 var ErrConflict = errors.New("the document has changed meanwhile")
 
 // Store is a source that documents are written to.
@@ -75,9 +75,10 @@ func (s *Store) Get(ctx context.Context, key source.Key) (source.Document, error
 	return d, nil
 }
 
-// Put writes a document, at most 8 MiB, if it still has the revision that Get or Put returned; "" means
-// that there is no such document. It returns the revision of what it wrote. The error is ErrConflict
-// if the document has changed; after any other error it may have been written or not: Get tells.
+// Put writes a document, at most 8 MiB, if it still has the revision that Get or Put returned; ""
+// means that there is no such document. It returns the revision of what it wrote. The error is
+// ErrConflict if the document has changed; after any other error it may have been written or not:
+// Get tells.
 func (s *Store) Put(ctx context.Context, key source.Key, data []byte, revision string) (string, error) {
 	if len(data) > remote.MaxDocument {
 		return "", fmt.Errorf("a document of %d bytes is larger than %d", len(data), remote.MaxDocument)
