@@ -36,6 +36,7 @@ type active struct {
 type version struct {
 	name      string
 	isHeld    bool                 // the registry lists none; these are the last that it listed
+	open      *exchanges           // that it serves
 	checked   bool                 // by active health checks
 	upstreams []*upstream          // by share: an upstream of weight 3 is in it three times
 	byDial    map[string]*upstream // each once
@@ -72,12 +73,13 @@ func newActive(h *Handler, now *live.Current) (*active, error) {
 		if v.Discover != "" {
 			v.Upstreams = now.Addresses(name)
 		}
-		r.keep(subject{kind: ofVersion, version: name})
+		open := r.keep(subject{kind: ofVersion, version: name})
 		made, err := newVersion(r.service, name, v, h.logger)
 		if err != nil {
 			problems = append(problems, problem.Of(err).Under(problem.Field("versions", name))...)
 			continue
 		}
+		made.open = open
 		r.versions[name] = made
 	}
 	if len(problems) > 0 {
@@ -133,11 +135,12 @@ func (r *active) outcome(version, rule string) *outcome {
 	}
 }
 
-// keep keeps the series of one of the service's subjects until close.
-func (r *active) keep(s subject) {
+// keep keeps the series of one of the service's subjects until close. It returns the open exchanges
+// of a version.
+func (r *active) keep(s subject) *exchanges {
 	s.service = r.service
-	series.acquire(s)
 	r.subjects = append(r.subjects, s)
+	return series.acquire(s)
 }
 
 // describe prepares the debug header, if the handler has one.

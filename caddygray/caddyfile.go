@@ -82,6 +82,8 @@ func parseDirective(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 //		}
 //		cache <folder>
 //
+//		drain_timeout <duration>
+//
 //		debug_header [<name>]
 //		vary [<headers...>]
 //	}
@@ -120,24 +122,25 @@ func (p *parser) directive() error {
 	}
 	policy := &p.handler.Policy
 	err := p.block(words{
-		"stable":       p.text("stable", &policy.Stable),
-		"version":      p.version,
-		"enabled":      p.enabled,
-		"off":          p.off,
-		"identity":     p.identity,
-		"anonymous":    p.text("anonymous", &policy.Anonymous),
-		"cookie":       p.cookie,
-		"rule":         p.rule,
-		"list":         p.list,
-		"header":       p.text("header", &policy.Header),
-		"trust":        p.texts("trust", &policy.Trust),
-		"jwt":          p.jwt,
-		"rollout":      p.rollout,
-		"policy":       p.text("", &p.handler.PolicyFile),
-		"source":       p.source,
-		"cache":        p.text("", &p.handler.Cache),
-		"debug_header": p.debugHeader,
-		"vary":         p.vary,
+		"stable":        p.text("stable", &policy.Stable),
+		"version":       p.version,
+		"enabled":       p.enabled,
+		"off":           p.off,
+		"identity":      p.identity,
+		"anonymous":     p.text("anonymous", &policy.Anonymous),
+		"cookie":        p.cookie,
+		"rule":          p.rule,
+		"list":          p.list,
+		"header":        p.text("header", &policy.Header),
+		"trust":         p.texts("trust", &policy.Trust),
+		"jwt":           p.jwt,
+		"rollout":       p.rollout,
+		"policy":        p.text("", &p.handler.PolicyFile),
+		"source":        p.source,
+		"cache":         p.text("", &p.handler.Cache),
+		"debug_header":  p.debugHeader,
+		"vary":          p.vary,
+		"drain_timeout": p.duration(&p.handler.DrainTimeout),
 	}, "version", "rule", "list")
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package caddygray
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -61,6 +62,12 @@ type Handler struct {
 	// Vary makes responses of all versions say, in the header Vary, which request headers the decision
 	// depends on, so that caches before Caddy keep the versions apart. Default: none.
 	Vary *Vary `json:"vary,omitempty"`
+
+	// DrainTimeout ends exchanges, websockets and streams among them, that are still open that long
+	// after their version was switched away from: a switch forces another version, the policy is not
+	// enabled any more, or no rule gives the version now. Exchanges of the stable version are never
+	// ended. Default: 0, which ends none.
+	DrainTimeout caddy.Duration `json:"drain_timeout,omitempty"`
 
 	// Source is where the policy document is kept that changes without a reload. The policy in the
 	// fields here then only says which version is stable, and where it runs, until there is a first
@@ -148,6 +155,9 @@ func (h *Handler) checkExtras(policy *core.Policy) error {
 	if err := h.Vary.check(); err != nil {
 		return err
 	}
+	if h.DrainTimeout < 0 {
+		return errors.New("drain_timeout: must not be negative")
+	}
 	for name, check := range h.HealthChecks {
 		if _, known := policy.Versions[name]; !known && h.Source == nil {
 			return fmt.Errorf("health_checks.%s: no such version", name)
@@ -195,6 +205,7 @@ func (h *Handler) install(ctx context.Context, r *active) {
 		policies.remove(before)
 		before.close()
 	}
+	h.leaveVersions(r.service)
 }
 
 // warn logs what somebody may have left in a policy by mistake.
@@ -224,6 +235,7 @@ func (h *Handler) Cleanup() error {
 	if r := h.current.Load(); r != nil {
 		policies.remove(r)
 		r.close()
+		h.leaveVersions(r.service)
 	}
 	return nil
 }
@@ -242,6 +254,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	d := decide(active, r, vars)
 	core.Pass(active.engine, &d.caller, w.Header(), d.decision)
 
+	served := d.endable(r)
+	defer served()
+	d.serving.open.begin(d)
+	defer func() { d.serving.open.end(d) }()
 	recorder := d.record(w)
 	err := next.ServeHTTP(recorder, r)
 	recorder.finish(err)

@@ -37,6 +37,7 @@ type decided struct {
 	decision *core.Decision
 	outcome  *outcome
 	serving  *version // the decided version, or stable after a fallback
+	abort    func()   // ends the exchange; nil if the handler does not end any
 	recorder recorder
 	before   *decided
 }
@@ -114,7 +115,9 @@ func (s *request) told(header string) string {
 // fallBack sends the request to stable. Nothing is decided again.
 func (d *decided) fallBack() {
 	d.serving.fallbacks.Inc()
+	d.serving.open.end(d)
 	d.serving = d.active.stable
+	d.serving.open.begin(d)
 }
 
 func (d *decided) fellBack() bool { return d.serving != d.outcome.version }

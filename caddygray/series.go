@@ -29,6 +29,7 @@ const (
 type seriesUse struct {
 	policies int       // that have the subject
 	released time.Time // when the last of them was replaced
+	open     exchanges // of a version
 }
 
 // seriesTable ends the series of versions and rules that no policy has any more, so that a team
@@ -43,8 +44,9 @@ type seriesTable struct {
 // series is the collector of all metrics that count requests.
 var series = &seriesTable{now: time.Now, uses: map[subject]*seriesUse{}}
 
-// acquire notes that a policy has a subject. Call it before the subject's counters are prepared.
-func (t *seriesTable) acquire(s subject) {
+// acquire notes that a policy has a subject, and returns the open exchanges of one that is a
+// version. Call it before the subject's counters are prepared.
+func (t *seriesTable) acquire(s subject) *exchanges {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	use := t.uses[s]
@@ -53,6 +55,7 @@ func (t *seriesTable) acquire(s subject) {
 		t.uses[s] = use
 	}
 	use.policies++
+	return &use.open
 }
 
 // release notes that a policy is not in force any more, which had acquired these subjects.
@@ -67,10 +70,23 @@ func (t *seriesTable) release(all []subject) {
 	t.sweep()
 }
 
+// exchangesOf returns the open exchanges of a service's versions.
+func (t *seriesTable) exchangesOf(service string) map[string]*exchanges {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	versions := map[string]*exchanges{}
+	for s, use := range t.uses {
+		if s.kind == ofVersion && s.service == service {
+			versions[s.version] = &use.open
+		}
+	}
+	return versions
+}
+
 // sweep ends what has been unused for long enough.
 func (t *seriesTable) sweep() {
 	for s, use := range t.uses {
-		if use.policies == 0 && t.now().Sub(use.released) >= seriesLife {
+		if use.policies == 0 && use.open.count.Load() == 0 && t.now().Sub(use.released) >= seriesLife {
 			delete(t.uses, s)
 			s.end()
 		}
@@ -93,8 +109,13 @@ func (s subject) end() {
 	}
 }
 
+var openExchanges = prometheus.NewDesc("caddy_gray_open_exchanges",
+	"Requests that are being served, streams and websockets included, by the version that serves.",
+	[]string{"service", "version"}, nil)
+
 // Describe implements prometheus.Collector.
 func (t *seriesTable) Describe(ch chan<- *prometheus.Desc) {
+	ch <- openExchanges
 	for _, c := range counters {
 		c.Describe(ch)
 	}
@@ -104,6 +125,12 @@ func (t *seriesTable) Describe(ch chan<- *prometheus.Desc) {
 func (t *seriesTable) Collect(ch chan<- prometheus.Metric) {
 	t.mu.Lock()
 	t.sweep()
+	for s, use := range t.uses {
+		if s.kind == ofVersion {
+			open := float64(use.open.count.Load())
+			ch <- prometheus.MustNewConstMetric(openExchanges, prometheus.GaugeValue, open, s.service, s.version)
+		}
+	}
 	t.mu.Unlock()
 	for _, c := range counters {
 		c.Collect(ch)

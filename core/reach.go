@@ -1,0 +1,17 @@
+package core
+
+// Reachable returns the versions that the engine's decisions can give: the forced one alone, or
+// else the stable one and those of rules, without rules that take nobody and without withdrawn
+// versions. It does not ask whether a rule can ever match.
+func Reachable(e *Engine) map[string]bool {
+	if e.force != "" {
+		return map[string]bool{e.force: true}
+	}
+	versions := map[string]bool{e.stable.Version: true}
+	for _, r := range e.rules {
+		if r.percent > 0 && !r.withdrawn {
+			versions[r.decision.Version] = true
+		}
+	}
+	return versions
+}
