@@ -25,7 +25,7 @@ var layers = []struct {
 	{"core/live", []string{"core", "core/problem", "core/source", "core/discover", "internal/remote"}, true},
 	{"core", []string{"core/problem", "core/jwt"}, true},
 	{"internal/remote", []string{"core/problem"}, true},
-	{"rollout/guard", nil, true},
+	{"rollout/guard", []string{"core"}, true},
 	{"rollout/internal/simulate", []string{"rollout/guard"}, true},
 	{"rollout/store", []string{"core/problem", "core/source", "internal/remote"}, false},
 	{"traefikgray", []string{"core", "core/problem", "core/jwt", "core/proxy", "core/source",

@@ -59,11 +59,16 @@ func (e *Evidence) UnmarshalBinary(data []byte) error {
 	if err := fresh.replay(r, begun); err != nil {
 		return err
 	}
+	e.replace(fresh)
+	return nil
+}
+
+// replace takes over other evidence, which nobody else uses.
+func (e *Evidence) replace(other *Evidence) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.tolerance, e.seen, e.kinds, e.begun, e.shares = fresh.tolerance, fresh.seen, fresh.kinds, fresh.begun, fresh.shares
-	e.arms, e.step, e.process, e.well = fresh.arms, fresh.step, fresh.process, fresh.well
-	return nil
+	e.seen, e.kinds, e.begun, e.shares = other.seen, other.kinds, other.begun, other.shares
+	e.tolerance, e.arms, e.step, e.process, e.well = other.tolerance, other.arms, other.step, other.process, other.well
 }
 
 // replay lets the callers come again.

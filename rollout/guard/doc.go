@@ -28,6 +28,10 @@
 // A limit, such as errors under 2 %, is the same test with the limit in place of the share: among
 // callers that do not exceed it, a bad one is a draw with at most that probability.
 //
+// For a limit a caller counts once a minute and not once an attempt, since over a day everybody
+// fails once. Callers who fail minute after minute make it less exact than the comparison with
+// stable.
+//
 // # Sources
 //
 //   - Lindon, Malek: Anytime-valid inference for multinomial count data, arXiv 2011.03567

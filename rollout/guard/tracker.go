@@ -1,0 +1,232 @@
+package guard
+
+import (
+	"math"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/grayrelease/gray/core"
+)
+
+// Tracker observes the requests of one attempt of a rollout, and judges its guards. What requests
+// call allocates nothing while they are good. It is safe for concurrent use.
+type Tracker struct {
+	plan      *core.RolloutPlan
+	threshold float64 // that ln E must reach
+	latency   *Latency
+	signals   []*signal
+	hasLimits bool
+	step      atomic.Pointer[step]
+	minute    atomic.Pointer[minute]
+	alarm     chan struct{}
+
+	mu      sync.Mutex
+	first   time.Time              // when the canary's first request was seen
+	latched []*core.RolloutVerdict // of each guard that found the canary bad
+}
+
+// signal is what one guard measures: against stable, or against a limit.
+type signal struct {
+	guard    core.RolloutGuard
+	evidence *Evidence    // nil of a guard with a limit
+	limits   [2]*limit    // by arm; nil of a guard without a limit
+	slow     atomic.Int64 // longer is slow, in nanoseconds; 0: nothing is yet
+}
+
+// step is what belongs to one step.
+type step struct {
+	number  int
+	percent float64
+	least   int // callers of the canary to be compared
+	since   time.Time
+	callers [2]Callers
+}
+
+// minute is what limits need of the current minute.
+type minute struct {
+	since   time.Time
+	callers [2]Callers
+}
+
+// Request is what a tracker has to remember of a request.
+type Request struct {
+	position uint64
+	percent  float64
+	arm      Arm
+}
+
+// NewTracker returns the tracker of a state's attempt. Latency is what is known of stable's
+// requests already, such as the attempt before; nil is nothing.
+func NewTracker(plan *core.RolloutPlan, s *core.RolloutState, latency *Latency, now time.Time) *Tracker {
+	if latency == nil {
+		latency = NewLatency()
+	}
+	t := &Tracker{plan: plan, latency: latency, alarm: make(chan struct{}, 1)}
+	acting := 0
+	for _, g := range plan.Guards {
+		sig := &signal{guard: g}
+		switch {
+		case g.Limit > 0:
+			sig.limits = [2]*limit{newLimit(g.Limit), newLimit(g.Limit)}
+			sig.slow.Store(int64(g.Over))
+			t.hasLimits = true
+		default:
+			sig.evidence = NewEvidence(plan.Tolerance)
+		}
+		if g.Then == core.GuardRollback {
+			acting++
+		}
+		t.signals = append(t.signals, sig)
+	}
+	t.threshold = math.Log(float64(max(acting, 1)) / plan.Alpha)
+	t.latched = make([]*core.RolloutVerdict, len(t.signals))
+	t.minute.Store(&minute{since: now})
+	t.begin(s, now)
+	return t
+}
+
+// Follow takes over the step and the percentage of a state of the same attempt.
+func (t *Tracker) Follow(s *core.RolloutState, now time.Time) {
+	if at := t.step.Load(); at.number != s.Step || at.percent != s.Percent {
+		t.begin(s, now)
+	}
+}
+
+func (t *Tracker) begin(s *core.RolloutState, now time.Time) {
+	next := &step{number: s.Step, percent: s.Percent, least: leastCallers(t.plan, s.Step), since: now}
+	t.step.Store(next)
+	for _, sig := range t.signals {
+		if sig.evidence != nil {
+			sig.evidence.Begin()
+			continue
+		}
+		for _, l := range sig.limits {
+			l.begin()
+		}
+	}
+}
+
+// defaultCallers of the canary are compared in a step that does not say how many.
+const defaultCallers = 100
+
+func leastCallers(plan *core.RolloutPlan, step int) int {
+	if step >= 1 && step <= len(plan.Steps) && plan.Steps[step-1].Min > 0 {
+		return plan.Steps[step-1].Min
+	}
+	return defaultCallers
+}
+
+// Decided notes that the rollout's rule asked its bucket about a caller: at which position, and
+// whether it took the caller.
+func (t *Tracker) Decided(position uint64, arm Arm) Request {
+	s := t.step.Load()
+	s.callers[arm].Add(position)
+	if t.hasLimits {
+		t.minute.Load().callers[arm].Add(position)
+	}
+	return Request{position: position, percent: s.percent, arm: arm}
+}
+
+// Done notes how a request ended. Bad are statuses of 500 and above, connections that failed,
+// timeouts, truncated bodies, the corresponding statuses of gRPC, and requests of the canary that
+// stable had to answer; not clients that left. A request took as long as its header did.
+func (t *Tracker) Done(r Request, isBad bool, took time.Duration) {
+	if isBad {
+		t.bad(r)
+	} else if r.arm == Control {
+		t.latency.Add(took)
+	}
+	t.Slow(r, took)
+}
+
+// Slow notes that a request has taken that long and is not done: so a canary that hangs is seen. It
+// may be called any number of times for a request.
+func (t *Tracker) Slow(r Request, took time.Duration) {
+	for _, sig := range t.signals {
+		if sig.guard.Measures != core.GuardLatency {
+			continue
+		}
+		if longest := sig.slow.Load(); longest > 0 && int64(took) > longest {
+			t.count(sig, r)
+		}
+	}
+}
+
+// SlowAfter returns the time after which a request that is not done should be reported by Slow; 0
+// is never.
+func (t *Tracker) SlowAfter() time.Duration {
+	var shortest int64
+	for _, sig := range t.signals {
+		longest := sig.slow.Load()
+		if longest > 0 && (shortest == 0 || longest < shortest) {
+			shortest = longest
+		}
+	}
+	if shortest == 0 {
+		return 0
+	}
+	return time.Duration(shortest) + 1
+}
+
+func (t *Tracker) bad(r Request) {
+	for _, sig := range t.signals {
+		if sig.guard.Measures == core.GuardErrors {
+			t.count(sig, r)
+		}
+	}
+}
+
+// count counts a bad event, and raises the alarm when that makes the difference.
+func (t *Tracker) count(sig *signal, r Request) {
+	if sig.evidence == nil {
+		sig.limits[r.arm].add(r.position)
+		return
+	}
+	isNew := sig.evidence.Add(Bad{Position: r.position, Percent: r.percent, Arm: r.arm})
+	if isNew && r.arm == Canary && sig.evidence.Counts().Log >= t.threshold {
+		select {
+		case t.alarm <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// Alarm returns a channel that receives when a guard has just found enough: Judge will say so.
+func (t *Tracker) Alarm() <-chan struct{} { return t.alarm }
+
+// Callers returns how many distinct callers the step has seen.
+func (t *Tracker) Callers() (canary, control int) {
+	s := t.step.Load()
+	return s.callers[Canary].Count(), s.callers[Control].Count()
+}
+
+// Tick notes the time: each second or so. It ends minutes.
+func (t *Tracker) Tick(now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.first.IsZero() {
+		if canary, _ := t.Callers(); canary > 0 {
+			t.first = now
+		}
+	}
+	if m := t.minute.Load(); now.Sub(m.since) >= time.Minute {
+		t.minute.Store(&minute{since: now})
+		t.latency.Turn()
+		for _, sig := range t.signals {
+			for arm, l := range sig.limits {
+				if l != nil {
+					l.turn(m.callers[arm].Count())
+				}
+			}
+		}
+	}
+	if t.first.IsZero() || now.Sub(t.first) < t.plan.Warmup {
+		return
+	}
+	for _, sig := range t.signals {
+		if sig.evidence != nil && sig.guard.Measures == core.GuardLatency {
+			sig.slow.Store(int64(t.latency.Quantile(sig.guard.Quantile)))
+		}
+	}
+}
