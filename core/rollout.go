@@ -84,4 +84,5 @@ const (
 	defaultWarmup    = "1m"
 	defaultQuantile  = 0.9
 	noGuards         = "none"
+	maxGuards        = 20
 )

@@ -11,26 +11,22 @@ import (
 type RolloutFreeze struct {
 	Line     string
 	from, to int // minutes since the beginning of Sunday
-	zone     string
+	zone     *time.Location
 }
 
 const minutesOfWeek = 7 * 24 * 60
 
 // Covers reports whether a time is in the freeze. The clocks of its time zone count; a machine that
-// does not know the zone takes UTC.
+// knows no time zones takes UTC.
 func (f *RolloutFreeze) Covers(t time.Time) bool {
-	zone, err := time.LoadLocation(f.zone)
-	if err != nil {
-		zone = time.UTC
-	}
-	t = t.In(zone)
+	t = t.In(f.zone)
 	now := int(t.Weekday())*24*60 + t.Hour()*60 + t.Minute()
 	return (now-f.from+minutesOfWeek)%minutesOfWeek < (f.to-f.from+minutesOfWeek)%minutesOfWeek
 }
 
 // parseFreeze reads a line of `freeze`: <day> <hh:mm> - <day> <hh:mm> [<time zone>].
 func parseFreeze(line string) (RolloutFreeze, *lineError) {
-	f := RolloutFreeze{Line: strings.Join(strings.Fields(line), " "), zone: "UTC"}
+	f := RolloutFreeze{Line: strings.Join(strings.Fields(line), " "), zone: time.UTC}
 	from, at, err := parseMoment(line, 0)
 	if err != nil {
 		return f, err
@@ -54,10 +50,12 @@ func parseFreeze(line string) (RolloutFreeze, *lineError) {
 	if err != nil || zone.text == "" {
 		return f, err
 	}
-	if !isZone(zone.text) {
+	location, wrong := time.LoadLocation(zone.text)
+	if wrong == nil && zone.text != "Local" {
+		f.zone = location
+	} else if knowsZones() || !isToken(strings.ReplaceAll(zone.text, "/", "_")) {
 		return f, &lineError{zone.at, problem.Quote(zone.text) + " is not a time zone (as in UTC or Asia/Shanghai)"}
 	}
-	f.zone = zone.text
 	if end = skipSpace(line, end); end < len(line) {
 		return f, &lineError{end, "nothing may follow the time zone"}
 	}
@@ -86,11 +84,9 @@ func parseMoment(line string, at int) (minute, end int, err *lineError) {
 	return i*24*60 + t.Hour()*60 + t.Minute(), at, nil
 }
 
-// isZone reports whether a time zone can exist: on a machine that knows time zones it must be one.
-func isZone(name string) bool {
-	if _, err := time.LoadLocation(name); err == nil && name != "Local" {
-		return true
-	}
+// knowsZones reports whether the machine knows time zones at all. A gateway that does not, and only
+// obeys, must not refuse a policy for that.
+func knowsZones() bool {
 	_, err := time.LoadLocation("Asia/Shanghai")
-	return err != nil && name != "Local" && isToken(strings.ReplaceAll(name, "/", "_"))
+	return err == nil
 }

@@ -194,6 +194,9 @@ func (c *checker) guards(r *Rollout, plan *RolloutPlan) {
 	if len(r.Guard) == 1 && r.Guard[0] == noGuards {
 		return
 	}
+	if len(r.Guard) > maxGuards {
+		c.note("rollout.guard", "has more than "+strconv.Itoa(maxGuards)+" guards")
+	}
 	seen := map[RolloutGuard]int{}
 	for i, line := range r.Guard {
 		path := problem.Index("rollout.guard", i)
