@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -40,10 +41,70 @@ func TestFileExample(t *testing.T) {
 	assert.Equal(t, "v1", get(t, g, "shop.localhost", "Cookie", "uid=u-1").Header.Get("Served-By"))
 }
 
+// restartable is an upstream that can be stopped and started again.
+type restartable struct {
+	*httptest.Server
+	name string
+}
+
+func (r *restartable) start(t *testing.T) {
+	t.Helper()
+	address := ""
+	if r.Server != nil {
+		address = r.Listener.Addr().String()
+	}
+	r.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Served-By", r.name)
+	}))
+	if address != "" {
+		listener, err := net.Listen("tcp", address)
+		require.NoError(t, err)
+		r.Listener = listener
+	}
+	r.Start()
+	t.Cleanup(r.Close)
+}
+
+// The failover service of the example: stable serves while the canary is scaled to zero.
+func TestFileExampleFallsBack(t *testing.T) {
+	v2 := &restartable{name: "v2"}
+	v2.start(t)
+	load := func(replace ...string) object {
+		text := string(example(t, "file/dynamic.yml", upstream(t, "v1"), v2.URL))
+		var dynamic object
+		require.NoError(t, yaml.Unmarshal([]byte(strings.NewReplacer(replace...).Replace(text)), &dynamic))
+		return dynamic
+	}
+	g := traefik.Start(t, traefik.Options{Plugins: map[string]string{"gray": root}, Dynamic: load()})
+	serves := func(name string) func() bool {
+		return func() bool {
+			return get(t, g, "shop.localhost", "X-App-Version", "beta").Header.Get("Served-By") == name
+		}
+	}
+	require.True(t, serves("v2")())
+	v2.Close()
+	require.Eventually(t, serves("v1"), time.Minute, 20*time.Millisecond)
+	v2.start(t)
+	require.Eventually(t, serves("v2"), time.Minute, 20*time.Millisecond)
+	v2.Close()
+
+	// What the documentation says of lists without a server, and of services without failover.
+	unlisted := []string{"- url: " + v2.URL, "[]"}
+	g.Apply(t, load(unlisted...))
+	assert.Equal(t, 503, get(t, g, "shop.localhost", "X-App-Version", "beta").StatusCode)
+	g.Apply(t, load("service: shop-canary", "service: shop-v2"))
+	time.Sleep(1500 * time.Millisecond)
+	assert.Equal(t, 503, get(t, g, "shop.localhost", "X-App-Version", "beta").StatusCode)
+	g.Apply(t, load("- url: "+v2.URL, "- url: http://127.0.0.1:1"))
+	require.Eventually(t, serves("v1"), time.Minute, 20*time.Millisecond)
+}
+
 func TestKVExample(t *testing.T) {
 	_, port := servers.Consul(t)
+	canary := &restartable{name: "v2"}
+	canary.start(t)
 	for _, line := range strings.Split(strings.TrimSpace(string(example(t, "kv/gray.kv", upstream(t, "v1"),
-		upstream(t, "v2")))), "\n") {
+		canary.URL))), "\n") {
 		key, value, _ := strings.Cut(line, " ")
 		request, err := http.NewRequest("PUT", servers.BaseURL(port)+"/v1/kv/"+key, strings.NewReader(value))
 		require.NoError(t, err)
@@ -61,6 +122,10 @@ func TestKVExample(t *testing.T) {
 	}, time.Minute, 20*time.Millisecond)
 	assert.Equal(t, "v2", get(t, g, "shop.localhost", "X-App-Version", "canary").Header.Get("Served-By"))
 	assert.Equal(t, "v1", get(t, g, "shop.localhost", "Cookie", "uid=u-1").Header.Get("Served-By"))
+	canary.Close()
+	require.Eventually(t, func() bool {
+		return get(t, g, "shop.localhost", "X-App-Version", "canary").Header.Get("Served-By") == "v1"
+	}, time.Minute, 20*time.Millisecond)
 }
 
 // The labels, decoded with the library and target of Traefik's label providers.
