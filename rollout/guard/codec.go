@@ -7,8 +7,9 @@ import (
 )
 
 // The binary form of evidence, numbers as in encoding/binary: the version of the form, the
-// tolerance, the percentages, the counts of callers at which steps began, and the callers in order,
-// each with its kind and its position. Everything else is computed from these.
+// tolerance, the highest ln E, the generation, the number of callers before it, the percentages,
+// the counts of callers at which steps began, and the callers in order, each with its kind and its
+// position. Everything else is computed from these.
 const codecVersion = 1
 
 var errCodec = errors.New("not evidence that was written by this program")
@@ -20,6 +21,9 @@ func (e *Evidence) MarshalBinary() ([]byte, error) {
 	data := make([]byte, 0, 32+8*len(e.shares)+11*len(e.kinds))
 	data = append(data, codecVersion)
 	data = appendFloat(data, e.tolerance)
+	data = appendFloat(data, e.highest)
+	data = binary.AppendUvarint(data, uint64(e.generation))
+	data = binary.AppendUvarint(data, uint64(e.before))
 	data = binary.AppendUvarint(data, uint64(len(e.shares)))
 	for i := range e.shares {
 		data = appendFloat(data, e.shares[i].percent)
@@ -46,6 +50,15 @@ func (e *Evidence) UnmarshalBinary(data []byte) error {
 	if !(fresh.tolerance >= 1 && fresh.tolerance <= math.MaxFloat32) {
 		return errCodec
 	}
+	fresh.highest = r.float()
+	if !(fresh.highest >= 0 && fresh.highest <= math.MaxFloat32) {
+		return errCodec
+	}
+	fresh.generation = r.count(math.MaxInt32)
+	fresh.before = r.count(math.MaxInt64)
+	if fresh.generation < 1 {
+		return errCodec
+	}
 	for n := r.count(maxShares); n > 0; n-- {
 		percent := r.float()
 		if known := len(fresh.shares); !(percent > 0 && percent < 100) || fresh.share(percent) != known {
@@ -53,8 +66,8 @@ func (e *Evidence) UnmarshalBinary(data []byte) error {
 		}
 	}
 	var begun []int
-	for n := r.count(2*maxCallers + 1); n > 0; n-- {
-		begun = append(begun, r.count(2*maxCallers))
+	for n := r.count(maxCallers + 1); n > 0; n-- {
+		begun = append(begun, r.count(maxCallers))
 	}
 	if err := fresh.replay(r, begun); err != nil {
 		return err
@@ -68,12 +81,13 @@ func (e *Evidence) replace(other *Evidence) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.seen, e.kinds, e.begun, e.shares = other.seen, other.kinds, other.begun, other.shares
-	e.tolerance, e.arms, e.step, e.process, e.well = other.tolerance, other.arms, other.step, other.process, other.well
+	e.tolerance, e.arms, e.again, e.process, e.well = other.tolerance, other.arms, other.again, other.process, other.well
+	e.highest, e.generation, e.before = other.highest, other.generation, other.before
 }
 
 // replay lets the callers come again.
 func (e *Evidence) replay(r *reader, begun []int) error {
-	callers := r.count(2 * maxCallers)
+	callers := r.count(maxCallers)
 	for seen := 0; ; seen++ {
 		if len(begun) > 0 && begun[0] == seen {
 			e.begin()
@@ -82,12 +96,16 @@ func (e *Evidence) replay(r *reader, begun []int) error {
 		if seen == callers {
 			break
 		}
-		kind, position := r.count(2*maxShares-1), r.uint64()
-		if r.failed || kind/2 >= len(e.shares) {
+		kind, position := r.count(kindShare*maxShares-1), r.uint64()
+		if r.failed || kind/kindShare >= len(e.shares) {
 			return errCodec
 		}
-		if !e.add(Bad{Position: position, Percent: e.shares[kind/2].percent, Arm: Arm(kind % 2)}) {
+		b := Bad{Position: position, Percent: e.shares[kind/kindShare].percent, Arm: Arm(kind & 1)}
+		if !e.add(b) {
 			return errCodec
+		}
+		if kind&kindAgain != 0 {
+			e.add(b)
 		}
 	}
 	if r.failed || len(r.data) > 0 || len(begun) > 0 {

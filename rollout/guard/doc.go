@@ -4,7 +4,7 @@
 // # The unit is the caller
 //
 // Requests of one caller are no independent draws: they share a bucket, a client and a habit. So
-// each caller counts once an attempt, at its first bad event. If the version makes no difference,
+// each caller counts once, at its first bad event. If the version makes no difference,
 // the arm of a caller that was not bad before is a Bernoulli draw of the hash with the share of the
 // canary, whatever the traffic does: error rates that drift, an outage of everything, one client
 // that fails a thousand times, a share that has grown meanwhile.
@@ -25,12 +25,17 @@
 // for. So copies of it start at each step and at every 200 bad callers. Copy j has the weight
 // 1/(j(j+1)), what is left stays cash with the value 1, and the sum is an e-process again.
 //
+// Counting a caller once would make a guard blind where everybody has been bad once, as is soon the
+// case with "slow", or after an outage. So the set of callers is emptied when half of them have
+// been bad again, and evidence begins anew. Each such generation g is an e-process of its own, of
+// its own callers, and gets the share w_g of alpha, 4/5 the first and 1/(5 g (g-1)) the others: by
+// the union bound, P(any w_g E_g ever reaches 1/alpha) <= alpha.
+//
 // A limit, such as errors under 2 %, is the same test with the limit in place of the share: among
 // callers that do not exceed it, a bad one is a draw with at most that probability.
 //
-// For a limit a caller counts once a minute and not once an attempt, since over a day everybody
-// fails once. Callers who fail minute after minute make it less exact than the comparison with
-// stable.
+// For a limit a caller counts once a minute, since over a day everybody fails once. Callers who
+// fail minute after minute make it less exact than the comparison with stable.
 //
 // # Sources
 //

@@ -65,17 +65,16 @@ func TestProcessIsTheFormula(t *testing.T) {
 				want = logAdd(want, math.Log(weight/7)+ln)
 			}
 		}
-		want = logAdd(want, math.Log(cash))
+		want = math.Log(0.8) + logAdd(want, math.Log(cash))
 		assert.InDelta(t, want, e.Counts().Log, 1e-6*math.Abs(want))
 	}
 }
 
 func TestNoEvidenceIsNone(t *testing.T) {
 	e := NewEvidence(1)
-	assert.Zero(t, e.Counts().Log)
+	assert.Equal(t, math.Log(0.8), e.Counts().Log)
 	e.Begin()
-	assert.InDelta(t, 0, e.Counts().Log, 1e-12)
-	assert.False(t, e.Counts().IsFull)
+	assert.InDelta(t, math.Log(0.8), e.Counts().Log, 1e-12)
 }
 
 func TestCallerCountsOnce(t *testing.T) {
@@ -87,7 +86,7 @@ func TestCallerCountsOnce(t *testing.T) {
 		assert.False(t, e.Add(Bad{Position: 7, Percent: 5, Arm: Control}), "in the other arm neither")
 	}
 	assert.Equal(t, before, e.Counts())
-	assert.Equal(t, [2]int{0, 1}, e.Counts().Attempt)
+	assert.Equal(t, [2]int{0, 1}, e.Counts().Bad)
 }
 
 func TestNothingIsLearntWithoutTwoArms(t *testing.T) {
@@ -96,21 +95,20 @@ func TestNothingIsLearntWithoutTwoArms(t *testing.T) {
 		assert.False(t, e.Add(Bad{Position: 1, Percent: percent, Arm: Canary}), "%v", percent)
 	}
 	assert.False(t, e.Add(Bad{Position: 1, Percent: 5, Arm: 2}))
-	assert.Zero(t, e.Counts().Log)
+	assert.Zero(t, e.Counts().Bad)
 }
 
-func TestStepsCountTheirOwn(t *testing.T) {
+func TestSteps(t *testing.T) {
 	e := NewEvidence(1)
 	e.Begin()
 	add(e, seeded(1), 1, Control, 90)
 	add(e, seeded(2), 1, Canary, 2)
-	assert.Equal(t, [2]int{90, 2}, e.Counts().Step)
+	assert.NotZero(t, e.Counts().Well)
 	e.Begin()
 	e.Begin()
 	assert.Len(t, e.begun, 2, "a step in which nothing happened takes no weight")
-	assert.Zero(t, e.Counts().Step)
 	assert.Zero(t, e.Counts().Well)
-	assert.Equal(t, [2]int{90, 2}, e.Counts().Attempt)
+	assert.Equal(t, [2]int{90, 2}, e.Counts().Bad)
 }
 
 func TestWellIsTheOpposite(t *testing.T) {
@@ -127,17 +125,62 @@ func TestWellIsTheOpposite(t *testing.T) {
 func TestEvidenceIsBounded(t *testing.T) {
 	e := NewEvidence(1)
 	add(e, seeded(1), 50, Control, 70000)
-	assert.True(t, e.Counts().IsFull)
-	assert.Equal(t, [2]int{65536, 0}, e.Counts().Attempt)
+	assert.Equal(t, [2]int{65536, 0}, e.Counts().Bad)
 	before := e.Counts()
 	add(e, seeded(2), 50, Canary, 1000)
-	assert.Equal(t, before, e.Counts(), "an arm that is full ends the other one too")
+	assert.Equal(t, before, e.Counts(), "when it is full, it is so for both arms")
+	e.Turn()
+	assert.Equal(t, 2, e.Counts().Generation)
+	add(e, seeded(2), 50, Canary, 1000)
+	assert.Equal(t, [2]int{0, 1000}, e.Counts().Bad)
+	more, n := e.Since(66000)
+	assert.Equal(t, 66536, n)
+	assert.Len(t, more, 536)
 
 	many := NewEvidence(1)
 	for i := range 5000 {
 		many.Add(Bad{Position: uint64(i), Percent: float64(i+1) / 100, Arm: Control})
 	}
-	assert.Equal(t, maxShares, many.Counts().Attempt[Control])
+	assert.Equal(t, maxShares, many.Counts().Bad[Control])
+}
+
+// When half of the callers have been bad again there is not much to be learnt from the others.
+func TestGenerations(t *testing.T) {
+	e := NewEvidence(1)
+	e.Begin()
+	add(e, seeded(1), 5, Control, 400)
+	e.Turn()
+	assert.Equal(t, 1, e.Counts().Generation)
+	for range 3 {
+		add(e, seeded(1), 5, Control, 199)
+	}
+	e.Turn()
+	assert.Equal(t, 1, e.Counts().Generation, "who is bad often is still one")
+	add(e, seeded(1), 5, Control, 200)
+	assert.Equal(t, [2]int{400, 0}, e.Counts().Bad)
+	e.Turn()
+	assert.Equal(t, Counts{Log: math.Log(0.1), Generation: 2}, e.Counts())
+	add(e, seeded(8), 5, Canary, 10)
+	high := e.Counts()
+	assert.Equal(t, high.Log, high.Highest)
+	add(e, seeded(9), 5, Control, 300)
+	assert.Less(t, e.Counts().Log, high.Highest)
+	assert.Equal(t, high.Highest, e.Counts().Highest, "what was enough once is enough")
+	add(e, seeded(1), 5, Canary, 200)
+	assert.Equal(t, [2]int{300, 210}, e.Counts().Bad)
+	few := NewEvidence(1)
+	for range 3 {
+		add(few, seeded(1), 5, Control, 99)
+		few.Turn()
+	}
+	assert.Equal(t, 1, few.Counts().Generation)
+
+	sum := 0.0
+	for generation := range 100000 {
+		sum += math.Exp(weight(generation + 1))
+	}
+	assert.InDelta(t, 1, sum, 1e-5)
+	assert.Less(t, sum, 1.0)
 }
 
 func TestEvidenceIsKept(t *testing.T) {
@@ -150,6 +193,9 @@ func TestEvidenceIsKept(t *testing.T) {
 		e.Add(Bad{Position: random.Uint64(), Percent: []float64{1, 5, 20}[i/1000], Arm: Arm(random.IntN(2))})
 	}
 	e.Begin()
+	e.Turn()
+	add(e, seeded(9), 20, Control, 300)
+	add(e, seeded(9), 20, Control, 149)
 	data, err := e.MarshalBinary()
 	require.NoError(t, err)
 	again := &Evidence{}
@@ -158,7 +204,8 @@ func TestEvidenceIsKept(t *testing.T) {
 	add(e, seeded(4), 20, Canary, 500)
 	add(again, seeded(4), 20, Canary, 500)
 	assert.Equal(t, e.Counts(), again.Counts(), "and goes on alike")
-	for i := range data {
+	assert.Equal(t, e.again, again.again)
+	for i := 0; i < len(data); i += 1 + i/20 {
 		assert.Error(t, (&Evidence{}).UnmarshalBinary(data[:i]))
 	}
 }
@@ -230,7 +277,7 @@ func TestEvidenceIsSafe(t *testing.T) {
 		})
 	}
 	group.Wait()
-	assert.Equal(t, [2]int{2000, 0}, e.Counts().Attempt)
+	assert.Equal(t, [2]int{2000, 0}, e.Counts().Bad)
 }
 
 func TestCallers(t *testing.T) {

@@ -24,6 +24,7 @@ type keptTracker struct {
 type keptSignal struct {
 	Line     string               `json:"line"`
 	Evidence []byte               `json:"evidence,omitempty"`
+	Failing  [2][]byte            `json:"failing"`          // by arm
 	Limits   []keptLimit          `json:"limits,omitempty"` // by arm
 	Latched  *core.RolloutVerdict `json:"latched,omitempty"`
 }
@@ -53,6 +54,8 @@ func (t *Tracker) MarshalBinary() ([]byte, error) {
 		one := keptSignal{Line: sig.guard.Line, Latched: t.latched[i]}
 		if sig.evidence != nil {
 			one.Evidence, _ = sig.evidence.MarshalBinary()
+			failing := sig.failing.Load()
+			one.Failing = [2][]byte{failing[Control].bytes(), failing[Canary].bytes()}
 		} else {
 			one.Limits = []keptLimit{sig.limits[Control].kept(), sig.limits[Canary].kept()}
 		}
@@ -76,6 +79,7 @@ func (t *Tracker) UnmarshalBinary(data []byte) error {
 		}
 	}
 	evidence := make([]*Evidence, len(kept.Signals))
+	failing := make([][2]Callers, len(kept.Signals))
 	for i, one := range kept.Signals {
 		if one.Evidence == nil {
 			continue
@@ -84,13 +88,18 @@ func (t *Tracker) UnmarshalBinary(data []byte) error {
 		if err := evidence[i].UnmarshalBinary(one.Evidence); err != nil {
 			return err
 		}
+		for arm := range failing[i] {
+			if !failing[i][arm].setBytes(one.Failing[arm]) {
+				return errKept
+			}
+		}
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.first = kept.First
 	for i, one := range kept.Signals {
 		for j, sig := range t.signals {
-			if sig.guard.Line == one.Line && sig.restore(evidence[i], one.Limits) {
+			if sig.guard.Line == one.Line && sig.restore(evidence[i], &failing[i], one.Limits) {
 				t.latched[j] = one.Latched
 			}
 		}
@@ -100,12 +109,13 @@ func (t *Tracker) UnmarshalBinary(data []byte) error {
 }
 
 // restore takes over what was known, if it was measured alike.
-func (sig *signal) restore(e *Evidence, limits []keptLimit) bool {
+func (sig *signal) restore(e *Evidence, failing *[2]Callers, limits []keptLimit) bool {
 	if sig.evidence != nil {
 		if e == nil || e.tolerance != sig.evidence.tolerance {
 			return false
 		}
 		sig.evidence.replace(e)
+		sig.failing.Store(failing)
 		return true
 	}
 	if len(limits) != len(sig.limits) {
@@ -168,16 +178,25 @@ func (c *Callers) setBytes(data []byte) bool {
 // callers of minutes.
 func (t *Tracker) Merge(other *Tracker) {
 	to, from := t.step.Load(), other.step.Load()
-	if to.number == from.number && to.percent == from.percent {
-		for arm := range to.callers {
-			to.callers[arm].Merge(&from.callers[arm])
-		}
+	isSameStep := to.number == from.number && to.percent == from.percent
+	if isSameStep {
+		merge(&to.callers, &from.callers)
 	}
 	for _, sig := range t.signals {
 		for _, more := range other.signals {
-			if sig.evidence != nil && more.evidence != nil && sig.guard.Line == more.guard.Line {
-				sig.evidence.Merge(more.evidence)
+			if sig.evidence == nil || more.evidence == nil || sig.guard.Line != more.guard.Line {
+				continue
+			}
+			sig.evidence.Merge(more.evidence)
+			if isSameStep {
+				merge(sig.failing.Load(), more.failing.Load())
 			}
 		}
+	}
+}
+
+func merge(to, from *[2]Callers) {
+	for arm := range to {
+		to[arm].Merge(&from[arm])
 	}
 }

@@ -32,6 +32,9 @@ type signal struct {
 	evidence *Evidence    // nil of a guard with a limit
 	limits   [2]*limit    // by arm; nil of a guard without a limit
 	slow     atomic.Int64 // longer is slow, in nanoseconds; 0: nothing is yet
+
+	// Callers who were bad since the step began, by arm; not of a guard with a limit.
+	failing atomic.Pointer[[2]Callers]
 }
 
 // step is what belongs to one step.
@@ -99,6 +102,7 @@ func (t *Tracker) begin(s *core.RolloutState, now time.Time) {
 	for _, sig := range t.signals {
 		if sig.evidence != nil {
 			sig.evidence.Begin()
+			sig.failing.Store(&[2]Callers{})
 			continue
 		}
 		for _, l := range sig.limits {
@@ -183,8 +187,9 @@ func (t *Tracker) count(sig *signal, r Request) {
 		sig.limits[r.arm].add(r.position)
 		return
 	}
+	sig.failing.Load()[r.arm].Add(r.position)
 	isNew := sig.evidence.Add(Bad{Position: r.position, Percent: r.percent, Arm: r.arm})
-	if isNew && r.arm == Canary && sig.evidence.Counts().Log >= t.threshold {
+	if isNew && r.arm == Canary && sig.evidence.Counts().Highest >= t.threshold {
 		select {
 		case t.alarm <- struct{}{}:
 		default:
@@ -214,6 +219,9 @@ func (t *Tracker) Tick(now time.Time) {
 		t.minute.Store(&minute{since: now})
 		t.latency.Turn()
 		for _, sig := range t.signals {
+			if sig.evidence != nil {
+				sig.evidence.Turn()
+			}
 			for arm, l := range sig.limits {
 				if l != nil {
 					l.turn(m.callers[arm].Count())

@@ -176,6 +176,26 @@ func TestHangingCanaryIsBad(t *testing.T) {
 	assert.Equal(t, core.VerdictBad, w.verdict().Verdict)
 }
 
+// A service with few callers, all of whom have had a slow request, or a failed one, long ago.
+func TestEverybodyWasBadBefore(t *testing.T) {
+	w := newTraffic(t, 5, "errors", "latency")
+	w.callers = 4000
+	w.run(1200)
+	w.errors = [2]float64{1, 1}
+	w.run(120) // an outage
+	w.errors = [2]float64{0.001, 0.001}
+	w.run(200)
+	for _, v := range w.tracker.Judge(w.now) {
+		assert.Equal(t, core.VerdictGood, v.Verdict, "%+v", v)
+	}
+	w.latency[Canary] = 300 * time.Millisecond
+	w.run(150)
+	assert.Equal(t, core.VerdictBad, w.tracker.Judge(w.now)[1].Verdict)
+	w.errors[Canary] = 0.5
+	w.run(60)
+	assert.Equal(t, core.VerdictBad, w.tracker.Judge(w.now)[0].Verdict)
+}
+
 func TestLimits(t *testing.T) {
 	w := newTraffic(t, 5, "errors < 2%", "latency p50 < 150ms pause")
 	w.errors = [2]float64{0.001, 0.1}

@@ -73,13 +73,17 @@ func (t *Tracker) judge(sig *signal, now time.Time) core.RolloutVerdict {
 func (t *Tracker) judgeEvidence(sig *signal, s *step, v *core.RolloutVerdict) {
 	c := sig.evidence.Counts()
 	v.Evidence = c.Log
-	v.Canary = core.RolloutArm{Callers: max(s.callers[Canary].Count(), c.Step[Canary]), Bad: c.Step[Canary]}
-	v.Control = core.RolloutArm{Callers: max(s.callers[Control].Count(), c.Step[Control]), Bad: c.Step[Control]}
+	if c.Highest >= t.threshold {
+		v.Evidence = c.Highest
+	}
+	failing := sig.failing.Load()
+	v.Canary = counted(&s.callers[Canary], &failing[Canary])
+	v.Control = counted(&s.callers[Control], &failing[Control])
 	isLatency := sig.guard.Measures == core.GuardLatency
 	switch {
-	case c.Log >= t.threshold && !isLatency && rate(v.Canary) < floor:
+	case c.Highest >= t.threshold && !isLatency && rate(v.Canary) < floor:
 		v.Cause = CauseRare
-	case c.Log >= t.threshold:
+	case c.Highest >= t.threshold:
 		v.Verdict = core.VerdictBad
 		v.Reason = reasonCompared(sig, v, t.plan.Alpha)
 	case v.Canary.Callers == 0:
@@ -129,6 +133,12 @@ func isTooBad(v *core.RolloutVerdict, limit float64) bool {
 	const enough, farWorse = 20, 2
 	stable := rate(v.Control)
 	return v.Control.Callers >= enough && stable > limit && rate(v.Canary) <= farWorse*stable
+}
+
+// counted returns the callers of an arm. The bad ones are among them, whatever counting is off by.
+func counted(all, bad *Callers) core.RolloutArm {
+	n := bad.Count()
+	return core.RolloutArm{Callers: max(all.Count(), n), Bad: n}
 }
 
 func rate(a core.RolloutArm) float64 {

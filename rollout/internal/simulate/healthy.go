@@ -24,15 +24,19 @@ type healthy struct {
 type plan struct {
 	name    string
 	percent func(minute int) float64
+	isSlow  bool // every tenth request is bad, as for the guard `latency p90`
 }
 
 func constant(name string, percent float64) plan {
-	return plan{name, func(int) float64 { return percent }}
+	return plan{name: name, percent: func(int) float64 { return percent }}
 }
+
+func ramp(minute int) float64 { return []float64{1, 5, 20, 50}[minute*4/minutes] }
 
 var plans = []plan{
 	constant("1 %", 1), constant("5 %", 5), constant("20 %", 20), constant("50 %", 50),
-	{"ramp 1, 5, 20, 50 %", func(minute int) float64 { return []float64{1, 5, 20, 50}[minute*4/minutes] }},
+	{name: "ramp 1, 5, 20, 50 %", percent: ramp},
+	{name: "the ramp, every tenth request bad", percent: ramp, isSlow: true},
 }
 
 // runHealthy releases a version that is no different: an hour in which the error rate drifts, and
@@ -51,10 +55,14 @@ func runHealthy(p plan, random *rand.Rand) healthy {
 			byRequest.Begin()
 		}
 		rate = min(max(rate*math.Exp(0.1*random.NormFloat64()), 0.0002), 0.05)
+		if p.isSlow {
+			rate = 0.1
+		}
 		who, failing := callers.failures, poisson(random, rate*requestsPerMinute)
 		if minute == outage {
 			who, failing = callers.requests, requestsPerMinute
 		}
+		byCaller.Turn()
 		bad := 0
 		for range failing {
 			b := guard.Bad{Position: callers.positions[who.pick(random)], Percent: percent}
