@@ -51,6 +51,7 @@ func parseDirective(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 //
 //		header <name>
 //		trust  <addresses...>
+//		vouch  peers|gateway
 //		jwt {
 //			header|cookie|query <name>
 //			secret|key|jwks|oidc <text>
@@ -133,6 +134,7 @@ func (p *parser) directive() error {
 		"list":          p.list,
 		"header":        p.text("header", &policy.Header),
 		"trust":         p.texts("trust", &policy.Trust),
+		"vouch":         p.text("vouch", &policy.Vouch),
 		"jwt":           p.jwt,
 		"rollout":       p.rollout,
 		"policy":        p.text("", &p.handler.PolicyFile),

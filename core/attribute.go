@@ -15,8 +15,9 @@ type attribute struct {
 	text  string   // as written, for explanations
 	key   string   // of header (canonical), cookie, query and baggage
 	claim jwt.Path // of claim
-	// vouched: only a trusted peer's values count. True of what a gateway passes on: its header,
-	// its baggage member, and the header that this member is part of.
+	// vouched: only a trusted peer's values count. True of identities if the policy says so, and of
+	// what a gateway passes on: its header, its baggage member, and the header that this member is
+	// part of.
 	vouched bool
 }
 

@@ -96,6 +96,9 @@ func (c *checker) identity() {
 			continue
 		}
 		c.attribute(a, path)
+		if c.policy.Vouch == vouchPeers && isSent(a) {
+			a.vouched = true
+		}
 		c.engine.identity = append(c.engine.identity, a)
 	}
 }
@@ -137,6 +140,18 @@ func (c *checker) trust() {
 		if !c.engine.trust.add(text) {
 			c.note(problem.Index("trust", i), problem.Quote(text)+" "+notAddress+addressExamples)
 		}
+	}
+}
+
+// vouch checks who vouches for the headers of identities.
+func (c *checker) vouch() {
+	words := []string{vouchPeers, vouchGateway}
+	word := c.policy.Vouch
+	if word != "" && indexOf(words, word) < 0 {
+		c.note("vouch", "unknown word "+problem.Quote(word)+" (one of peers, gateway)"+problem.Suggest(word, words))
+	}
+	if word == vouchPeers && len(c.policy.Trust) == 0 {
+		c.note("vouch", `"peers" requires trust, which lists the peers whose identity headers count`)
 	}
 }
 

@@ -47,6 +47,7 @@ func New(p *Policy) (*Engine, error) {
 	c.identity()
 	c.anonymous()
 	c.trust()
+	c.vouch()
 	c.token()
 	c.rules()
 	c.rollout()
@@ -131,6 +132,18 @@ func (e *Engine) Versions() map[string]Version { return e.policy.Versions }
 
 // Header returns the canonical name of the request header that carries the decision.
 func (e *Engine) Header() string { return e.header }
+
+// Unvouched returns the identities, as written, that are read from a request header which any
+// client may send, and that nobody vouches for (see Policy.Vouch).
+func (e *Engine) Unvouched() []string {
+	var open []string
+	for _, a := range e.identity {
+		if isSent(a) && !a.vouched && e.policy.Vouch == "" {
+			open = append(open, a.text)
+		}
+	}
+	return open
+}
 
 // RuleNames returns the names of the rules in order.
 func (e *Engine) RuleNames() []string {

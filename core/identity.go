@@ -29,6 +29,10 @@ func parseIdentity(line string) (*attribute, *lineError) {
 	return &a, err
 }
 
+// isSent reports whether an identity is read from a header that a client may send on another's
+// behalf. Cookies and query parameters are always the client's own.
+func isSent(a *attribute) bool { return a.kind == fromHeader || a.kind == fromBaggage }
+
 // identityWords returns the words of the attributes that may be an identity.
 func identityWords() []string {
 	var words []string

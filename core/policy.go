@@ -42,6 +42,11 @@ type Policy struct {
 	// behind it) whose own Header and `gray` baggage member conditions may match, as a gateway
 	// further in does with what a gateway further out decided. Default: none.
 	Trust []string `json:"trust,omitempty"`
+	// Vouch says who vouches for the request headers that Identity names (`header K`, `baggage K`),
+	// which a client may send too: "peers" (they count only from peers in Trust, which is then
+	// required) or "gateway" (what runs before gray in the gateway sets or removes them, so they
+	// count from every peer). Default: nobody; they count from every peer, and Caddy warns of it.
+	Vouch string `json:"vouch,omitempty"`
 	// JWT says where tokens are and how they are verified. Required if `claim` is used.
 	JWT *jwt.Config `json:"jwt,omitempty"`
 	// Rollout raises the percentage of a rule step by step, and takes it back when the version is
@@ -106,4 +111,10 @@ const (
 	anonymousStable = "stable"
 	anonymousRandom = "random"
 	anonymousCookie = "cookie"
+)
+
+// Who vouches for the headers that identities are read from.
+const (
+	vouchPeers   = "peers"
+	vouchGateway = "gateway"
 )

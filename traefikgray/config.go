@@ -68,6 +68,7 @@ type Config struct {
 	Lists     map[string][]string    `json:"lists,omitempty"`
 	Header    string                 `json:"header,omitempty"`
 	Trust     []string               `json:"trust,omitempty"`
+	Vouch     string                 `json:"vouch,omitempty"`
 	JWT       *jwt.Config            `json:"jwt,omitempty"`
 	Rollout   *core.Rollout          `json:"rollout,omitempty"`
 }
@@ -178,7 +179,8 @@ func inlinePolicy(c *Config, versions map[string]core.Version) *core.Policy {
 	return &core.Policy{
 		Service: c.Service, Enabled: c.Enabled, Stable: c.Stable, Versions: versions,
 		Identity: trimmed(c.Identity), Anonymous: c.Anonymous, Cookie: c.Cookie,
-		Rules: c.Rules, Lists: c.Lists, Header: c.Header, Trust: trimmed(c.Trust), JWT: trimmedJWT(c.JWT), Rollout: c.Rollout,
+		Rules: c.Rules, Lists: c.Lists, Header: c.Header, Trust: trimmed(c.Trust), Vouch: c.Vouch,
+		JWT: trimmedJWT(c.JWT), Rollout: c.Rollout,
 	}
 }
 
