@@ -217,10 +217,10 @@ func windowed(w worse, by func() *window, s settings) string {
 func reportDetection(p *page, s settings) {
 	p.line("## Releases that are worse")
 	p.line("")
-	p.line("Canary requests (or bad callers of both versions, where it says so) until the rollback, as the median")
-	p.line("and the 90th percentile of %d releases, at alpha 0.0001. Every request has a caller of its own, except",
+	p.line("Canary requests (or bad callers of both versions, where it says so) until the rollback, as the")
+	p.line("median and the 90th percentile of %d releases, at alpha 0.0001. Every request has a caller of its",
 		s.detections)
-	p.line("in the last line: there %d callers send %d requests a second.", lateCallers, 2*perSecond)
+	p.line("own, except in the last line: there %d callers send %d requests a second.", lateCallers, 2*perSecond)
 	p.line("")
 	p.line("| canary | share | stable's bad requests | tolerance 1 | tolerance 1.25 " +
 		"| success < 99 %% over 1 minute, 5 looks | < 95 %%, 4 looks |")
@@ -235,9 +235,8 @@ func reportDetection(p *page, s settings) {
 			one.median, one.p90, more.median, more.p90, windowed(w, flagger, s), windowed(w, argo, s))
 	}
 	p.line("")
-	p.line("The windows see %d requests a second in all, for an hour: median of canary requests until the rollback,",
-		perSecond)
-	p.line("in brackets the share of releases rolled back within the hour, and `false` for the share rolled back of")
-	p.line("releases on the same data whose canary is as good as stable. Latency is log-normal, with a deviation of")
-	p.line("the logarithm of %g.", latencyDeviations)
+	p.line("The windows see %d requests a second in all, for an hour: median of canary requests until the", perSecond)
+	p.line("rollback, in brackets the share of releases rolled back within the hour, and `false` for the share")
+	p.line("rolled back of releases on the same data whose canary is as good as stable. Latency is log-normal,")
+	p.line("with a deviation of the logarithm of %g.", latencyDeviations)
 }

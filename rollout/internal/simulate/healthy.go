@@ -122,8 +122,8 @@ func reportFalse(p *page, s settings) {
 	p.line("%d releases a line, of an hour with %d requests a minute from %d callers who keep their",
 		s.releases, requestsPerMinute, callersOfAService)
 	p.line("version. Activity is Pareto distributed (shape 1.2), proneness to failures too (1.5); the error rate")
-	p.line("starts between 0.1 and 0.5 %% and drifts by about 10 %% a minute, and in minute %d every request fails.",
-		outage)
+	p.line("starts between 0.1 and 0.5 %% and drifts by about 10 %% a minute, and in minute %d every request", outage)
+	p.line("fails.")
 	p.line("")
 	p.line("Rolled back, of %d:", s.releases)
 	p.line("")

@@ -63,9 +63,9 @@ func report(w io.Writer, s settings) error {
 	p := &page{w: w}
 	p.line("# Figures of the rollout's guards")
 	p.line("")
-	p.line("Made by `go run ./rollout/internal/simulate > docs/rollout-figures.md`, which simulates with the code that")
-	p.line("gateways run. The [package's documentation](../rollout/guard/doc.go) describes the test. The seed is %d.",
-		s.seed)
+	p.line("Made by `go run ./rollout/internal/simulate > docs/rollout-figures.md`, which simulates with the")
+	p.line("code that gateways run. The [package's documentation](../rollout/guard/doc.go) describes the test.")
+	p.line("The seed is %d.", s.seed)
 	p.line("")
 	reportFalse(p, s)
 	reportDetection(p, s)
