@@ -43,3 +43,28 @@ func Report(document, overlays string) string {
 	}
 	return text
 }
+
+// Rollout reports what the state of a rollout puts on a document's engine, and what the plan is.
+func Rollout(document, state string) string {
+	e, err := core.Load([]byte(document))
+	if err != nil {
+		return err.Error()
+	}
+	slim := *e.Rollout()
+	slim.Freeze = nil // the interpreter shows fields that are not exported
+	plan, err := json.Marshal(slim)
+	if err != nil {
+		return err.Error()
+	}
+	s, err := core.ParseRolloutState([]byte(state))
+	if err != nil {
+		return string(plan) + "\n" + err.Error()
+	}
+	written, err := json.Marshal(s)
+	if err != nil {
+		return err.Error()
+	}
+	o, err := s.Overlay(e.Rollout())
+	isFrozen := e.Rollout().Freeze[0].Covers(s.Since)
+	return fmt.Sprintln(string(plan), string(written), o, err, e.With(o).Overlay(), isFrozen)
+}
