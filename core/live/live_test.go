@@ -58,6 +58,12 @@ func (r *recorder) Write(p []byte) (int, error) {
 	return r.log.Write(p)
 }
 
+func (r *recorder) said(text string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return strings.Contains(r.log.String(), text)
+}
+
 func (r *recorder) last() *Current {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -167,7 +173,7 @@ func TestSwitch(t *testing.T) {
 	require.NoError(t, os.Remove(path+".switch"))
 	note("it was deleted, and is still in force: write one with epoch 4 or more")
 	require.True(t, u.State().SwitchDeleted)
-	require.Contains(t, r.log.String(), "kill switch was deleted from its source; it is still in force")
+	eventually(t, "logged", func() bool { return r.said("kill switch was deleted from its source; it is still in force") })
 	require.Equal(t, "v2", r.last().Overlay.Force, "a switch ends by a newer one, not by deleting it")
 
 	// A version that comes with a later document.
