@@ -3,15 +3,12 @@ package remote
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -58,7 +55,7 @@ func NewClient(a *Address) (*Client, error) {
 	if c.scheme == "http" && (a.Options["ca_file"] != "" || a.Options["cert_file"] != "") {
 		return nil, problem.New("", "TLS files are given but TLS is off: add tls=true")
 	}
-	config, err := tlsConfig(a)
+	identity, err := newIdentity(a)
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +65,15 @@ func NewClient(a *Address) (*Client, error) {
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 			return dialer.DialContext(ctx, network, address)
 		},
-		TLSClientConfig:        config,
+		// For connections through a proxy, which the transport makes by itself.
+		TLSClientConfig: currentIdentity(identity),
+		DialTLSContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			conn, err := dialer.DialContext(ctx, network, address)
+			if err != nil {
+				return nil, err
+			}
+			return secured(ctx, conn, currentIdentity(identity), address, timeout)
+		},
 		TLSHandshakeTimeout:    timeout,
 		MaxConnsPerHost:        1,
 		MaxIdleConns:           1,
@@ -222,37 +227,4 @@ func checkRedirect(req *http.Request, via []*http.Request) error {
 		return errors.New("redirect from https to " + req.URL.Scheme + " refused")
 	}
 	return nil
-}
-
-func tlsConfig(a *Address) (*tls.Config, error) {
-	insecure, err := a.Bool("insecure_skip_verify")
-	if err != nil {
-		return nil, err
-	}
-	config := &tls.Config{
-		MinVersion: tls.VersionTLS12, ServerName: a.Options["server_name"],
-		InsecureSkipVerify: insecure, //nolint:gosec // only when the user asks for it in so many words
-	}
-	if name := a.Options["ca_file"]; name != "" {
-		pem, err := os.ReadFile(name)
-		if err != nil {
-			return nil, a.Refuse("ca_file", "%s", err)
-		}
-		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, a.Refuse("ca_file", "%s holds no PEM certificate", name)
-		}
-	}
-	cert, key := a.Options["cert_file"], a.Options["key_file"]
-	if (cert == "") != (key == "") {
-		return nil, problem.New("", "cert_file and key_file go together")
-	}
-	if cert != "" {
-		pair, err := tls.LoadX509KeyPair(cert, key)
-		if err != nil {
-			return nil, a.Refuse("cert_file", "%s", err)
-		}
-		config.Certificates = []tls.Certificate{pair}
-	}
-	return config, nil
 }
