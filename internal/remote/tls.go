@@ -29,8 +29,8 @@ func newIdentity(a *Address) (*identity, error) {
 	return &identity{address: a, last: config}, nil
 }
 
-// currentIdentity reads the files. While they are not good, as in the middle of a renewal, those that
-// were last good count.
+// currentIdentity reads the files. While they are not good, as in the middle of a renewal, those
+// that were last good count.
 func currentIdentity(i *identity) *tls.Config {
 	i.mu.Lock()
 	defer i.mu.Unlock()

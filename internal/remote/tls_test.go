@@ -45,7 +45,8 @@ func certificate(t *testing.T, folder, name string) tls.Certificate {
 	return pair
 }
 
-// Certificates are renewed on disk while the client runs: its own, and the server's that it believes.
+// Certificates are renewed on disk while the client runs: its own, and the server's that it
+// believes.
 func TestRenewedCertificates(t *testing.T) {
 	client, server := t.TempDir(), t.TempDir()
 	certificate(t, client, "client one")
