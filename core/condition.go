@@ -113,6 +113,9 @@ func (c *condition) setOperand(w word) *lineError {
 		return c.setValues([]word{w})
 	case "prefix", "suffix", "contains":
 		c.operand = w.text
+		if isHost(c.attribute.kind) {
+			c.operand = asHost(c.attribute.kind, c.op, w.text)
+		}
 	case "matches":
 		pattern, err := regexp.Compile(w.text)
 		if err != nil {
@@ -161,6 +164,10 @@ func (c *condition) setList(name word, lists map[string]*list) *lineError {
 	if !ok {
 		hint := problem.Suggest(name.text, sortedLists(lists))
 		return &lineError{name.at, "unknown list " + problem.Quote("@"+name.text) + hint}
+	}
+	if isHost(c.attribute.kind) {
+		c.set = hostSet(c.attribute.kind, l.values)
+		return nil
 	}
 	c.list = true
 	if c.attribute.kind != fromIP {
@@ -221,11 +228,14 @@ func (c *condition) setValues(values []word) *lineError {
 		}
 		return nil
 	}
-	c.set = make(map[string]bool, len(values))
-	for _, v := range values {
-		if possible(v.text) {
-			c.set[v.text] = true
-		}
+	texts := make([]string, len(values))
+	for i, v := range values {
+		texts[i] = v.text
+	}
+	if isHost(c.attribute.kind) {
+		c.set = hostSet(c.attribute.kind, texts)
+	} else {
+		c.set = valueSet(texts)
 	}
 	return nil
 }

@@ -16,15 +16,31 @@ type list struct {
 func newLists(named map[string][]string) map[string]*list {
 	lists := make(map[string]*list, len(named))
 	for name, values := range named {
-		set := make(map[string]bool, len(values))
-		for _, v := range values {
-			if possible(v) {
-				set[v] = true
-			}
-		}
-		lists[name] = &list{values: values, set: set}
+		lists[name] = &list{values: values, set: valueSet(values)}
 	}
 	return lists
+}
+
+// valueSet prepares values for = and in.
+func valueSet(values []string) map[string]bool {
+	set := make(map[string]bool, len(values))
+	for _, v := range values {
+		if possible(v) {
+			set[v] = true
+		}
+	}
+	return set
+}
+
+// hostSet prepares host names for = and in.
+func hostSet(kind attributeKind, values []string) map[string]bool {
+	set := make(map[string]bool, len(values))
+	for _, v := range values {
+		if possible(v) {
+			set[asHost(kind, "=", v)] = true
+		}
+	}
+	return set
 }
 
 // addresses returns the list's values as addresses and prefixes, or what is wrong with them.

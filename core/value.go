@@ -1,10 +1,6 @@
 package core
 
-import (
-	"strings"
-
-	"github.com/grayrelease/gray/core/jwt"
-)
+import "github.com/grayrelease/gray/core/jwt"
 
 // Bounds on what a caller sends. A longer value, or a longer query to look for values in, counts as
 // absent, so that no value can make a condition expensive. How many there are is bounded by how
@@ -60,7 +56,7 @@ func nextValue(e *Engine, c *Caller, a *attribute, at *cursor) (string, bool) {
 	case fromMethod:
 		return c.Request.Method, true
 	case fromAuthority:
-		return c.Request.Host, true
+		return authority(c.Request.Host), true
 	default: // fromIdentity
 		value := identity(e, c)
 		return value, value != ""
@@ -73,18 +69,4 @@ func nextLine(lines []string, at *cursor) (string, bool) {
 	}
 	at.line++
 	return lines[at.line-1], true
-}
-
-// hostname returns a host without its port and without the brackets of an IPv6 address.
-func hostname(host string) string {
-	if strings.HasPrefix(host, "[") {
-		if end := strings.IndexByte(host, ']'); end > 0 {
-			return host[1:end]
-		}
-		return host
-	}
-	if colon := strings.IndexByte(host, ':'); colon >= 0 && strings.IndexByte(host[colon+1:], ':') < 0 {
-		return host[:colon]
-	}
-	return host
 }
