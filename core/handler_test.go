@@ -144,6 +144,11 @@ func TestAnonymousCookie(t *testing.T) {
 		_, response = serve(e, request("/", headers...))
 		assert.Empty(t, response["Set-Cookie"], headers)
 	}
+	preflight := request("/", "Origin: https://shop.example", "Access-Control-Request-Method: PUT")
+	preflight.Method = http.MethodOptions
+	_, response = serve(e, preflight)
+	assert.Empty(t, response["Set-Cookie"], "browsers take no cookie from it")
+
 	e = engineFor(t, policy+`, "enabled": false`)
 	_, response = serve(e, request("/"))
 	assert.Empty(t, response["Set-Cookie"])

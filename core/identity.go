@@ -93,9 +93,10 @@ func bucketID(e *Engine, c *Caller) string {
 }
 
 // anonymousID is the identity of a caller who has none, as the policy wants it: "", a random one,
-// or one to be remembered in a cookie.
+// or one to be remembered in a cookie. A preflight has none to remember: browsers send no cookies
+// with it and take none from it, so it would be somebody new each time.
 func anonymousID(e *Engine, c *Caller) string {
-	if e.anonymous == anonymousStable {
+	if e.anonymous == anonymousStable || e.anonymous == anonymousCookie && isPreflight(c.Request) {
 		return ""
 	}
 	if c.random == "" && e.anonymous == anonymousCookie {
@@ -106,6 +107,12 @@ func anonymousID(e *Engine, c *Caller) string {
 		c.isNew = e.anonymous == anonymousCookie
 	}
 	return c.random
+}
+
+// isPreflight reports whether a browser asks what it may ask: Fetch standard, section 4.8
+// ("CORS-preflight fetch").
+func isPreflight(r *http.Request) bool {
+	return r.Method == http.MethodOptions && r.Header["Origin"] != nil && r.Header["Access-Control-Request-Method"] != nil
 }
 
 // rememberedID returns the random identity in the caller's cookie, "" if there is none.
