@@ -36,8 +36,12 @@ func parseDirective(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 //		identity  <source>, <source>...
 //		anonymous stable|random|cookie
 //		cookie    [<name>] [<lifetime>] {
-//			name     <name>
-//			lifetime <duration>
+//			name      <name>
+//			lifetime  <duration>
+//			domain    <domain>
+//			path      <path>
+//			same_site lax|strict|none
+//			secure    auto|always
 //		}
 //
 //		rule [<name>] <version> {

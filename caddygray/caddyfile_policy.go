@@ -174,8 +174,12 @@ func (p *parser) cookie() error {
 		}
 	}
 	return p.block(words{
-		"name":     once("cookie.name", &cookie.Name),
-		"lifetime": once("cookie.lifetime", &cookie.Lifetime),
+		"name":      once("cookie.name", &cookie.Name),
+		"lifetime":  once("cookie.lifetime", &cookie.Lifetime),
+		"domain":    once("cookie.domain", &cookie.Domain),
+		"path":      once("cookie.path", &cookie.Path),
+		"same_site": once("cookie.same_site", &cookie.SameSite),
+		"secure":    once("cookie.secure", &cookie.Secure),
 	})
 }
 

@@ -57,6 +57,7 @@ func decide(active *active, r *http.Request, vars map[string]any) *decided {
 	d.active = active
 	d.caller.Request = r
 	d.caller.Client, _ = vars[caddyhttp.ClientIPVarKey].(string)
+	d.caller.Secure = cameByTLS
 	d.decision = core.Decide(active.engine, &d.caller)
 	d.outcome = active.outcomes[d.decision.Rule]
 	d.serving = d.outcome.version
@@ -64,6 +65,12 @@ func decide(active *active, r *http.Request, vars map[string]any) *decided {
 	countToken(d)
 	state.decided = d
 	return d
+}
+
+// cameByTLS reports whether a peer among Caddy's trusted_proxies says that the client came by TLS.
+func cameByTLS(r *http.Request) bool {
+	trusted, _ := caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool)
+	return trusted && core.ForwardedSecurely(r)
 }
 
 // announce gives placeholders and the access log the request's state. Neither costs more if it is

@@ -3,7 +3,6 @@ package core
 import (
 	"net/http"
 	"sort"
-	"time"
 	"unicode/utf8"
 
 	"github.com/grayrelease/gray/core/jwt"
@@ -119,16 +118,7 @@ func (c *checker) anonymous() {
 		c.note("anonymous", "unknown word "+problem.Quote(e.anonymous)+" (one of stable, random, cookie)"+
 			problem.Suggest(e.anonymous, words))
 	}
-	e.cookieName = orDefault(p.Cookie.Name, defaultCookie)
-	if !isToken(e.cookieName) {
-		c.note("cookie.name", problem.Quote(e.cookieName)+" is not a valid cookie name")
-	}
-	lifetime := orDefault(p.Cookie.Lifetime, defaultLifetime)
-	d, err := time.ParseDuration(lifetime)
-	if err != nil || d < time.Second {
-		c.note("cookie.lifetime", problem.Quote(lifetime)+" is not a valid duration of a second or more (as in 720h or 30m)")
-	}
-	e.cookieLifetime = d
+	c.cookie()
 }
 
 // trust checks which peers are believed.

@@ -13,6 +13,9 @@ type Caller struct {
 	// Client is the client's address as the host resolved it, without a port. The engine itself
 	// never reads X-Forwarded-For. Default: the host of Request.RemoteAddr.
 	Client string
+	// Secure reports whether the client came by TLS, where the connection itself did not; see Client.
+	// nil: it did not.
+	Secure func(*http.Request) bool
 
 	random string // the identity of a caller without one
 	isNew  bool   // random is to be remembered in a cookie

@@ -2,6 +2,7 @@ package core
 
 import (
 	"context"
+	"net/http"
 	"strings"
 	"time"
 
@@ -30,6 +31,10 @@ type Engine struct {
 	anonymous      string
 	cookieName     string
 	cookieLifetime time.Duration
+	cookieDomain   string
+	cookiePath     string
+	cookieSameSite http.SameSite
+	cookieSecure   bool // whatever the client came by
 	header         string
 	trust          *networks
 	verifier       *jwt.Verifier // nil where no claim is used

@@ -6,8 +6,8 @@ import "net/http"
 // request (see Pass), sets the cookie that the policy may want, and calls next, which finds the
 // version in the request's header of Engine.Header.
 //
-// Client is the function that finds the client's address, as NewClientIP makes one; nil is the
-// connection's peer. The response is not touched but for the cookie, and its writer not wrapped.
-func Handler(e *Engine, client func(*http.Request) string, next http.Handler) http.Handler {
+// Client says what the gateway knows of the client; nil is what the connection says. The response
+// is not touched but for the cookie, and its writer not wrapped.
+func Handler(e *Engine, client *Client, next http.Handler) http.Handler {
 	return Route(e, client, nil, next)
 }

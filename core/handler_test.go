@@ -7,6 +7,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -138,9 +139,15 @@ func TestAnonymousCookie(t *testing.T) {
 	_, response = serve(e, request("/"))
 	assert.Regexp(t, regexp.MustCompile(`^who=[0-9a-f]{32}; Path=/; Max-Age=5400; HttpOnly; SameSite=Lax$`), response.Get("Set-Cookie"))
 
+	e = engineFor(t, policy+`, "cookie": {"domain": "example.com", "path": "/shop", "same_site": "none", "secure": "always"}`)
+	_, response = serve(e, request("/"))
+	assert.Regexp(t, regexp.MustCompile(
+		`^gray_id=[0-9a-f]{32}; Path=/shop; Domain=example.com; Max-Age=2592000; HttpOnly; Secure; SameSite=None$`),
+		response.Get("Set-Cookie"))
+
 	// No cookie for those who need none: known by identity, by the cookie itself, or decided before
 	// any percentage.
-	for _, headers := range [][]string{{"Cookie: uid=1"}, {"Cookie: who=0123"}, {"X-Staff: yes"}} {
+	for _, headers := range [][]string{{"Cookie: uid=1"}, {"Cookie: gray_id=0123"}, {"X-Staff: yes"}} {
 		_, response = serve(e, request("/", headers...))
 		assert.Empty(t, response["Set-Cookie"], headers)
 	}
@@ -152,6 +159,51 @@ func TestAnonymousCookie(t *testing.T) {
 	e = engineFor(t, policy+`, "enabled": false`)
 	_, response = serve(e, request("/"))
 	assert.Empty(t, response["Set-Cookie"])
+}
+
+func TestCookieIsSecureIfTheClientCameByTLS(t *testing.T) {
+	const policy = `"anonymous": "cookie", "identity": ["cookie uid"], "trust": ["10.0.0.0/8"], "rules": [{"version": "v2", "percent": 50}]`
+	e := engineFor(t, policy)
+	vouched := &Client{Secure: ForwardedSecurely}
+	for _, c := range []struct {
+		peer   string
+		client *Client
+		proto  string
+		secure bool
+	}{
+		{"203.0.113.7:1", nil, "https", false},
+		{"10.0.0.1:1", nil, "https", true},
+		{"10.0.0.1:1", nil, "http", false},
+		{"203.0.113.7:1", vouched, "https", true},
+		{"203.0.113.7:1", vouched, "HTTPS, http", true},
+		{"203.0.113.7:1", vouched, "wss", true},
+		{"203.0.113.7:1", vouched, "http, https", false},
+		{"203.0.113.7:1", vouched, "", false},
+	} {
+		r := request("/", "X-Forwarded-Proto: "+c.proto)
+		r.RemoteAddr = c.peer
+		w := httptest.NewRecorder()
+		Handler(e, c.client, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})).ServeHTTP(w, r)
+		assert.Equal(t, c.secure, strings.Contains(w.Header().Get("Set-Cookie"), "; Secure"), c)
+	}
+}
+
+func TestWrongCookies(t *testing.T) {
+	for cookie, want := range map[string]string{
+		`{"same_site": "none"}`:                                   "cookie.same_site: none requires secure always: browsers drop such a cookie that is not Secure",
+		`{"same_site": "laks"}`:                                   `cookie.same_site: unknown word "laks" (one of lax, strict, none) (did you mean "lax"?)`,
+		`{"secure": "never"}`:                                     `cookie.secure: unknown word "never" (one of auto, always)`,
+		`{"domain": "exa mple.com"}`:                              `cookie.domain: "exa mple.com" is not a domain that browsers take (write it as in example.com)`,
+		`{"domain": "10.0.0.1"}`:                                  `cookie.domain: "10.0.0.1" is not a domain that browsers take (write it as in example.com)`,
+		`{"path": "shop"}`:                                        `cookie.path: "shop" is not a path (one begins with /, and has no ; in it)`,
+		`{"path": "/; Domain=x"}`:                                 `cookie.path: "/; Domain=x" is not a path (one begins with /, and has no ; in it)`,
+		`{"name": "__Host-id"}`:                                   `cookie.name: "__Host-id" requires secure always: browsers drop it otherwise`,
+		`{"name": "__Host-id", "secure": "always", "path": "/a"}`: `cookie.name: "__Host-id" allows no domain, and no path but /: browsers drop it otherwise`,
+	} {
+		_, err := Load([]byte(`{"service": "shop", "stable": "v1", "versions": {"v1": {}}, "cookie": ` + cookie + `}`))
+		require.Error(t, err, cookie)
+		assert.Contains(t, err.Error(), want)
+	}
 }
 
 // A browser that keeps the cookie keeps its version.
@@ -203,7 +255,7 @@ func TestHandlerLeavesTheWriterAlone(t *testing.T) {
 func TestHandlerAsksForTheClient(t *testing.T) {
 	e := engineFor(t, `"rules": [{"version": "v2", "when": ["ip = 198.51.100.1"]}]`)
 	for address, version := range map[string]string{"198.51.100.1": "v2", "198.51.100.2": "v1", "unknown": "v1"} {
-		Handler(e, func(*http.Request) string { return address }, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		Handler(e, &Client{Address: func(*http.Request) string { return address }}, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			assert.Equal(t, version, r.Header.Get("X-Gray-Version"), address)
 		})).ServeHTTP(httptest.NewRecorder(), request("/", "X-Forwarded-For: 198.51.100.1"))
 	}

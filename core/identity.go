@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"net/http"
 	"strings"
-	"time"
 	"unicode/utf8"
 )
 
@@ -132,22 +131,4 @@ func newID() string {
 	// bytes.
 	_, _ = rand.Read(b[:])
 	return hex.EncodeToString(b[:])
-}
-
-// newCookie remembers a new random identity in the caller's browser. Lax, because a link from
-// another site must find the visitor in the same version; and only when the decision needed it,
-// because a Set-Cookie keeps responses out of caches.
-//
-// The request has the cookie from now on, so that whoever decides next, for another service, does
-// not make the caller another identity.
-func newCookie(e *Engine, c *Caller) (request, response string) {
-	cookie := http.Cookie{
-		Name: e.cookieName, Value: c.random, Path: "/", MaxAge: int(e.cookieLifetime / time.Second),
-		HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: c.Request.TLS != nil,
-	}
-	request = e.cookieName + "=" + c.random
-	if lines := c.Request.Header["Cookie"]; len(lines) > 0 {
-		request = strings.Join(lines, "; ") + "; " + request
-	}
-	return request, cookie.String()
 }

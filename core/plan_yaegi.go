@@ -21,7 +21,9 @@ const maxAlternatives = 32
 // they come.
 type plan struct {
 	engine *Engine
-	client func(*http.Request) string
+	client *Client
+	// The client's address is the connection's.
+	peerIsClient bool
 	// Requests of a version go to its handler, or else to others.
 	versions map[string]http.Handler
 	others   http.Handler
@@ -60,8 +62,9 @@ type claimScreen struct {
 	values map[string]bool
 }
 
-func newPlan(e *Engine, client func(*http.Request) string) *plan {
+func newPlan(e *Engine, client *Client) *plan {
 	p := &plan{engine: e, client: client, last: e.start}
+	p.peerIsClient = client == nil || client.Address == nil
 	if p.last.kind == stepHeader {
 		p.lead = p.last
 		p.last = p.last.no
@@ -95,7 +98,7 @@ func addScreen(p *plan, s *step) bool {
 		p.claims = append(p.claims, &claimScreen{path: s.cond.attribute.claim, values: s.cond.set})
 		return true
 	}
-	screen := newScreen(s, p.client == nil)
+	screen := newScreen(s, p.peerIsClient)
 	if screen == nil {
 		return false
 	}

@@ -70,6 +70,17 @@ type Cookie struct {
 	Name string `json:"name,omitempty"`
 	// Lifetime of the cookie, as a Go duration. Default: 720h.
 	Lifetime string `json:"lifetime,omitempty"`
+	// Domain that the cookie is for, with its subdomains. Default: the request's host alone.
+	Domain string `json:"domain,omitempty"`
+	// Path that the cookie is for, with what is under it. Default: /.
+	Path string `json:"path,omitempty"`
+	// SameSite: "lax", "strict" or "none". "lax" sends the cookie with links from other sites, so
+	// that they find the visitor in the same version; "none" also with what other sites embed, and
+	// requires Secure "always". Default: lax.
+	SameSite string `json:"same_site,omitempty" mapstructure:"same_site"`
+	// Secure: "auto" (sent over TLS only, if the client came by TLS: to the gateway, or to a trusted
+	// peer that says so in X-Forwarded-Proto) or "always". Default: auto.
+	Secure string `json:"secure,omitempty"`
 }
 
 // Rule sends callers to a version: those for which every condition holds and whose position is

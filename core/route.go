@@ -8,15 +8,12 @@ import "net/http"
 // Route is Handler with a handler for each version: requests of a version go to the one that
 // versions has under its name, or else to others.
 func Route(
-	e *Engine, client func(*http.Request) string, versions map[string]http.Handler, others http.Handler,
+	e *Engine, client *Client, versions map[string]http.Handler, others http.Handler,
 ) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		c := Caller{Request: r}
-		if client != nil {
-			c.Client = client(r)
-		}
-		d := Decide(e, &c)
-		Pass(e, &c, w.Header(), d)
+		c := callerOf(client, r)
+		d := Decide(e, c)
+		Pass(e, c, w.Header(), d)
 		if next := versions[d.Version]; next != nil {
 			next.ServeHTTP(w, r)
 			return

@@ -25,7 +25,7 @@ import (
 // name these headers in Connection so that a proxy drops them. The service then does not hear that
 // it is stable, which is what it takes itself for anyway.
 func Route(
-	e *Engine, client func(*http.Request) string, versions map[string]http.Handler, others http.Handler,
+	e *Engine, client *Client, versions map[string]http.Handler, others http.Handler,
 ) http.Handler {
 	p := newPlan(e, client)
 	p.versions = versions
@@ -79,10 +79,7 @@ func hits(middle []*screen, r *http.Request) bool {
 
 // serveFrom goes the rest of the way from a step of the plan.
 func serveFrom(p *plan, s *step, w http.ResponseWriter, r *http.Request) {
-	c := &Caller{Request: r}
-	if p.client != nil {
-		c.Client = p.client(r)
-	}
+	c := callerOf(p.client, r)
 	d := decideFrom(p.engine, c, s)
 	Pass(p.engine, c, w.Header(), d)
 	serveVersion(p, d.Version, w, r)
@@ -90,7 +87,7 @@ func serveFrom(p *plan, s *step, w http.ResponseWriter, r *http.Request) {
 
 // serveDecided serves a request whose decision is known.
 func serveDecided(p *plan, d *Decision, w http.ResponseWriter, r *http.Request) {
-	c := &Caller{Request: r}
+	c := &Caller{Request: r} // of a decision without a new identity
 	Pass(p.engine, c, w.Header(), d)
 	serveVersion(p, d.Version, w, r)
 }
@@ -137,7 +134,7 @@ func serveSum(p *plan, id string, w http.ResponseWriter, r *http.Request) {
 	if string(sum[:8]) < p.limit {
 		d = p.in
 	}
-	c := &Caller{Request: r}
+	c := &Caller{Request: r} // of a decision without a new identity
 	Pass(p.engine, c, w.Header(), d)
 	serveVersion(p, d.Version, w, r)
 }
@@ -181,7 +178,7 @@ func laterID(p *plan, r *http.Request) *http.Cookie {
 				id.Value = onlyID(v)
 				return id
 			}
-		case s.kind == fromIP && p.client == nil:
+		case s.kind == fromIP && p.peerIsClient:
 			id.Value = peerID(r.RemoteAddr)
 			return id
 		default:

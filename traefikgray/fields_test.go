@@ -45,8 +45,8 @@ func TestConfigNamesFieldsAsPolicyDoes(t *testing.T) {
 	checkNames(t, of, "Policy") // whose Versions Config has in another type
 }
 
-// checkNames checks that each field's JSON name is its Go name in other letters: Traefik matches
-// the latter, and documents use the former.
+// checkNames checks that Traefik and documents call each field alike: documents use its JSON name,
+// Traefik that of its mapstructure tag, or else its Go name in any case.
 func checkNames(t *testing.T, of reflect.Type, path string) {
 	t.Helper()
 	switch of.Kind() {
@@ -58,8 +58,11 @@ func checkNames(t *testing.T, of reflect.Type, path string) {
 			if !field.IsExported() {
 				continue
 			}
-			assert.True(t, strings.EqualFold(field.Name, jsonName(field)), "%s.%s is %q in JSON", path,
-				field.Name, jsonName(field))
+			name := field.Name
+			if tag, ok := field.Tag.Lookup("mapstructure"); ok {
+				name = tag
+			}
+			assert.True(t, strings.EqualFold(name, jsonName(field)), "%s.%s is %q in JSON", path, name, jsonName(field))
 			checkNames(t, field.Type, path+"."+field.Name)
 		}
 	}

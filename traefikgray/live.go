@@ -88,7 +88,7 @@ func handlerOf(s *setup, c *live.Current, next http.Handler, pools map[string]*p
 		})
 	}
 	if s.mode != modeProxy {
-		return core.Handler(c.Engine, s.clientIP, next)
+		return core.Handler(c.Engine, client(s), next)
 	}
 	targets := map[string]*target{}
 	for _, version := range canaries(c.Engine) {
@@ -104,7 +104,7 @@ func handlerOf(s *setup, c *live.Current, next http.Handler, pools map[string]*p
 			delete(pools, version)
 		}
 	}
-	return forwarding(c.Engine, s.clientIP, identifier(s, c.Engine), targets, next)
+	return forwarding(c.Engine, client(s), identifier(s, c.Engine), targets, next)
 }
 
 // setPool gives a version's pool its upstreams: those that the policy lists, or those that a
@@ -133,4 +133,10 @@ func stateHandler(path string, handle *live.Handle, next http.Handler) http.Hand
 		}
 		_, _ = w.Write(append(text, '\n'))
 	})
+}
+
+// client is what Traefik knows of the client. It lets only the trusted peers of its entry points
+// send X-Forwarded-Proto, and sets it for all others.
+func client(s *setup) *core.Client {
+	return &core.Client{Address: s.clientIP, Secure: core.ForwardedSecurely}
 }

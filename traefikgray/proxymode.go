@@ -25,13 +25,14 @@ type target struct {
 // forwarding sends requests to the target of their version; next is stable's. Identify is as
 // identifier returns it.
 func forwarding(
-	engine *core.Engine, clientIP, identify func(*http.Request) string, targets map[string]*target, next http.Handler,
+	engine *core.Engine, client *core.Client, identify func(*http.Request) string,
+	targets map[string]*target, next http.Handler,
 ) http.Handler {
 	versions := map[string]http.Handler{}
 	for version, t := range targets {
 		versions[version] = forwardingTo(t, identify)
 	}
-	return core.Route(engine, clientIP, versions, next)
+	return core.Route(engine, client, versions, next)
 }
 
 func forwardingTo(t *target, identify func(*http.Request) string) http.Handler {

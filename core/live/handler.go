@@ -10,9 +10,9 @@ import (
 // decision on in the request and sets the cookie that the policy may want (see core.Handler), and
 // calls next, which finds the version in the request's header.
 //
-// Client finds the client's address, as core.NewClientIP makes such a function; nil is the
-// connection's peer. While there is no policy, requests go on without what only decisions say.
-func Handler(h *Handle, client func(*http.Request) string, next http.Handler) http.Handler {
+// Client says what the gateway knows of the client; nil is what the connection says. While there is
+// no policy, requests go on without what only decisions say.
+func Handler(h *Handle, client *core.Client, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		now := h.Current()
 		if now.Engine == nil {
