@@ -79,6 +79,11 @@ func (c *checker) header() {
 	if indexOf(takenHeaders, c.engine.header) >= 0 {
 		c.note("header", c.engine.header+" has a meaning of its own: choose another name")
 	}
+	if separators(name) > maxSeparators {
+		c.note("header", problem.Quote(name)+" has more than 6 dashes and underscores: choose a shorter name")
+		return
+	}
+	c.engine.spellings = headerSpellings(c.engine.header)
 }
 
 // identity checks who counts as the caller.

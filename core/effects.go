@@ -12,6 +12,9 @@ type Effects struct {
 	// Header is the request header that carries the version. Version takes the place of whatever the
 	// client sent under that name; "" removes the header.
 	Header, Version string
+	// Remove names the headers to remove: other spellings of Header, with _ for -. Servers that map
+	// both to one name (CGI, and what follows it) would take what the client sent there for Version.
+	Remove []string
 	// Baggage takes the place of the request's W3C baggage: the client's other members, as they
 	// are, and the decision's. "" removes the header.
 	Baggage string
@@ -26,7 +29,7 @@ type Effects struct {
 // EffectsOf tells what a decision changes for its caller. It changes nothing itself.
 func EffectsOf(e *Engine, c *Caller, d *Decision) Effects {
 	h := c.Request.Header
-	x := Effects{Header: e.header, Version: d.Version, Baggage: d.baggage[0]}
+	x := Effects{Header: e.header, Version: d.Version, Remove: e.spellings, Baggage: d.baggage[0]}
 	if lines := h["Baggage"]; lines != nil {
 		x.Baggage = withOwn(lines, x.Baggage)
 	}
@@ -45,6 +48,9 @@ func Pass(e *Engine, c *Caller, response http.Header, d *Decision) {
 	x := EffectsOf(e, c, d)
 	h := c.Request.Header
 	c.passed = [2]string{x.Version, x.Baggage}
+	for _, name := range x.Remove {
+		delete(h, name)
+	}
 	h[x.Header] = c.passed[:1:1]
 	h["Baggage"] = c.passed[1:]
 	if x.Connection != nil {
@@ -85,13 +91,19 @@ func Repass(e *Engine, r *http.Request, told Told, now string) {
 // EffectsOfNone tells what to change in a request while there is no policy: what the client claims
 // of decisions must not reach anybody who would believe it.
 func EffectsOfNone(r *http.Request) Effects {
-	return Effects{Header: defaultHeader, Baggage: strings.Join(foreignMembers(r.Header["Baggage"], 0), ",")}
+	return Effects{
+		Header: defaultHeader, Remove: defaultSpellings,
+		Baggage: strings.Join(foreignMembers(r.Header["Baggage"], 0), ","),
+	}
 }
 
 // PassNothing applies EffectsOfNone.
 func PassNothing(r *http.Request) {
 	x := EffectsOfNone(r)
 	delete(r.Header, x.Header)
+	for _, name := range x.Remove {
+		delete(r.Header, name)
+	}
 	if x.Baggage == "" {
 		delete(r.Header, "Baggage")
 		return

@@ -138,7 +138,7 @@ func TestPassAppliesEffects(t *testing.T) {
 
 func TestEffectsOfNone(t *testing.T) {
 	r := request("/", "X-Gray-Version: v2", "Baggage: a=b,gray=v2")
-	assert.Equal(t, Effects{Header: "X-Gray-Version", Baggage: "a=b"}, EffectsOfNone(r))
+	assert.Equal(t, Effects{Header: "X-Gray-Version", Remove: defaultSpellings, Baggage: "a=b"}, EffectsOfNone(r))
 	assert.Equal(t, "v2", r.Header.Get("X-Gray-Version"))
 }
 

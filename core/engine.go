@@ -36,6 +36,7 @@ type Engine struct {
 	cookieSameSite http.SameSite
 	cookieSecure   bool // whatever the client came by
 	header         string
+	spellings      []string // of header, with _ for -
 	trust          *networks
 	verifier       *jwt.Verifier // nil where no claim is used
 	rollout        *RolloutPlan  // nil if the policy has none

@@ -2,6 +2,8 @@ package core
 
 import "net/http"
 
+//go:generate go run ../internal/routegen
+
 // Handler is the middleware for any net/http gateway: it decides, passes the decision on in the
 // request (see Pass), sets the cookie that the policy may want, and calls next, which finds the
 // version in the request's header of Engine.Header.

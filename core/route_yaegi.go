@@ -11,8 +11,6 @@ import (
 	"unicode/utf8"
 )
 
-//go:generate go run ../internal/routegen
-
 // Route is what route.go documents, written for the interpreter that runs it in Traefik; the shared
 // cases hold both to the same decisions.
 //

@@ -14,9 +14,13 @@ import (
 func constantHandler(p *plan, next http.Handler) http.Handler {
 	name, value, baggage, last := p.engine.header, p.out.header, p.out.baggage, p.last
 	member := "Baggage" // a variable is read faster than a constant
+	spellings := p.engine.spellings
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := r.Header
 		if h[member] == nil {
+			for _, s := range spellings {
+				delete(h, s)
+			}
 			h[member] = baggage
 			h[name] = value
 			next.ServeHTTP(w, r)
@@ -31,6 +35,7 @@ func leadHandler(p *plan, next http.Handler) http.Handler {
 	name, value, baggage, lead, last := p.engine.header, p.out.header, p.out.baggage, p.lead, p.last
 	key, known := leadOf(p)
 	member := "Baggage" // a variable is read faster than a constant
+	spellings := p.engine.spellings
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := r.Header
 		for _, v := range h[key] {
@@ -40,6 +45,9 @@ func leadHandler(p *plan, next http.Handler) http.Handler {
 			}
 		}
 		if h[member] == nil {
+			for _, s := range spellings {
+				delete(h, s)
+			}
 			h[member] = baggage
 			h[name] = value
 			next.ServeHTTP(w, r)
@@ -55,6 +63,7 @@ func screenHandler(p *plan, next http.Handler) http.Handler {
 	key, known := leadOf(p)
 	lead, middle := p.lead, p.middle
 	member := "Baggage" // a variable is read faster than a constant
+	spellings := p.engine.spellings
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := r.Header
 		for _, v := range h[key] {
@@ -79,6 +88,9 @@ func screenHandler(p *plan, next http.Handler) http.Handler {
 			}
 		}
 		if h[member] == nil {
+			for _, s := range spellings {
+				delete(h, s)
+			}
 			h[member] = baggage
 			h[name] = value
 			next.ServeHTTP(w, r)
@@ -96,6 +108,7 @@ func bucketHandler(p *plan, next http.Handler) http.Handler {
 	key, known := leadOf(p)
 	lead, last, out := p.lead, p.last, p.out
 	member, sum256 := "Baggage", sha256.Sum256 // variables are read faster than constants
+	spellings := p.engine.spellings
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := r.Header
 		for _, v := range h[key] {
@@ -118,6 +131,9 @@ func bucketHandler(p *plan, next http.Handler) http.Handler {
 			return
 		}
 		if h[member] == nil {
+			for _, s := range spellings {
+				delete(h, s)
+			}
 			h[member] = baggage
 			h[name] = value
 			next.ServeHTTP(w, r)
@@ -135,6 +151,7 @@ func screenBucketHandler(p *plan, next http.Handler) http.Handler {
 	key, known := leadOf(p)
 	lead, middle, begin, last, out := p.lead, p.middle, p.begin, p.last, p.out
 	member, sum256 := "Baggage", sha256.Sum256 // variables are read faster than constants
+	spellings := p.engine.spellings
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := r.Header
 		for _, v := range h[key] {
@@ -172,6 +189,9 @@ func screenBucketHandler(p *plan, next http.Handler) http.Handler {
 			return
 		}
 		if h[member] == nil {
+			for _, s := range spellings {
+				delete(h, s)
+			}
 			h[member] = baggage
 			h[name] = value
 			next.ServeHTTP(w, r)
@@ -192,6 +212,7 @@ func claimHandler(p *plan, next http.Handler) http.Handler {
 	middle, screened := p.middle, len(p.middle) > 0
 	token, lock, seen, until := p.memory.Header, p.memory.Lock, p.memory.Seen, p.memory.Until
 	member, sum256 := "Baggage", sha256.Sum256 // variables are read faster than constants
+	spellings := p.engine.spellings
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := r.Header
 		for _, v := range h[key] {
@@ -252,6 +273,9 @@ func claimHandler(p *plan, next http.Handler) http.Handler {
 			}
 		}
 		if h[member] == nil {
+			for _, s := range spellings {
+				delete(h, s)
+			}
 			h[member] = baggage
 			h[name] = value
 			next.ServeHTTP(w, r)
