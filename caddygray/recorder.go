@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/grayrelease/gray/core"
 )
 
 // recorder notes the latency and status of a version's response, and adds the headers that the
@@ -75,6 +77,9 @@ func (r *recorder) complete(status int) {
 	r.recorded = true
 	r.count(status)
 	d := r.decided
+	if d.caller.IsNew() {
+		core.KeepPrivate(r.Header())
+	}
 	if d.active.debugHeader != "" {
 		r.Header().Add(d.active.debugHeader, d.debug())
 	}

@@ -30,6 +30,9 @@ type Caller struct {
 	passed [2]string
 }
 
+// IsNew reports whether the decision gave the caller an identity, for which Pass sets a cookie.
+func (c *Caller) IsNew() bool { return c.isNew }
+
 // Decision is what a policy says about a request. It is shared by all requests that it applies to.
 type Decision struct {
 	// Version that serves the request.

@@ -22,7 +22,7 @@ type Effects struct {
 	// the headers above there does not have them dropped. nil leaves it as it is.
 	Connection []string
 	// Cookie takes the place of the request's Cookie header, and SetCookie is added to the response's
-	// headers, where the caller is given an identity. "" leaves them as they are.
+	// headers, where the caller is given an identity; see KeepPrivate. "" leaves them as they are.
 	Cookie, SetCookie string
 }
 
@@ -43,7 +43,8 @@ func EffectsOf(e *Engine, c *Caller, d *Decision) Effects {
 }
 
 // Pass tells everybody who comes after about a decision: it applies its effects to the caller's
-// request and to the headers of the response.
+// request and to the headers of the response. A response with a cookie of ours starts as private;
+// see KeepPrivate.
 func Pass(e *Engine, c *Caller, response http.Header, d *Decision) {
 	x := EffectsOf(e, c, d)
 	h := c.Request.Header
@@ -59,6 +60,7 @@ func Pass(e *Engine, c *Caller, response http.Header, d *Decision) {
 	if x.SetCookie != "" {
 		h["Cookie"] = []string{x.Cookie}
 		response.Add("Set-Cookie", x.SetCookie)
+		response.Add("Cache-Control", keepPrivate)
 	}
 }
 

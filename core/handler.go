@@ -9,7 +9,8 @@ import "net/http"
 // version in the request's header of Engine.Header.
 //
 // Client says what the gateway knows of the client; nil is what the connection says. The response
-// is not touched but for the cookie, and its writer not wrapped.
+// is not touched but for the cookie, and its writer is wrapped for that one only, so that no shared
+// cache stores it.
 func Handler(e *Engine, client *Client, next http.Handler) http.Handler {
 	return Route(e, client, nil, next)
 }

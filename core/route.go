@@ -14,6 +14,11 @@ func Route(
 		c := callerOf(client, r)
 		d := Decide(e, c)
 		Pass(e, c, w.Header(), d)
+		if c.isNew {
+			private := &privateWriter{ResponseWriter: w}
+			defer private.keepPrivate() // of a response without text
+			w = private
+		}
 		if next := versions[d.Version]; next != nil {
 			next.ServeHTTP(w, r)
 			return

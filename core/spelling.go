@@ -13,8 +13,8 @@ var defaultSpellings = headerSpellings(defaultHeader)
 
 func separators(name string) int { return strings.Count(name, "-") + strings.Count(name, "_") }
 
-// headerSpellings returns the other canonical names that become the same as a header's where - and _
-// are one (RFC 3875, section 4.1.18), sorted.
+// headerSpellings returns the other canonical names that become the same as a header's where - and
+// _ are one (RFC 3875, section 4.1.18), sorted.
 func headerSpellings(name string) []string {
 	n := separators(name)
 	spellings := make([]string, 0, 1<<uint(n)-1)
