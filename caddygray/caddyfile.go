@@ -83,6 +83,9 @@ func parseDirective(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 //
 //		policy <file>
 //		source <url> {
+//			allow_env   <names...>
+//			allow_files <folders...>
+//			allow_hosts <hosts...>
 //			<option> <value>
 //		}
 //		cache <folder>

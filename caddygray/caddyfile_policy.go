@@ -21,6 +21,13 @@ func (p *parser) source() error {
 	}
 	for nesting := p.d.Nesting(); p.d.NextBlock(nesting); {
 		option, value := p.d.Val(), ""
+		if list := allowing(from, option); list != nil {
+			if *list = append(*list, p.d.RemainingArgs()...); len(*list) == 0 {
+				return p.d.ArgErr()
+			}
+			p.mark(problem.Field("source", option))
+			continue
+		}
 		if _, there := from.Options[option]; there {
 			return p.d.Errf("%s already specified", option)
 		}
@@ -32,6 +39,19 @@ func (p *parser) source() error {
 		}
 		from.Options[option] = value
 		p.mark(problem.Field("source.options", option))
+	}
+	return nil
+}
+
+// allowing returns the list that an option of `source` adds to, nil if it is another option.
+func allowing(from *live.Source, option string) *[]string {
+	switch option {
+	case "allow_env":
+		return &from.AllowEnv
+	case "allow_files":
+		return &from.AllowFiles
+	case "allow_hosts":
+		return &from.AllowHosts
 	}
 	return nil
 }

@@ -3,8 +3,10 @@ package core
 import (
 	"net/http"
 	"sort"
+	"strings"
 	"unicode/utf8"
 
+	"github.com/grayrelease/gray/core/allow"
 	"github.com/grayrelease/gray/core/jwt"
 	"github.com/grayrelease/gray/core/problem"
 )
@@ -15,6 +17,7 @@ type checker struct {
 	policy   *Policy
 	engine   *Engine
 	problems problem.List
+	allowed  *allow.List // what the document may have the gateway read and ask; nil: everything
 }
 
 func (c *checker) note(path, message string) {
@@ -48,7 +51,22 @@ func (c *checker) instances(path string, v Version) {
 	if v.Discover != "" && len(v.Upstreams) > 0 {
 		c.note(path, "has both upstreams and discover: keep one of them")
 	}
+	if c.allowed == nil {
+		return
+	}
+	// A gateway that follows the document may expand what is in braces.
+	for i, upstream := range v.Upstreams {
+		if strings.ContainsAny(upstream, "{}") {
+			c.note(problem.Index(problem.Field(path, "upstreams"), i), onlyOwnPlaceholders)
+		}
+	}
+	if strings.ContainsAny(strings.ReplaceAll(v.Discover, "${", ""), "{") {
+		c.note(problem.Field(path, "discover"), onlyOwnPlaceholders)
+	}
 }
+
+const onlyOwnPlaceholders = "placeholders in braces are expanded in the gateway's own configuration only, " +
+	"not in a followed document: write the value"
 
 // version checks that a version is one of the policy's.
 func (c *checker) version(path, name string) {
@@ -155,7 +173,7 @@ func (c *checker) token() {
 	if c.policy.JWT == nil {
 		return
 	}
-	verifier, err := jwt.New(c.policy.JWT)
+	verifier, err := jwt.NewWithin(c.policy.JWT, c.allowed)
 	if err != nil {
 		c.problems = append(c.problems, problem.Of(err).Under("jwt")...)
 		return

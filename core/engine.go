@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/grayrelease/gray/core/allow"
 	"github.com/grayrelease/gray/core/jwt"
 	"github.com/grayrelease/gray/core/problem"
 )
@@ -46,8 +47,10 @@ type Engine struct {
 // network I/O; Start fetches the keys that a URL names.
 //
 // The error is a problem.List: everything that is wrong with the policy.
-func New(p *Policy) (*Engine, error) {
-	c := &checker{policy: p, engine: &Engine{policy: withoutLists(p)}}
+func New(p *Policy) (*Engine, error) { return newWithin(p, nil) }
+
+func newWithin(p *Policy, allowed *allow.List) (*Engine, error) {
+	c := &checker{policy: p, engine: &Engine{policy: withoutLists(p)}, allowed: allowed}
 	c.service()
 	c.header()
 	c.identity()
@@ -65,10 +68,13 @@ func New(p *Policy) (*Engine, error) {
 
 // Load reads a policy document and makes it ready: ParsePolicy and New in one, with the problems of
 // both.
-func Load(document []byte) (*Engine, error) {
+func Load(document []byte) (*Engine, error) { return LoadWithin(document, nil) }
+
+// LoadWithin is Load for a document that may have the gateway read and ask only what is allowed.
+func LoadWithin(document []byte, allowed *allow.List) (*Engine, error) {
 	p := &Policy{}
 	problems := decodeStrict(document, p)
-	e, err := New(p)
+	e, err := newWithin(p, allowed)
 	if len(problems) == 0 {
 		return e, err
 	}

@@ -20,6 +20,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/grayrelease/gray/core/allow"
 	"github.com/grayrelease/gray/core/problem"
 	"github.com/grayrelease/gray/internal/remote"
 )
@@ -71,8 +72,11 @@ var schemes = map[string]func(*remote.Address) (registry, error){
 // Open checks a discovery URL, and the options that outrank those in it; it connects to nothing.
 // ${NAME} stands for an environment variable. The error is a problem.List: the path is "" for the
 // URL, "options.NAME" for an option. It shows no credentials.
-func Open(rawURL string, options map[string]string) (*Discovery, error) {
-	address, err := remote.Resolve(rawURL, options, Schemes())
+//
+// Allowed bounds what a document may name, see package allow; nil is for the gateway's own
+// configuration.
+func Open(rawURL string, options map[string]string, allowed *allow.List) (*Discovery, error) {
+	address, err := remote.Resolve(rawURL, options, Schemes(), allowed)
 	if err != nil {
 		return nil, err
 	}

@@ -25,7 +25,7 @@ func TestOpenErrors(t *testing.T) {
 		{"srv://name?tag=v2", `srv has no option "tag"`},
 		{"consul://h/s?scheme=ftp", "option scheme: want http or https"},
 	} {
-		_, err := Open(c.url, nil)
+		_, err := Open(c.url, nil, nil)
 		require.ErrorContains(t, err, c.want, c.url)
 	}
 }
@@ -33,7 +33,7 @@ func TestOpenErrors(t *testing.T) {
 // first is the first event of a discovery.
 func first(t *testing.T, url string) Event {
 	t.Helper()
-	d, err := Open(url, nil)
+	d, err := Open(url, nil, nil)
 	require.NoError(t, err)
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()

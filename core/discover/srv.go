@@ -44,17 +44,17 @@ func newSRV(a *remote.Address) (registry, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &srv{address: a, name: name, interval: interval, timeout: timeout, resolver: resolver(server)}, nil
+	return &srv{address: a, name: name, interval: interval, timeout: timeout, resolver: resolver(a, server, timeout)}, nil
 }
 
 // resolver asks one server, or the system's when there is none.
-func resolver(server string) *net.Resolver {
+func resolver(a *remote.Address, server string, timeout time.Duration) *net.Resolver {
 	if server == "" {
 		return net.DefaultResolver
 	}
+	dial := a.Dialer(timeout)
 	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
-		var d net.Dialer
-		return d.DialContext(ctx, network, server)
+		return dial(ctx, network, server)
 	}}
 }
 

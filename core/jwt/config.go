@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/grayrelease/gray/core/allow"
 	"github.com/grayrelease/gray/core/problem"
 )
 
@@ -70,6 +71,25 @@ func Check(cfg *Config) problem.List {
 	problems = append(problems, checkKeys(cfg)...)
 	problems = append(problems, checkAlgorithms(cfg)...)
 	problems = append(problems, checkExpectations(cfg)...)
+	return problems
+}
+
+// checkAllowed checks files and hosts of a configuration without other problems.
+func checkAllowed(cfg *Config, allowed *allow.List) problem.List {
+	var problems problem.List
+	for i, text := range []string{cfg.Secret, cfg.Key, cfg.JWKS, cfg.OIDC} {
+		field := []string{"secret", "key", "jwks", "oidc"}[i]
+		var err error
+		if isFile(text) {
+			path, _ := filePath(text)
+			err = allowed.File(path)
+		} else if field == "oidc" && text != "" || field == "jwks" && text != "" && !isInline(text) {
+			err = allowedURL(allowed, text)
+		}
+		if err != nil {
+			problems = append(problems, problem.New(field, "%s", err)...)
+		}
+	}
 	return problems
 }
 

@@ -5,11 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/grayrelease/gray/core/allow"
 )
 
 // A fetched set is fresh for as long as its server says in Cache-Control, within these bounds.
@@ -23,30 +26,39 @@ const (
 	maxReplyHeaders = 64 << 10
 )
 
+// asking says how servers may be asked.
+type asking struct {
+	plaintext bool // by http:// too
+	allowed   *allow.List
+}
+
 // fetching returns a function that loads a key set from a URL of the configuration.
-func fetching(address string, plaintext bool) func(context.Context) (*keySet, time.Duration, error) {
+func fetching(address string, as asking) func(context.Context) (*keySet, time.Duration, error) {
 	return func(ctx context.Context) (*keySet, time.Duration, error) {
-		return fetchKeys(ctx, address, plaintext)
+		return fetchKeys(ctx, address, as)
 	}
 }
 
 // discovering returns a function that loads the keys of an OpenID Connect issuer.
-func discovering(issuer string, plaintext bool) func(context.Context) (*keySet, time.Duration, error) {
+func discovering(issuer string, as asking) func(context.Context) (*keySet, time.Duration, error) {
 	return func(ctx context.Context) (*keySet, time.Duration, error) {
-		address, err := discover(ctx, issuer, plaintext)
+		address, err := discover(ctx, issuer, as)
 		if err != nil {
 			return nil, 0, err
 		}
-		return fetchKeys(ctx, address, plaintext)
+		return fetchKeys(ctx, address, as)
 	}
 }
 
-func fetchKeys(ctx context.Context, address string, plaintext bool) (*keySet, time.Duration, error) {
-	text, header, err := fetch(ctx, address, plaintext)
+func fetchKeys(ctx context.Context, address string, as asking) (*keySet, time.Duration, error) {
+	text, header, err := fetch(ctx, address, as)
 	if err != nil {
 		return nil, 0, err
 	}
 	set, err := webKeys(text, false)
+	if err != nil && as.allowed != nil {
+		err = errors.New("not a usable JSON Web Key Set") // no more of an answer that it may not see
+	}
 	if err != nil {
 		return nil, 0, fmt.Errorf("%s: %w", redacted(address), err)
 	}
@@ -54,8 +66,8 @@ func fetchKeys(ctx context.Context, address string, plaintext bool) (*keySet, ti
 }
 
 // discover returns the URL of an issuer's keys (OpenID Connect Discovery 1.0, section 4).
-func discover(ctx context.Context, issuer string, plaintext bool) (string, error) {
-	text, _, err := fetch(ctx, strings.TrimSuffix(issuer, "/")+discoveryPath, plaintext)
+func discover(ctx context.Context, issuer string, as asking) (string, error) {
+	text, _, err := fetch(ctx, strings.TrimSuffix(issuer, "/")+discoveryPath, as)
 	if err != nil {
 		return "", err
 	}
@@ -64,18 +76,21 @@ func discover(ctx context.Context, issuer string, plaintext bool) (string, error
 		JWKSURI string `json:"jwks_uri"`
 	}
 	if err := json.Unmarshal(text, &document); err != nil {
-		return "", fmt.Errorf("discovery document of %s: %w", issuer, err)
+		return "", fmt.Errorf("discovery document of %s is not the JSON of one", issuer)
 	}
 	if document.Issuer != issuer {
-		return "", fmt.Errorf("discovery document of %s is of another issuer, %q", issuer, document.Issuer)
+		return "", fmt.Errorf("discovery document of %s is of another issuer", issuer)
 	}
-	if problems := checkURL("jwks_uri", document.JWKSURI, plaintext); len(problems) > 0 {
+	if problems := checkURL("jwks_uri", document.JWKSURI, as.plaintext); len(problems) > 0 {
 		return "", fmt.Errorf("discovery document of %s: jwks_uri: %s", issuer, problems[0].Message)
+	}
+	if err := allowedURL(as.allowed, document.JWKSURI); err != nil {
+		return "", fmt.Errorf("discovery document of %s: jwks_uri: %w", issuer, err)
 	}
 	return document.JWKSURI, nil
 }
 
-func fetch(ctx context.Context, address string, plaintext bool) ([]byte, http.Header, error) {
+func fetch(ctx context.Context, address string, as asking) ([]byte, http.Header, error) {
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
@@ -84,7 +99,7 @@ func fetch(ctx context.Context, address string, plaintext bool) ([]byte, http.He
 	}
 	request.Header.Set("Accept", "application/json")
 	request.Header.Set("User-Agent", "gray")
-	response, err := client(plaintext).Do(request)
+	response, err := client(as).Do(request)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -100,10 +115,14 @@ func fetch(ctx context.Context, address string, plaintext bool) ([]byte, http.He
 }
 
 // client returns a client that keeps no connection open between fetches, which are minutes apart.
-func client(plaintext bool) *http.Client {
+func client(as asking) *http.Client {
+	dial := as.allowed.Dialer(&net.Dialer{Timeout: fetchTimeout})
 	return &http.Client{
 		Transport: &http.Transport{
-			Proxy:                  http.ProxyFromEnvironment,
+			Proxy: http.ProxyFromEnvironment,
+			DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+				return dial(ctx, network, address)
+			},
 			DisableKeepAlives:      true,
 			ForceAttemptHTTP2:      true,
 			MaxResponseHeaderBytes: maxReplyHeaders,
@@ -112,12 +131,21 @@ func client(plaintext bool) *http.Client {
 			if len(via) > maxRedirects {
 				return fmt.Errorf("more than %d redirects", maxRedirects)
 			}
-			if next.URL.Scheme != "https" && !plaintext {
+			if next.URL.Scheme != "https" && !as.plaintext {
 				return errors.New("redirected away from https")
 			}
-			return nil
+			return as.allowed.Host(next.URL.Host)
 		},
 	}
+}
+
+// allowedURL returns why the host of a URL may not be asked, nil if it may.
+func allowedURL(allowed *allow.List, address string) error {
+	u, err := url.Parse(address)
+	if err != nil {
+		return errors.New("not a URL")
+	}
+	return allowed.Host(u.Host)
 }
 
 func redacted(address string) string {

@@ -21,6 +21,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/grayrelease/gray/core/allow"
 )
 
 // Reason says why a request has no verified claims. It is one of the constants below and never text
@@ -78,8 +80,15 @@ type Verifier struct {
 
 // New returns a verifier. It reads the files that cfg names and does no network I/O: keys behind a
 // URL are fetched after Start. If Check finds problems, the error is their problem.List.
-func New(cfg *Config) (*Verifier, error) {
-	if problems := Check(cfg); len(problems) > 0 {
+func New(cfg *Config) (*Verifier, error) { return NewWithin(cfg, nil) }
+
+// NewWithin is New for the configuration in a document that may read and ask only what is allowed.
+func NewWithin(cfg *Config, allowed *allow.List) (*Verifier, error) {
+	problems := Check(cfg)
+	if len(problems) == 0 {
+		problems = checkAllowed(cfg, allowed)
+	}
+	if len(problems) > 0 {
 		return nil, problems
 	}
 	v := &Verifier{
@@ -104,7 +113,7 @@ func New(cfg *Config) (*Verifier, error) {
 	if cfg.Leeway != "" {
 		v.leeway, _ = time.ParseDuration(cfg.Leeway) // Check has parsed it
 	}
-	if err := setKeys(v, cfg); err != nil {
+	if err := setKeys(v, cfg, allowed); err != nil {
 		return nil, err
 	}
 	return v, nil

@@ -7,6 +7,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/grayrelease/gray/core/allow"
 )
 
 const (
@@ -15,7 +17,9 @@ const (
 )
 
 // setKeys gives v the keys of its configuration, or the source that loads them.
-func setKeys(v *Verifier, cfg *Config) error {
+func setKeys(v *Verifier, cfg *Config, allowed *allow.List) error {
+	asking := asking{cfg.Plaintext, allowed}
+	mark := plaintextMark(cfg) + allowed.Key()
 	switch {
 	case v.unverified:
 		return nil
@@ -26,10 +30,10 @@ func setKeys(v *Verifier, cfg *Config) error {
 	case isFile(cfg.JWKS):
 		return setFile(v, "jwks", cfg.JWKS, privateWebKeys)
 	case cfg.OIDC != "":
-		v.source = sourceFor("oidc "+cfg.OIDC+plaintextMark(cfg), discovering(cfg.OIDC, cfg.Plaintext))
+		v.source = sourceFor("oidc "+cfg.OIDC+mark, discovering(cfg.OIDC, asking))
 		return nil
 	case cfg.JWKS != "" && !isInline(cfg.JWKS):
-		v.source = sourceFor("jwks "+cfg.JWKS+plaintextMark(cfg), fetching(cfg.JWKS, cfg.Plaintext))
+		v.source = sourceFor("jwks "+cfg.JWKS+mark, fetching(cfg.JWKS, asking))
 		return nil
 	}
 	var err error

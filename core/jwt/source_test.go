@@ -51,7 +51,7 @@ func TestFetchRefuses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			server := httptest.NewServer(c.answer)
 			defer server.Close()
-			_, _, err := fetchKeys(t.Context(), server.URL, true)
+			_, _, err := fetchKeys(t.Context(), server.URL, asking{plaintext: true})
 			require.ErrorContains(t, err, c.want)
 		})
 	}
@@ -64,13 +64,13 @@ func TestRedirectsKeepToHTTPS(t *testing.T) {
 	defer server.Close()
 	next, err := http.NewRequest(http.MethodGet, server.URL, nil)
 	require.NoError(t, err)
-	require.ErrorContains(t, client(false).CheckRedirect(next, nil), "away from https")
-	require.NoError(t, client(true).CheckRedirect(next, nil))
+	require.ErrorContains(t, client(asking{}).CheckRedirect(next, nil), "away from https")
+	require.NoError(t, client(asking{plaintext: true}).CheckRedirect(next, nil))
 }
 
 func TestDiscoverRefuses(t *testing.T) {
 	for document, want := range map[string]string{
-		`{`: "unexpected end",
+		`{`: "is not the JSON of one",
 		`{"issuer":"https://other.example","jwks_uri":"https://a.example"}`: "is of another issuer",
 		`{"issuer":"URL","jwks_uri":"ftp://a.example"}`:                     "jwks_uri: not a URL that begins with https://",
 		`{"issuer":"URL"}`: "jwks_uri: not a URL",
@@ -79,7 +79,7 @@ func TestDiscoverRefuses(t *testing.T) {
 		server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			fmt.Fprint(w, strings.ReplaceAll(document, "URL", server.URL))
 		}))
-		_, err := discover(t.Context(), server.URL, true)
+		_, err := discover(t.Context(), server.URL, asking{plaintext: true})
 		require.ErrorContains(t, err, want)
 		server.Close()
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/grayrelease/gray/core"
+	"github.com/grayrelease/gray/core/allow"
 	"github.com/grayrelease/gray/core/discover"
 	"github.com/grayrelease/gray/core/problem"
 )
@@ -28,15 +29,15 @@ type document struct {
 }
 
 // compileDocument checks a document and makes it ready. A panic on the way is an error.
-func compileDocument(data []byte) (*document, error) {
-	return guarded(func() (*core.Engine, error) { return core.Load(data) })
+func compileDocument(data []byte, allowed *allow.List) (*document, error) {
+	return guarded(func() (*core.Engine, error) { return core.LoadWithin(data, allowed) }, allowed)
 }
 
 func compilePolicy(p *core.Policy) (*document, error) {
-	return guarded(func() (*core.Engine, error) { return core.New(p) })
+	return guarded(func() (*core.Engine, error) { return core.New(p) }, nil)
 }
 
-func guarded(compile func() (*core.Engine, error)) (d *document, err error) {
+func guarded(compile func() (*core.Engine, error), allowed *allow.List) (d *document, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			d = nil
@@ -47,13 +48,13 @@ func guarded(compile func() (*core.Engine, error)) (d *document, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if problems := checkDiscovery(e); len(problems) > 0 {
+	if problems := checkDiscovery(e.Versions(), allowed); len(problems) > 0 {
 		e.Close()
 		return nil, problems
 	}
 	d = &document{engine: e, wanted: map[string]*discover.Discovery{}, feeds: map[string]*feed{}}
 	for _, version := range discovered(e) {
-		entry, err := discover.Open(e.Versions()[version].Discover, nil)
+		entry, err := discover.Open(e.Versions()[version].Discover, nil, allowed)
 		if err != nil {
 			return nil, err
 		}
@@ -62,14 +63,13 @@ func guarded(compile func() (*core.Engine, error)) (d *document, err error) {
 	return d, nil
 }
 
-// checkDiscovery returns what is wrong with the discovery URLs of a policy.
-func checkDiscovery(e *core.Engine) problem.List {
-	return CheckDiscovery(e.Versions())
-}
-
 // CheckDiscovery returns what is wrong with the discovery URLs of versions, with paths from the
 // policy's root. It connects to nothing.
 func CheckDiscovery(versions map[string]core.Version) problem.List {
+	return checkDiscovery(versions, nil)
+}
+
+func checkDiscovery(versions map[string]core.Version, allowed *allow.List) problem.List {
 	var problems problem.List
 	names := make([]string, 0, len(versions))
 	for name := range versions {
@@ -78,7 +78,7 @@ func CheckDiscovery(versions map[string]core.Version) problem.List {
 	sort.Strings(names)
 	for _, name := range names {
 		if url := versions[name].Discover; url != "" {
-			_, err := discover.Open(url, nil)
+			_, err := discover.Open(url, nil, allowed)
 			path := problem.Field(problem.Field("versions", name), "discover")
 			problems = append(problems, problem.Of(err).Under(path)...)
 		}

@@ -34,6 +34,7 @@ import (
 	"time"
 
 	"github.com/grayrelease/gray/core"
+	"github.com/grayrelease/gray/core/allow"
 	"github.com/grayrelease/gray/core/discover"
 	"github.com/grayrelease/gray/core/problem"
 	"github.com/grayrelease/gray/core/source"
@@ -47,6 +48,22 @@ type Source struct {
 	URL string `json:"url"`
 	// Options outrank those in the URL: user, password, token, TLS and so on. Default: none.
 	Options map[string]string `json:"options,omitempty"`
+
+	// AllowEnv lists the environment variables that the documents may use, as ${NAME} in discovery
+	// URLs. Default: none.
+	AllowEnv []string `json:"allow_env,omitempty" mapstructure:"allow_env"`
+	// AllowFiles lists the folders, by absolute paths, whose files the documents may name: keys of
+	// `jwt`, TLS files of discovery. Default: none.
+	AllowFiles []string `json:"allow_files,omitempty" mapstructure:"allow_files"`
+	// AllowHosts lists whom the documents may have the gateway ask for instances and keys: names,
+	// *.example.com for all names below, addresses, prefixes. Default: everybody but link-local
+	// addresses and the metadata services of clouds.
+	AllowHosts []string `json:"allow_hosts,omitempty" mapstructure:"allow_hosts"`
+}
+
+// allowed bounds the source's documents.
+func (s *Source) allowed() *allow.List {
+	return &allow.List{Env: s.AllowEnv, Files: s.AllowFiles, Hosts: s.AllowHosts}
 }
 
 // Options say what Open keeps in force. One of Policy, File and Source is required.
@@ -157,7 +174,7 @@ func openSource(o Options, p *core.Policy) (*Handle, error) {
 		}
 		base, err := core.New(p)
 		if err == nil {
-			err = checkDiscovery(base).Err()
+			err = CheckDiscovery(base.Versions()).Err()
 		}
 		if err != nil {
 			return nil, err
@@ -168,7 +185,13 @@ func openSource(o Options, p *core.Policy) (*Handle, error) {
 	if err != nil {
 		return nil, problem.Of(err).Under("source")
 	}
-	w, err := acquire(newWatch(src.Name, src.Identity+" "+o.Cache), src, nil, u)
+	allowed := o.Source.allowed()
+	if field, err := allowed.Check(); err != nil {
+		return nil, problem.New(problem.Field("source", "allow_"+field), "%s", err)
+	}
+	started := newWatch(src.Name, src.Identity+" "+o.Cache+allowed.Key())
+	started.allowed = allowed
+	w, err := acquire(started, src, nil, u)
 	if err != nil {
 		return nil, err
 	}

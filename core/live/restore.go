@@ -16,7 +16,7 @@ func (w *watch) restore() {
 	if known.data == nil {
 		return
 	}
-	d, err := compileDocument(known.data)
+	d, err := compileDocument(known.data, w.allowed)
 	if err != nil {
 		w.logError("kept policy is refused", err)
 		return

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/grayrelease/gray/core"
+	"github.com/grayrelease/gray/core/allow"
 	"github.com/grayrelease/gray/core/discover"
 	"github.com/grayrelease/gray/core/source"
 )
@@ -20,6 +21,7 @@ type watch struct {
 	source   *source.Source // nil: the policy is in place
 	listener int64          // by which feeds know this watch
 	keeper   *keeper
+	allowed  *allow.List // what the source's documents may have the gateway read and ask
 
 	applying sync.Mutex // one event at a time
 
@@ -257,7 +259,7 @@ func (w *watch) takeDocument(ctx context.Context, at source.Document) {
 		w.sweep()
 		return
 	}
-	d, err := compileDocument(at.Data)
+	d, err := compileDocument(at.Data, w.allowed)
 	if err != nil {
 		if !at.Settling {
 			w.refuse(at.Data, at.Revision, err)

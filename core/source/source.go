@@ -106,7 +106,7 @@ var schemes = map[string]func(*remote.Address) (backend, error){
 // ${NAME} stands for an environment variable. The error is a problem.List: the path is "" for the
 // URL, "options.NAME" for an option. It shows no credentials.
 func Open(rawURL string, options map[string]string) (*Source, error) {
-	address, err := remote.Resolve(rawURL, options, Schemes())
+	address, err := remote.Resolve(rawURL, options, Schemes(), nil)
 	if err != nil {
 		return nil, err
 	}

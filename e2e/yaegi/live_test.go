@@ -3,6 +3,7 @@ package yaegi_test
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -15,6 +16,45 @@ import (
 
 	"github.com/grayrelease/gray/e2e/yaegi"
 )
+
+// TestFollowedDocument has the interpreter refuse what a document may not do, and allow what it
+// may.
+func TestFollowedDocument(t *testing.T) {
+	t.Setenv("GRAY_TEST_TAG", "s3cret")
+	plugin := yaegi.Load(t, root)
+	for _, c := range []struct {
+		part, want string
+		source     map[string]any
+	}{
+		{`"discover": "consul://h/shop?tag=${GRAY_TEST_TAG}"`, "${GRAY_TEST_TAG} is not allowed here", nil},
+		{`"discover": "consul://169.254.169.254/shop"`, "169.254.169.254 may not be asked", nil},
+		{`"discover": "consul://h/shop?tls=true&ca_file=/etc/shadow"`, "the file is not allowed here", nil},
+		{`"discover": "consul://127.0.0.1:1/shop"`, "127.0.0.1 may not be asked",
+			map[string]any{"allow_hosts": []any{"*.example.com"}}},
+		{`"discover": "consul://127.0.0.1:1/shop?tag=${GRAY_TEST_TAG}"`, "",
+			map[string]any{"allow_env": []any{"GRAY_TEST_TAG"}, "allow_hosts": []any{"127.0.0.0/8"}}},
+	} {
+		file := filepath.Join(t.TempDir(), "shop.json")
+		require.NoError(t, os.WriteFile(file, []byte(
+			`{"service": "shop", "stable": "v1", "versions": {"v1": {}, "v2": {`+c.part+`}}}`), 0o600))
+		source := map[string]any{"url": "file://" + file}
+		maps.Copy(source, c.source)
+		ctx, cancel := context.WithCancel(t.Context())
+		handler, err := plugin.New(ctx, http.NotFoundHandler(),
+			map[string]any{"mode": "proxy", "statePath": "/state", "source": source}, "gray@test")
+		require.NoError(t, err)
+		require.Eventually(t, func() bool {
+			w := httptest.NewRecorder()
+			handler.ServeHTTP(w, httptest.NewRequest("GET", "/state", nil))
+			if c.want == "" {
+				return strings.Contains(w.Body.String(), `"origin": "source"`)
+			}
+			require.NotContains(t, w.Body.String(), "s3cret")
+			return strings.Contains(w.Body.String(), c.want)
+		}, 10*time.Second, 10*time.Millisecond, c.part)
+		cancel()
+	}
+}
 
 // TestSource changes a followed file and its switch under a loaded plugin, in both modes.
 func TestSource(t *testing.T) {

@@ -1,10 +1,12 @@
 package remote
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"os"
 	"sort"
@@ -12,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/grayrelease/gray/core/allow"
 	"github.com/grayrelease/gray/core/problem"
 )
 
@@ -28,7 +31,8 @@ type Address struct {
 	Options  map[string]string // options of the URL, and those given beside it
 	Repeated map[string][]string
 
-	beside map[string]bool // options that were given beside the URL
+	beside  map[string]bool // options that were given beside the URL
+	allowed *allow.List
 }
 
 // secretOptions are never shown.
@@ -39,8 +43,8 @@ var defaultPorts = map[string]string{
 }
 
 // Resolve is Parse for an address whose scheme must be one of those given.
-func Resolve(raw string, options map[string]string, schemes []string) (*Address, error) {
-	a, err := Parse(raw, options)
+func Resolve(raw string, options map[string]string, schemes []string, allowed *allow.List) (*Address, error) {
+	a, err := Parse(raw, options, allowed)
 	if err != nil {
 		return nil, err
 	}
@@ -57,14 +61,17 @@ func Resolve(raw string, options map[string]string, schemes []string) (*Address,
 //
 // The error is a problem.List: the path is "" for the URL, "options.NAME" for an option beside it.
 // It never shows the user information or what an option holds.
-func Parse(raw string, options map[string]string) (*Address, error) {
-	a, err := parse(raw)
+//
+// Allowed bounds the variables, files and hosts of an address that a document names; nil is for the
+// gateway's own configuration.
+func Parse(raw string, options map[string]string, allowed *allow.List) (*Address, error) {
+	a, err := parse(raw, allowed)
 	if err != nil {
 		return nil, problem.Of(err)
 	}
 	for name, value := range options {
 		a.beside[name] = true
-		expanded, err := expand(value, verbatim, verbatimValue)
+		expanded, err := a.expand(value, verbatim, verbatimValue)
 		if err != nil {
 			return nil, a.Refuse(name, "%s", err)
 		}
@@ -72,17 +79,42 @@ func Parse(raw string, options map[string]string) (*Address, error) {
 		a.Repeated[name] = []string{expanded}
 	}
 	a.takeCredentials()
+	if err := a.checkAllowed(); err != nil {
+		return nil, err
+	}
 	return a, nil
 }
 
-func parse(raw string) (*Address, error) {
+// checkAllowed checks whom the address asks, and which files it reads.
+func (a *Address) checkAllowed() error {
+	for _, host := range a.Hosts {
+		if err := a.allowed.Host(host); err != nil {
+			return problem.Of(err)
+		}
+	}
+	for _, option := range []string{"ca_file", "cert_file", "key_file"} {
+		if path := a.Options[option]; path != "" {
+			if err := a.allowed.File(path); err != nil {
+				return a.Refuse(option, "%s", err)
+			}
+		}
+	}
+	return nil
+}
+
+// Dialer returns a function that connects to whom the address may ask.
+func (a *Address) Dialer(timeout time.Duration) func(ctx context.Context, network, address string) (net.Conn, error) {
+	return a.allowed.Dialer(&net.Dialer{Timeout: timeout, KeepAlive: 10 * time.Second})
+}
+
+func parse(raw string, allowed *allow.List) (*Address, error) {
 	i := strings.Index(raw, "://")
 	if i <= 0 {
 		return nil, errors.New("want a URL such as etcd://host:2379/key, file:///path or https://host/path")
 	}
 	a := &Address{
 		Scheme: strings.ToLower(raw[:i]), Options: map[string]string{}, Repeated: map[string][]string{},
-		beside: map[string]bool{},
+		beside: map[string]bool{}, allowed: allowed,
 	}
 	rest := raw[i+3:]
 	authority, path, options := a.split(rest)
@@ -141,7 +173,7 @@ func (a *Address) parseAuthority(text string) error {
 		}
 		text = text[i+1:]
 	}
-	hosts, err := expand(text, verbatim, verbatimValue)
+	hosts, err := a.expand(text, verbatim, verbatimValue)
 	if err != nil {
 		return fmt.Errorf("host: %w", err)
 	}
@@ -170,10 +202,10 @@ func (a *Address) parseUser(text string) error {
 		user, password = text[:i], text[i+1:]
 	}
 	var err error
-	if a.User, err = expand(user, url.PathUnescape, verbatimValue); err != nil {
+	if a.User, err = a.expand(user, url.PathUnescape, verbatimValue); err != nil {
 		return fmt.Errorf("user: %w", err)
 	}
-	if a.Password, err = expand(password, url.PathUnescape, verbatimValue); err != nil {
+	if a.Password, err = a.expand(password, url.PathUnescape, verbatimValue); err != nil {
 		return fmt.Errorf("password: %w", err)
 	}
 	return nil
@@ -200,14 +232,14 @@ func separator(text string) int {
 func (a *Address) parsePath(text string) error {
 	if a.web() {
 		if i := strings.IndexByte(text, '?'); i >= 0 {
-			query, err := expand(text[i+1:], verbatim, url.QueryEscape)
+			query, err := a.expand(text[i+1:], verbatim, url.QueryEscape)
 			if err != nil {
 				return fmt.Errorf("query: %w", err)
 			}
 			a.RawQuery = query
 			text = text[:i]
 		}
-		raw, err := expand(text, verbatim, url.PathEscape)
+		raw, err := a.expand(text, verbatim, url.PathEscape)
 		if err != nil {
 			return fmt.Errorf("path: %w", err)
 		}
@@ -216,7 +248,7 @@ func (a *Address) parsePath(text string) error {
 		}
 		a.RawPath = raw
 	}
-	path, err := expand(text, url.PathUnescape, verbatimValue)
+	path, err := a.expand(text, url.PathUnescape, verbatimValue)
 	if err != nil {
 		return fmt.Errorf("path: %w", err)
 	}
@@ -240,7 +272,7 @@ func (a *Address) parseOptions(text string) error {
 		if err != nil {
 			return errors.New("options: bad percent-escape in a name")
 		}
-		expanded, err := expand(value, url.QueryUnescape, verbatimValue)
+		expanded, err := a.expand(value, url.QueryUnescape, verbatimValue)
 		if err != nil {
 			return fmt.Errorf("option %s: %w", name, err)
 		}
@@ -355,7 +387,9 @@ func (a *Address) Redacted() string {
 // them.
 func (a *Address) Identity() string {
 	sum := sha256.New()
-	for _, part := range []string{a.Redacted(), a.User, a.Password, a.Options["token"], a.RawPath, a.RawQuery} {
+	for _, part := range []string{
+		a.Redacted(), a.User, a.Password, a.Options["token"], a.RawPath, a.RawQuery, a.allowed.Key(),
+	} {
 		sum.Write([]byte(strconv.Itoa(len(part)) + ":" + part))
 	}
 	return hex.EncodeToString(sum.Sum(nil))
@@ -399,7 +433,7 @@ func verbatimValue(s string) string { return s }
 
 // expand replaces ${NAME} by the environment's value: literal text goes through decode, a value
 // through encode.
-func expand(text string, decode func(string) (string, error), encode func(string) string) (string, error) {
+func (a *Address) expand(text string, decode func(string) (string, error), encode func(string) string) (string, error) {
 	var b strings.Builder
 	for {
 		i := strings.Index(text, "${")
@@ -421,6 +455,9 @@ func expand(text string, decode func(string) (string, error), encode func(string
 			return "", errors.New("placeholder without its closing brace")
 		}
 		name := text[i+2 : i+j]
+		if err := a.allowed.Variable(name); err != nil {
+			return "", err
+		}
 		value, ok := os.LookupEnv(name)
 		if !ok {
 			return "", fmt.Errorf("environment variable %q is not set", name)

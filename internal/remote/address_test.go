@@ -13,7 +13,7 @@ func TestParse(t *testing.T) {
 	t.Setenv("GRAY_TEST_PASSWORD", "p@ss:/?#%w")
 	t.Setenv("GRAY_TEST_ENV", "prod/eu")
 
-	a, err := Parse("etcd://ann:${GRAY_TEST_PASSWORD}@${GRAY_TEST_HOSTS}/gray/${GRAY_TEST_ENV}/user%20service?tls=true&namespace=%2Froot%2F", nil)
+	a, err := Parse("etcd://ann:${GRAY_TEST_PASSWORD}@${GRAY_TEST_HOSTS}/gray/${GRAY_TEST_ENV}/user%20service?tls=true&namespace=%2Froot%2F", nil, nil)
 	require.NoError(t, err)
 	require.Equal(t, "etcd", a.Scheme)
 	require.Equal(t, "ann", a.User)
@@ -23,7 +23,7 @@ func TestParse(t *testing.T) {
 	require.Equal(t, map[string]string{"tls": "true", "namespace": "/root/"}, a.Options)
 	require.Equal(t, "etcd://h1:2379,h2:2379/gray/prod/eu/user%20service?namespace=%2Froot%2F&tls=true", a.Redacted())
 
-	a, err = Parse("https://config.example.com/a%2Fb.json?key=${GRAY_TEST_PASSWORD}#interval=2s&token=t0p", nil)
+	a, err = Parse("https://config.example.com/a%2Fb.json?key=${GRAY_TEST_PASSWORD}#interval=2s&token=t0p", nil, nil)
 	require.NoError(t, err)
 	require.Equal(t, "/a%2Fb.json", a.RawPath)
 	require.Equal(t, "key=p%40ss%3A%2F%3F%23%25w", a.RawQuery)
@@ -32,11 +32,11 @@ func TestParse(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 2*time.Second, d)
 
-	a, err = Parse("file:///etc/gray/user.json", nil)
+	a, err = Parse("file:///etc/gray/user.json", nil, nil)
 	require.NoError(t, err)
 	require.Equal(t, "/etc/gray/user.json", a.Path)
 
-	a, err = Parse("consul://[::1]:8500//leading", nil)
+	a, err = Parse("consul://[::1]:8500//leading", nil, nil)
 	require.NoError(t, err)
 	require.Equal(t, []string{"[::1]:8500"}, a.Hosts)
 	require.Equal(t, "/leading", a.Path)
@@ -44,7 +44,7 @@ func TestParse(t *testing.T) {
 
 func TestOptionsOutrankTheURL(t *testing.T) {
 	t.Setenv("GRAY_TEST_TOKEN", "secret-token")
-	a, err := Parse("consul://ann:one@h/key?token=other", map[string]string{"token": "${GRAY_TEST_TOKEN}", "user": "bob", "password": "two"})
+	a, err := Parse("consul://ann:one@h/key?token=other", map[string]string{"token": "${GRAY_TEST_TOKEN}", "user": "bob", "password": "two"}, nil)
 	require.NoError(t, err)
 	require.Equal(t, "secret-token", a.Options["token"])
 	require.Equal(t, "bob", a.User)
@@ -67,7 +67,7 @@ func TestParseErrors(t *testing.T) {
 		{"etcd://u:${s3cret@h/key", "placeholder without its closing brace"},
 		{"file://host/path", "a file URL has no host"},
 	} {
-		_, err := Parse(c.url, nil)
+		_, err := Parse(c.url, nil, nil)
 		require.ErrorContains(t, err, c.want, c.url)
 		require.NotContains(t, err.Error(), "s3cret")
 	}
@@ -75,7 +75,7 @@ func TestParseErrors(t *testing.T) {
 
 func TestIdentity(t *testing.T) {
 	identity := func(url string) string {
-		a, err := Parse(url, nil)
+		a, err := Parse(url, nil, nil)
 		require.NoError(t, err)
 		require.NotContains(t, a.Identity(), "pw")
 		return a.Identity()
@@ -93,7 +93,7 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, raw string) {
 		const secret = "s3cretS3CRET"
-		a, err := Parse(raw, map[string]string{"password": secret, "token": secret})
+		a, err := Parse(raw, map[string]string{"password": secret, "token": secret}, nil)
 		if err != nil {
 			return
 		}

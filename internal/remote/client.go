@@ -34,6 +34,7 @@ type Client struct {
 	hosts     []string
 	current   int
 	secrets   []string
+	quiet     bool // errors show nothing of answers
 	transport *http.Transport
 	http      *http.Client
 }
@@ -49,6 +50,7 @@ func NewClient(a *Address) (*Client, error) {
 		return nil, err
 	}
 	c := &Client{Header: http.Header{}, Timeout: timeout, scheme: "http", hosts: a.Hosts, secrets: a.Secrets()}
+	c.quiet = a.allowed != nil
 	if secure || a.Scheme == "https" {
 		c.scheme = "https"
 	}
@@ -59,16 +61,16 @@ func NewClient(a *Address) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	dialer := &net.Dialer{Timeout: timeout, KeepAlive: 10 * time.Second}
+	dial := a.Dialer(timeout)
 	c.transport = &http.Transport{
 		Proxy: http.ProxyFromEnvironment,
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			return dialer.DialContext(ctx, network, address)
+			return dial(ctx, network, address)
 		},
 		// For connections through a proxy, which the transport makes by itself.
 		TLSClientConfig: currentIdentity(identity),
 		DialTLSContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			conn, err := dialer.DialContext(ctx, network, address)
+			conn, err := dial(ctx, network, address)
 			if err != nil {
 				return nil, err
 			}
@@ -184,7 +186,7 @@ func (c *Client) Unexpected(status int, body []byte) error {
 	switch {
 	case status == 401 || status == 403:
 		message += " (check user, password and token)"
-	case text != "":
+	case text != "" && !c.quiet:
 		message += ": " + strconv.Quote(text)
 	}
 	return errors.New(c.scrub(message))

@@ -15,7 +15,7 @@ import (
 func client(t *testing.T, handler http.HandlerFunc, path string, options map[string]string) (*Client, *Address) {
 	s := httptest.NewServer(handler)
 	t.Cleanup(s.Close)
-	a, err := Parse("http://"+strings.TrimPrefix(s.URL, "http://")+path, options)
+	a, err := Parse("http://"+strings.TrimPrefix(s.URL, "http://")+path, options, nil)
 	require.NoError(t, err)
 	c, err := NewClient(a)
 	require.NoError(t, err)
@@ -140,7 +140,7 @@ func TestTLSOptions(t *testing.T) {
 		"tls=true&insecure_skip_verify=nay": "insecure_skip_verify",
 		"timeout=0s":                        "timeout",
 	} {
-		a, err := Parse("etcd://h/k?"+options, nil)
+		a, err := Parse("etcd://h/k?"+options, nil, nil)
 		require.NoError(t, err)
 		_, err = NewClient(a)
 		require.ErrorContains(t, err, want, options)

@@ -66,7 +66,7 @@ func TestRenewedCertificates(t *testing.T) {
 	require.True(t, found)
 	a, err := Parse("https://localhost:"+port+"/", map[string]string{
 		"ca_file": server + "/cert.pem", "cert_file": client + "/cert.pem", "key_file": client + "/key.pem",
-	})
+	}, nil)
 	require.NoError(t, err)
 	c, err := NewClient(a)
 	require.NoError(t, err)

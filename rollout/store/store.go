@@ -56,7 +56,7 @@ func Open(rawURL string, options map[string]string) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	address, err := remote.Parse(rawURL, options)
+	address, err := remote.Parse(rawURL, options, nil)
 	if err != nil {
 		return nil, err
 	}

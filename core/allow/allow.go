@@ -1,0 +1,260 @@
+// Package allow bounds what a document may have a gateway read and whom it may have it ask. Whoever
+// may write a policy may route traffic. That must not let them read the gateway's environment and
+// files, or reach what only the gateway's machine can.
+package allow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"path/filepath"
+	"strings"
+)
+
+// List says what is allowed. A nil List allows everything: the gateway's own configuration has
+// that. An empty one allows no variable and no file, and every host but those with link-local
+// addresses and the known metadata services of clouds.
+type List struct {
+	// Env lists environment variables that may be used, as ${NAME}.
+	Env []string
+	// Files lists folders whose files may be read, and files.
+	Files []string
+	// Hosts lists who may be asked: names, *.example.com for all names below, addresses, and
+	// prefixes (10.0.0.0/8). A name's address is not looked at. If there are any, nobody else may
+	// be asked.
+	Hosts []string
+}
+
+// Key is equal for lists that allow the same.
+func (l *List) Key() string {
+	if l == nil {
+		return ""
+	}
+	return fmt.Sprintf(" allowed %q %q %q", l.Env, l.Files, l.Hosts)
+}
+
+// Check returns what is wrong with the list itself, and where: "env", "files" or "hosts".
+func (l *List) Check() (field string, err error) {
+	for _, folder := range l.Files {
+		if !filepath.IsAbs(folder) {
+			return "files", fmt.Errorf("%q is not an absolute path", folder)
+		}
+	}
+	for _, name := range l.Env {
+		if name == "" || strings.ContainsAny(name, "${} =") {
+			return "env", fmt.Errorf("%q is not the name of a variable (write it as in NAME)", name)
+		}
+	}
+	for _, host := range l.Hosts {
+		if _, isPrefix := prefixOf(host); !isPrefix && strings.ContainsAny(host, "/: @") {
+			return "hosts", fmt.Errorf("%q is not a host (write it as in keys.example.com, *.example.com or 10.0.0.0/8)", host)
+		}
+	}
+	return "", nil
+}
+
+// Variable returns why an environment variable may not be used, nil if it may.
+func (l *List) Variable(name string) error {
+	if l == nil || has(l.Env, name) {
+		return nil
+	}
+	return fmt.Errorf("${%s} is not allowed here: a followed document may use variables only that the gateway's "+
+		"configuration names in allow_env", name)
+}
+
+// File returns why a file may not be read, nil if it may.
+func (l *List) File(path string) error {
+	if l == nil {
+		return nil
+	}
+	path = filepath.Clean(path)
+	for _, folder := range l.Files {
+		inside, err := filepath.Rel(filepath.Clean(folder), path)
+		if err == nil && inside != ".." && !strings.HasPrefix(inside, ".."+string(filepath.Separator)) {
+			return nil
+		}
+	}
+	return errors.New("the file is not allowed here: a followed document may name files only in folders that the " +
+		"gateway's configuration names in allow_files")
+}
+
+// Host returns why a host may not be asked, nil if it may. It looks nothing up. A port is ignored.
+func (l *List) Host(host string) error {
+	if l == nil || l.names(withoutPort(host)) {
+		return nil
+	}
+	host = withoutPort(host)
+	addr, err := netip.ParseAddr(host)
+	if len(l.Hosts) > 0 {
+		if err == nil && l.contains(addr) {
+			return nil
+		}
+		// A name may have an address in a listed prefix, which shows when it is dialled.
+		if err != nil && l.hasPrefixes() {
+			return nil
+		}
+		return notListed(host)
+	}
+	if has(metadataNames, canonical(host)) || err == nil && isMetadata(addr) {
+		return isRefused(host)
+	}
+	return nil
+}
+
+// Dialer returns a function that connects as d does, but only to who may be asked. The address that
+// was checked is the one that is dialled, so that a name cannot have another one by then.
+func (l *List) Dialer(d *net.Dialer) func(ctx context.Context, network, address string) (net.Conn, error) {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		if l == nil {
+			return d.DialContext(ctx, network, address)
+		}
+		host, port, err := net.SplitHostPort(address)
+		if err != nil {
+			return nil, err
+		}
+		if err := l.Host(host); err != nil {
+			return nil, err
+		}
+		if l.names(host) {
+			return d.DialContext(ctx, network, address)
+		}
+		if d.Timeout > 0 {
+			bounded, cancel := context.WithTimeout(ctx, d.Timeout)
+			defer cancel()
+			ctx = bounded
+		}
+		return l.dial(ctx, d, network, host, port)
+	}
+}
+
+func (l *List) dial(ctx context.Context, d *net.Dialer, network, host, port string) (net.Conn, error) {
+	addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	if err != nil {
+		return nil, err
+	}
+	failure := fmt.Errorf("%s has no address", host)
+	for _, addr := range addrs {
+		addr = addr.Unmap()
+		if err := l.address(host, addr); err != nil {
+			failure = err
+			continue
+		}
+		conn, err := d.DialContext(ctx, network, net.JoinHostPort(addr.String(), port))
+		if err == nil {
+			return conn, nil
+		}
+		failure = err
+	}
+	return nil, failure
+}
+
+// address returns why an address of a host that is not listed by name may not be dialled.
+func (l *List) address(host string, addr netip.Addr) error {
+	if len(l.Hosts) > 0 {
+		if l.contains(addr) {
+			return nil
+		}
+		return notListed(host)
+	}
+	if isMetadata(addr) {
+		return isRefused(host)
+	}
+	return nil
+}
+
+func notListed(host string) error {
+	return fmt.Errorf("%s may not be asked: a followed document may lead only to hosts that the gateway's configuration "+
+		"names in allow_hosts", host)
+}
+
+func isRefused(host string) error {
+	return fmt.Errorf("%s may not be asked: it has a link-local or metadata address, which the gateway's configuration "+
+		"must name in allow_hosts", host)
+}
+
+// names reports whether the list has the host by its name.
+func (l *List) names(host string) bool {
+	host = canonical(host)
+	for _, listed := range l.Hosts {
+		listed = canonical(listed)
+		if listed == host || strings.HasPrefix(listed, "*.") && strings.HasSuffix(host, listed[1:]) {
+			return true
+		}
+	}
+	return false
+}
+
+func (l *List) contains(addr netip.Addr) bool {
+	for _, listed := range l.Hosts {
+		if prefix, ok := prefixOf(listed); ok && prefix.Contains(addr.Unmap().WithZone("")) {
+			return true
+		}
+	}
+	return false
+}
+
+func (l *List) hasPrefixes() bool {
+	for _, listed := range l.Hosts {
+		if _, ok := prefixOf(listed); ok {
+			return true
+		}
+	}
+	return false
+}
+
+// prefixOf reads a listed address or prefix.
+func prefixOf(text string) (netip.Prefix, bool) {
+	if prefix, err := netip.ParsePrefix(text); err == nil {
+		return prefix.Masked(), true
+	}
+	addr, err := netip.ParseAddr(text)
+	if err != nil {
+		return netip.Prefix{}, false
+	}
+	addr = addr.Unmap()
+	return netip.PrefixFrom(addr, addr.BitLen()), true
+}
+
+func canonical(host string) string { return strings.ToLower(strings.TrimSuffix(host, ".")) }
+
+func withoutPort(host string) string {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	return strings.Trim(host, "[]")
+}
+
+func has(list []string, s string) bool {
+	for _, item := range list {
+		if item == s {
+			return true
+		}
+	}
+	return false
+}
+
+// Metadata services that clouds document outside of the link-local addresses: AWS by IPv6, Azure's
+// WireServer, Alibaba Cloud, Oracle Cloud; and the name of Google Cloud's.
+var (
+	metadataAddrs = []netip.Addr{
+		netip.MustParseAddr("fd00:ec2::254"), netip.MustParseAddr("168.63.129.16"),
+		netip.MustParseAddr("100.100.100.200"), netip.MustParseAddr("192.0.0.192"),
+	}
+	metadataNames = []string{"metadata.google.internal", "metadata", "instance-data"}
+)
+
+// isMetadata reports whether only the machine itself has business with an address.
+func isMetadata(addr netip.Addr) bool {
+	addr = addr.Unmap().WithZone("")
+	if addr.IsLinkLocalUnicast() || addr.IsMulticast() || addr.IsUnspecified() {
+		return true
+	}
+	for _, known := range metadataAddrs {
+		if addr == known {
+			return true
+		}
+	}
+	return false
+}
