@@ -42,6 +42,8 @@ func parseDirective(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 //			path      <path>
 //			same_site lax|strict|none
 //			secure    auto|always
+//			draw      any|navigation
+//			secret    <text or file>
 //		}
 //
 //		rule [<name>] <version> {

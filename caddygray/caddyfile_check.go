@@ -51,6 +51,9 @@ func (p *parser) check() error {
 		no := false
 		policy.JWT = &jwt.Config{Verify: &no} // any that reads no file
 	}
+	if jwt.IsFile(policy.Cookie.Secret) {
+		policy.Cookie.Secret = ""
+	}
 	_, err := core.New(&policy)
 	problems = append(problems, problem.Of(err)...)
 	problems = append(problems, live.CheckDiscovery(withoutDiscoveryOfTheMachine(policy.Versions))...)

@@ -200,6 +200,8 @@ func (p *parser) cookie() error {
 		"path":      once("cookie.path", &cookie.Path),
 		"same_site": once("cookie.same_site", &cookie.SameSite),
 		"secure":    once("cookie.secure", &cookie.Secure),
+		"draw":      once("cookie.draw", &cookie.Draw),
+		"secret":    once("cookie.secret", &cookie.Secret),
 	})
 }
 

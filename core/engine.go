@@ -36,6 +36,8 @@ type Engine struct {
 	cookiePath     string
 	cookieSameSite http.SameSite
 	cookieSecure   bool // whatever the client came by
+	cookieOnPages  bool // only navigations are given one
+	cookieKeys     []string
 	header         string
 	spellings      []string // of header, with _ for -
 	trust          *networks

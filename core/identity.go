@@ -73,6 +73,12 @@ func firstIdentity(e *Engine, c *Caller, a *attribute) string {
 		if id == "" || len(id) > maxValue || !utf8.ValidString(id) {
 			continue
 		}
+		if isSigned(e, a) {
+			if id = signedID(e, id); id != "" {
+				return id
+			}
+			continue
+		}
 		if a.kind != fromCookie || isPlainCookie(id) {
 			return id
 		}
@@ -100,6 +106,9 @@ func anonymousID(e *Engine, c *Caller) string {
 	}
 	if c.random == "" && e.anonymous == anonymousCookie {
 		c.random = rememberedID(e, c)
+		if c.random == "" && e.cookieOnPages && !mayOpenPage(c.Request) {
+			return ""
+		}
 	}
 	if c.random == "" {
 		c.random = newID()
@@ -114,14 +123,30 @@ func isPreflight(r *http.Request) bool {
 	return r.Method == http.MethodOptions && r.Header["Origin"] != nil && r.Header["Access-Control-Request-Method"] != nil
 }
 
+// mayOpenPage reports whether a browser may be opening a page: W3C Fetch Metadata, section 2.2.
+func mayOpenPage(r *http.Request) bool {
+	mode := r.Header["Sec-Fetch-Mode"]
+	return len(mode) == 0 || mode[0] == "navigate"
+}
+
 // rememberedID returns the random identity in the caller's cookie, "" if there is none.
 func rememberedID(e *Engine, c *Caller) string {
 	var at cursor
-	id, _ := nextOnLines(c.Request.Header["Cookie"], e.cookieName, &at)
-	if len(id) > maxValue || !utf8.ValidString(id) {
-		return ""
+	for {
+		id, ok := nextOnLines(c.Request.Header["Cookie"], e.cookieName, &at)
+		if !ok {
+			return ""
+		}
+		if len(id) > maxValue || !utf8.ValidString(id) {
+			id = ""
+		}
+		if len(e.cookieKeys) == 0 {
+			return id
+		}
+		if id = signedID(e, id); id != "" {
+			return id
+		}
 	}
-	return id
 }
 
 // newID is 128 random bits: enough that no two callers share one.

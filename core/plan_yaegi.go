@@ -82,7 +82,7 @@ func newPlan(e *Engine, client *Client) *plan {
 		return p
 	}
 	identity := e.identity[0]
-	if identity.kind == fromCookie {
+	if identity.kind == fromCookie && !isSigned(e, identity) {
 		p.cookie = identity.key
 	} else if identity.kind == fromClaim && p.memory.Header != "" && !jwt.IsElement(identity.claim) {
 		p.claim = identity.claim

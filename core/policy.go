@@ -63,8 +63,7 @@ type Version struct {
 	Discover string `json:"discover,omitempty"`
 }
 
-// Cookie is the cookie that remembers a random identity. It is HttpOnly, SameSite=Lax, for the
-// whole site, and Secure on TLS.
+// Cookie is the cookie that remembers a random identity. It is HttpOnly.
 type Cookie struct {
 	// Name of the cookie. Default: gray_id.
 	Name string `json:"name,omitempty"`
@@ -81,6 +80,16 @@ type Cookie struct {
 	// Secure: "auto" (sent over TLS only, if the client came by TLS: to the gateway, or to a trusted
 	// peer that says so in X-Forwarded-Proto) or "always". Default: auto.
 	Secure string `json:"secure,omitempty"`
+	// Draw says which requests of callers without an identity are given one: "any", or "navigation",
+	// those by which a browser opens a page. What a page loads at once, before its first answer is
+	// there, then gets no identities of its own: to percentages it is nobody. Requests that do not
+	// say what they are, by Sec-Fetch-Mode, count as navigations. Default: any.
+	Draw string `json:"draw,omitempty"`
+	// Secret signs identities, so that no caller can choose one: the text itself, of 32 bytes or
+	// more, or file:///path of a file that is read once. Of the lines of either, the first signs and
+	// all are accepted. A cookie that is not signed counts as none. Default: identities are not
+	// signed.
+	Secret string `json:"secret,omitempty"`
 }
 
 // Rule sends callers to a version: those for which every condition holds and whose position is

@@ -9,13 +9,15 @@ import (
 	"github.com/grayrelease/gray/core/problem"
 )
 
-// Words of Cookie.SameSite and Cookie.Secure.
+// Words of Cookie.SameSite, Cookie.Secure and Cookie.Draw.
 const (
 	sameSiteLax    = "lax"
 	sameSiteStrict = "strict"
 	sameSiteNone   = "none"
 	secureAuto     = "auto"
 	secureAlways   = "always"
+	drawAny        = "any"
+	drawNavigation = "navigation"
 )
 
 // cookie checks the cookie of random identities.
@@ -48,6 +50,13 @@ func (c *checker) cookie() {
 		c.note("cookie.secure", "unknown word "+problem.Quote(secure)+" (one of auto, always)"+problem.Suggest(secure, words))
 	}
 	c.cookiePrefix()
+	draw := orDefault(cookie.Draw, drawAny)
+	e.cookieOnPages = draw == drawNavigation
+	words = []string{drawAny, drawNavigation}
+	if indexOf(words, draw) < 0 {
+		c.note("cookie.draw", "unknown word "+problem.Quote(draw)+" (one of any, navigation)"+problem.Suggest(draw, words))
+	}
+	c.cookieSecret(cookie.Secret)
 }
 
 // sameSite checks that option, and that browsers will keep such a cookie.
@@ -120,12 +129,16 @@ func isCookiePath(path string) bool {
 // The request has the cookie from now on, so that whoever decides next, for another service, does
 // not make the caller another identity.
 func newCookie(e *Engine, c *Caller) (request, response string) {
+	value := c.random
+	if len(e.cookieKeys) > 0 {
+		value += "." + signature(e.cookieKeys[0], e.cookieName, c.random)
+	}
 	cookie := http.Cookie{
-		Name: e.cookieName, Value: c.random, MaxAge: int(e.cookieLifetime / time.Second),
+		Name: e.cookieName, Value: value, MaxAge: int(e.cookieLifetime / time.Second),
 		Domain: e.cookieDomain, Path: e.cookiePath,
 		HttpOnly: true, SameSite: e.cookieSameSite, Secure: e.cookieSecure || isSecure(e, c),
 	}
-	request = e.cookieName + "=" + c.random
+	request = e.cookieName + "=" + value
 	if lines := c.Request.Header["Cookie"]; len(lines) > 0 {
 		request = strings.Join(lines, "; ") + "; " + request
 	}

@@ -117,7 +117,23 @@ func fileName(field, path string, v *Verifier) string {
 	return name
 }
 
-func readKeys(path string, parse func([]byte) (*keySet, error)) (*keySet, error) {
+// ReadFile reads the file of a text that is written as the files of Config are, file:///path. It
+// may be 256 KiB long.
+func ReadFile(text string, allowed *allow.List) ([]byte, error) {
+	path, err := filePath(text)
+	if err == nil {
+		err = allowed.File(path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return readFile(path)
+}
+
+// IsFile reports whether a text names a file: whether ReadFile is for it.
+func IsFile(text string) bool { return isFile(text) }
+
+func readFile(path string) ([]byte, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -126,6 +142,14 @@ func readKeys(path string, parse func([]byte) (*keySet, error)) (*keySet, error)
 	text, err := readBounded(file)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	return text, nil
+}
+
+func readKeys(path string, parse func([]byte) (*keySet, error)) (*keySet, error) {
+	text, err := readFile(path)
+	if err != nil {
+		return nil, err
 	}
 	set, err := parse(text)
 	if err != nil {
