@@ -18,6 +18,7 @@ type bucket struct {
 	prefix    string // salt and its delimiter
 	threshold uint64
 	limit     string // the threshold's 8 bytes, which compare as strings do, in one step where this is interpreted
+	isRamp    bool   // of the rule that a rollout raises: whom it asks is measured
 }
 
 func newBucket(salt string, percent float64) *bucket {
@@ -49,7 +50,11 @@ func takes(b *bucket, id string) bool {
 
 // position returns the identity's place between 0 and 2^64.
 func position(b *bucket, id string) uint64 {
-	sum := digest(b.prefix, id)
+	return saltedPosition(b.prefix, id)
+}
+
+func saltedPosition(prefix, id string) uint64 {
+	sum := digest(prefix, id)
 	var p uint64
 	for _, c := range sum[:8] {
 		p = p<<8 | uint64(c)

@@ -24,6 +24,7 @@ type Caller struct {
 
 	asked *bucket // the last one that was, nil if none
 	id    string  // who the caller counted as there
+	ramp  ramping // what the rollout's rule said
 
 	// passed has the values of the headers that Pass sets. They belong to the request, since who
 	// comes after may write to them.
@@ -108,5 +109,10 @@ func holds(e *Engine, c *Caller, cond *condition) bool {
 func inBucket(e *Engine, c *Caller, b *bucket) bool {
 	c.asked = b
 	c.id = bucketID(e, c)
+	if b.isRamp && c.id != "" {
+		c.ramp.isAsked = true
+		c.ramp.position = position(b, c.id)
+		return c.ramp.position < b.threshold
+	}
 	return c.id != "" && takes(b, c.id)
 }

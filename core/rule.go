@@ -15,6 +15,7 @@ type rule struct {
 	bucket     *bucket // nil at 0 and 100 percent, where nobody's bucket matters
 	decision   *Decision
 	withdrawn  bool // the version is, so that the rule does not match
+	isRamp     bool // a rollout raises its percentage
 }
 
 // setPercent sets which share of callers a rule takes.
@@ -23,6 +24,7 @@ func setPercent(r *rule, percent float64) {
 	r.bucket = nil
 	if percent > 0 && percent < 100 {
 		r.bucket = newBucket(r.salt, percent)
+		r.bucket.isRamp = r.isRamp
 	}
 }
 
@@ -53,6 +55,7 @@ func (c *checker) rules() {
 func (c *checker) rule(r *Rule, path, name string, lists map[string]*list) *rule {
 	built := &rule{name: name, percent: 100, decision: newDecision(r.Version, name)}
 	built.salt = orDefault(r.Salt, c.policy.Service+"/"+r.Version)
+	built.isRamp = isRamp(c.policy, r)
 	for i, line := range r.When {
 		at := problem.Index(path+".when", i)
 		cond, err := parseCondition(line, lists)
@@ -64,7 +67,7 @@ func (c *checker) rule(r *Rule, path, name string, lists map[string]*list) *rule
 		built.conditions = append(built.conditions, cond)
 	}
 	if r.Percent == nil {
-		if isRamp(c.policy, r) {
+		if built.isRamp {
 			setPercent(built, 0)
 		}
 		return built
