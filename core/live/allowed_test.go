@@ -3,7 +3,6 @@ package live
 import (
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"path/filepath"
 	"sync/atomic"
 	"testing"
@@ -46,7 +45,7 @@ func TestFollowedDocumentsReadAndAskWhatIsAllowed(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "policy.json")
-			require.NoError(t, os.WriteFile(path, []byte(c.document), 0o600))
+			putDocument(t, path, c.document)
 			c.source.URL = "file://" + path
 			before := asked.Load()
 			h, err := Open(Options{Source: &c.source})

@@ -102,9 +102,20 @@ func open(t *testing.T, o Options) (*Handle, *recorder) {
 
 func from(url string) *Source { return &Source{URL: url} }
 
+var writes atomic.Int64
+
 func put(t *testing.T, path, text string) {
 	t.Helper()
-	require.NoError(t, os.WriteFile(path+".new", []byte(policyText(text)), 0o600))
+	putDocument(t, path, policyText(text))
+}
+
+// putDocument writes a file as it would be had it been written a while ago: nobody waits for more.
+func putDocument(t *testing.T, path, document string) {
+	t.Helper()
+	require.NoError(t, os.WriteFile(path+".new", []byte(document), 0o600))
+	writes.Add(1)
+	old := time.Now().Add(time.Duration(writes.Load())*time.Millisecond - time.Hour)
+	require.NoError(t, os.Chtimes(path+".new", old, old))
 	require.NoError(t, os.Rename(path+".new", path))
 }
 

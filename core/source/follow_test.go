@@ -51,15 +51,17 @@ func TestFollower(t *testing.T) {
 		{Policy: at("p1", 5), Switch: at("s1", 6)},
 		{Policy: at("p0", 3), Switch: at("s1", 6)},
 		{Policy: at("p0", 3)},
-		{Policy: at("p2", 7)},
+		{Policy: at("p2", 7), Rollout: at("r1", 8)},
 	}}, func(e Event) { events = append(events, e) })
 	require.Equal(t, done, f.Run(context.Background()))
 	want := []Event{
 		{Key: Switch, Document: Document{Missing: true}},
+		{Key: Rollout, Document: Document{Missing: true}},
 		{Key: Policy, Document: at("p1", 5)},
 		{Key: Switch, Document: at("s1", 6), Written: true},
 		{Key: Policy, Document: at("p0", 3)}, // of a server that is behind
 		{Key: Switch, Document: Document{Missing: true}},
+		{Key: Rollout, Document: at("r1", 8), Written: true},
 		{Key: Policy, Document: at("p2", 7), Written: true},
 	}
 	require.Equal(t, want, events)
@@ -82,7 +84,7 @@ func TestContactIsReportedAfterAFailureAndNotTooOften(t *testing.T) {
 }
 
 func TestUnreadableSwitchKeepsThePolicyFromBeingReadUnlessItIsAFile(t *testing.T) {
-	for goOn, want := range map[bool][]Key{true: {Policy}, false: nil} {
+	for goOn, want := range map[bool][]Key{true: {Rollout, Policy}, false: nil} {
 		var keys []Key
 		b := &scripted{turns: []map[Key]Document{{Policy: at("p1", 1)}}, broken: map[Key]error{Switch: errors.New("denied")}, goOn: goOn}
 		f := newFollower(b, func(e Event) { keys = append(keys, e.Key) })
@@ -97,6 +99,7 @@ func TestFileSettles(t *testing.T) {
 	require.NoError(t, os.WriteFile(path, []byte("half"), 0o600))
 	events := watch(t, "file://"+path+"?interval=10ms")
 	next(t, events) // the switch
+	next(t, events) // the rollout
 	e := next(t, events)
 	require.Equal(t, "half", string(e.Data))
 	require.True(t, e.Settling)

@@ -2,13 +2,14 @@
 // Consul, Nacos.
 //
 // A source holds several documents, see Key: the policy, and beside it, under names made from the
-// policy's own, those that stand above it. The switch forces every request to one version:
+// policy's own, those that stand above it. The switch forces every request to one version, the
+// rollout says how far a plan has come:
 //
-//	file:///etc/gray/user.json                             and /etc/gray/user.json.switch
-//	https://config.example.com/user.json                   and https://config.example.com/user.json.switch
-//	etcd://host:2379,host2:2379/gray/user                  and key gray/user/switch
-//	consul://host:8500/gray/user                           and key gray/user/switch
-//	nacos://host:8848/user.json?group=G&namespace=N        and dataId user.json.switch
+//	file:///etc/gray/user.json                        and /etc/gray/user.json.switch, .rollout
+//	https://config.example.com/user.json              and .../user.json.switch, .rollout
+//	etcd://host:2379,host2:2379/gray/user             and keys gray/user/switch, /rollout
+//	consul://host:8500/gray/user                      and keys gray/user/switch, /rollout
+//	nacos://host:8848/user.json?group=G&namespace=N   and dataIds user.json.switch, .rollout
 //
 // All are watched by one goroutine over one connection. It is the same code in every host, so it
 // keeps to the standard library and to what Yaegi interprets.
@@ -27,12 +28,13 @@ type Key string
 
 // The documents of a source.
 const (
-	Policy Key = "policy"
-	Switch Key = "switch"
+	Policy  Key = "policy"
+	Switch  Key = "switch"
+	Rollout Key = "rollout"
 )
 
 // keys are what a watch reads, in this order: what stands above a document is read before it.
-var keys = []Key{Switch, Policy}
+var keys = []Key{Switch, Rollout, Policy}
 
 // separators stand between the policy's own name and the key of a document beside it.
 var separators = map[string]string{

@@ -78,6 +78,9 @@ func TestFile(t *testing.T) {
 	e := next(t, events)
 	require.Equal(t, Switch, e.Key, "the switch is read first, as it outranks the document")
 	require.True(t, e.Missing)
+	e = next(t, events)
+	require.Equal(t, Rollout, e.Key)
+	require.True(t, e.Missing)
 	require.Equal(t, "one", string(next(t, events).Data))
 
 	// In place, same length, within the granularity of times.
@@ -114,6 +117,7 @@ func TestFileBehindLinks(t *testing.T) {
 	require.NoError(t, os.Symlink("..data/p.json", filepath.Join(dir, "p.json")))
 	events := watch(t, "file://"+filepath.Join(dir, "p.json")+"?interval=10ms")
 	require.True(t, next(t, events).Missing, "the switch")
+	require.True(t, next(t, events).Missing, "the rollout")
 	require.Equal(t, "in a", string(next(t, events).Data))
 	require.NoError(t, os.Symlink("b", filepath.Join(dir, "..tmp")))
 	require.NoError(t, os.Rename(filepath.Join(dir, "..tmp"), filepath.Join(dir, "..data")))
@@ -141,6 +145,7 @@ func TestWebSendsCredentialsAndReadsOnlyChanges(t *testing.T) {
 	e := next(t, events)
 	require.Equal(t, Switch, e.Key, "the switch is read first, as it outranks the document")
 	require.Equal(t, "doc /p.json.switch", string(e.Data))
+	require.Equal(t, "doc /p.json.rollout", string(next(t, events).Data))
 	e = next(t, events)
 	require.Equal(t, "doc /p.json", string(e.Data))
 	require.Equal(t, `"same"`, e.Revision)
@@ -148,7 +153,7 @@ func TestWebSendsCredentialsAndReadsOnlyChanges(t *testing.T) {
 	for range 6 {
 		full += <-bodies
 	}
-	require.Equal(t, 2, full)
+	require.Equal(t, 3, full)
 }
 
 // A cache before the server may say that requests are held, as the server did, and answer at once.

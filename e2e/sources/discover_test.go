@@ -35,10 +35,11 @@ func portOf(t testing.TB, s *httptest.Server) int {
 
 // Instances come, fall ill and go; traffic follows and no request fails.
 func TestDiscover(t *testing.T) {
-	for _, mode := range modes {
-		load := mode.load(t)
-		for _, each := range backends.Registries {
-			t.Run(mode.name+"/"+each.Name, func(t *testing.T) { discovery(t, each.Start(t), load) })
+	for _, each := range backends.Registries {
+		r := each.Start(t)
+		for _, mode := range modes {
+			load := mode.load(t)
+			t.Run(each.Name+"/"+mode.name, func(t *testing.T) { discovery(t, r, load) })
 		}
 	}
 }
@@ -110,6 +111,8 @@ func discovery(t *testing.T, r *backends.Registry, load newGateway) {
 	b.Close()
 	count("v2", 0)
 	require.Equal(t, map[string]bool{"stable": true}, answers())
+	r.Deregister("s", portOf(t, stable))
+	r.Deregister("a", portOf(t, a))
 }
 
 // SRV records, asked of a real DNS server: Consul's.

@@ -23,21 +23,28 @@ func document(mark string, percent int) string {
 		"rules": [{"name": %q, "version": "v2", "percent": %d}]}`, mark, mark, percent)
 }
 
-// All events of a source, one after the other, under requests. None of the requests may fail.
+// All events of a source, one after the other, under requests. None of the requests may fail. All
+// that is tried with one server has keys of its own: servers take long to start.
 func TestSource(t *testing.T) {
+	var loads []newGateway
 	for _, mode := range modes {
-		load := mode.load(t)
-		for _, each := range backends.All {
-			t.Run(mode.name+"/"+each.Name, func(t *testing.T) {
-				b := each.Start(t)
-				story(t, b, load)
-			})
-		}
+		loads = append(loads, mode.load(t))
+	}
+	for _, each := range backends.All {
+		t.Run(each.Name, func(t *testing.T) {
+			b := each.Start(t)
+			for i, mode := range modes {
+				t.Run(mode.name, func(t *testing.T) { story(t, b, loads[i], "gray-"+mode.name+".json") })
+			}
+			t.Run("two writers", func(t *testing.T) { twoWriters(t, b) })
+			if each.Name == "nacos-3" {
+				t.Run("is recognised", func(t *testing.T) { isRecognised(t, b, loads[0]) })
+			}
+		})
 	}
 }
 
-func story(t *testing.T, b *backends.Backend, load newGateway) {
-	const key = "gray-user.json"
+func story(t *testing.T, b *backends.Backend, load newGateway, key string) {
 	cache := t.TempDir()
 	h := start(t, load, b.URL(key), cache)
 	h.awaitState("the source has no document", func(s live.State) bool { return s.Deleted && s.Connected })
@@ -140,8 +147,8 @@ func story(t *testing.T, b *backends.Backend, load newGateway) {
 	if b.Relay != nil {
 		now, most := b.Relay.Open()
 		t.Logf("connections: %d now, %d at most; updates in force: %d", now, most, h.state().Updates)
-		if b.Single {
-			require.Equal(t, 1, now)
+		if b.Single { // between two requests there may be none
+			require.LessOrEqual(t, now, 1)
 		}
 	}
 }

@@ -15,29 +15,24 @@ import (
 )
 
 // Two writers that have read the same revision never both win, and never both lose.
-func TestTwoWriters(t *testing.T) {
+func twoWriters(t *testing.T, b *backends.Backend) {
 	const races, creations = 200, 20
-	for _, kind := range backends.All {
-		t.Run(kind.Name, func(t *testing.T) {
-			b := kind.Start(t)
-			open := func(key string) [2]*store.Store {
-				var writers [2]*store.Store
-				for i := range writers {
-					s, err := store.Open(b.URL(key), nil)
-					require.NoError(t, err)
-					writers[i] = s
-				}
-				return writers
-			}
-			for i := range creations {
-				race(t, open(fmt.Sprintf("created-%d", i)), source.Policy, "", fmt.Sprintf("round %d", i))
-			}
-			writers := open("raced")
-			revision := ""
-			for i := range races {
-				revision = race(t, writers, source.Switch, revision, fmt.Sprintf("round %d", i))
-			}
-		})
+	open := func(key string) [2]*store.Store {
+		var writers [2]*store.Store
+		for i := range writers {
+			s, err := store.Open(b.URL(key), nil)
+			require.NoError(t, err)
+			writers[i] = s
+		}
+		return writers
+	}
+	for i := range creations {
+		race(t, open(fmt.Sprintf("created-%d", i)), source.Policy, "", fmt.Sprintf("round %d", i))
+	}
+	writers := open("raced")
+	revision := ""
+	for i := range races {
+		revision = race(t, writers, source.Switch, revision, fmt.Sprintf("round %d", i))
 	}
 }
 
