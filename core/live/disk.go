@@ -11,13 +11,14 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/grayrelease/gray/core"
 	"github.com/grayrelease/gray/core/discover"
 	"github.com/grayrelease/gray/internal/remote"
 )
 
-// disk keeps what a service must not lose, in three files that people can read: NAME.policy.json is
-// the document as the source had it, NAME.switch.json the newest switch, NAME.upstreams.json the
-// instances by discovery URL.
+// disk keeps what a service must not lose, in files that people can read: NAME.policy.json is the
+// document as the source had it, NAME.switch.json the newest switch, NAME.rollout.json where the
+// rollout is, NAME.upstreams.json the instances by discovery URL.
 type disk struct {
 	folder string // "" keeps nothing
 	name   string
@@ -135,6 +136,30 @@ func (d disk) writeSwitch(s Switch) error {
 		return err
 	}
 	return d.write("switch", append(data, '\n'))
+}
+
+func (d disk) readRollout() (*core.RolloutState, []byte, error) {
+	data, _, err := d.read("rollout")
+	if err != nil || data == nil {
+		return nil, nil, err
+	}
+	s, err := core.ParseRolloutState(data)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", d.path("rollout"), err)
+	}
+	return s, data, nil
+}
+
+func (d disk) writeRollout(s *core.RolloutState, data []byte) error {
+	if d.folder == "" {
+		return nil
+	}
+	// Another process may share the folder and be ahead.
+	kept, _, err := d.readRollout()
+	if err == nil && kept != nil && kept.Epoch >= s.Epoch {
+		return nil
+	}
+	return d.write("rollout", data)
 }
 
 func (d disk) readUpstreams() (map[string][]discover.Instance, error) {

@@ -21,6 +21,7 @@ type document struct {
 	wanted map[string]*discover.Discovery // by version
 	feeds  map[string]*feed               // by version, once started
 
+	rollout  *core.RolloutState // the newest state of its plan, nil if none was seen
 	origin   string
 	revision string
 	since    time.Time

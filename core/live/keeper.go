@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/grayrelease/gray/core"
 	"github.com/grayrelease/gray/core/discover"
 )
 
@@ -13,7 +14,8 @@ import (
 const keepPause = 500 * time.Millisecond
 
 // keeper writes the last good document and the lists of instances to disk, not more often than
-// every keepPause. Its lock is taken inside that of the watch, never the other way round.
+// every keepPause; the switch, and where a rollout is, at once. Its lock is taken inside that of
+// the watch, never the other way round.
 type keeper struct {
 	failed func(what string, err error) // takes the watch's lock: called without ours
 
@@ -127,4 +129,20 @@ func (k *keeper) readSwitch() (*Switch, error) {
 	d := k.disk
 	k.mu.Unlock()
 	return d.readSwitch()
+}
+
+func (k *keeper) keepRollout(s *core.RolloutState, data []byte) {
+	k.mu.Lock()
+	d := k.disk
+	k.mu.Unlock()
+	if err := d.writeRollout(s, data); err != nil {
+		k.failed("rollout state cannot be kept on disk: a restart may forget it", err)
+	}
+}
+
+func (k *keeper) readRollout() (*core.RolloutState, []byte, error) {
+	k.mu.Lock()
+	d := k.disk
+	k.mu.Unlock()
+	return d.readRollout()
 }

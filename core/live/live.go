@@ -77,6 +77,11 @@ type Options struct {
 	// Source is where the document is kept that is followed. Default: none; nothing changes then
 	// except the instances of versions with a discovery URL.
 	Source *Source
+	// Beside is the URL of a place for what stands above a policy without a Source, the switch and
+	// where its rollout is, as package source has them: `file:///var/lib/gray/user.json` keeps them in
+	// user.json.switch and user.json.rollout. Files are read before Open returns. Default: none;
+	// nothing moves a rollout then.
+	Beside string
 	// Service that the documents must be about. Default: any; beside a Policy, that policy's.
 	Service string
 	// Cache is a folder for the last good document, the switch and the instances, with which a
@@ -107,6 +112,9 @@ type Current struct {
 	// StableHeld says that the registry lists no instance of the stable version, and that Upstreams
 	// has those that it listed last.
 	StableHeld bool
+	// Rollout is where the policy's rollout is, nil if it has none or that is not known. The engine
+	// has its overlay.
+	Rollout *core.RolloutState
 	// Origin is "source", "kept" (the last good document, not yet confirmed by the source),
 	// "configuration" (a policy in place) or "none".
 	Origin string
@@ -204,8 +212,18 @@ func openPolicy(o Options, p *core.Policy) (*Handle, error) {
 		return nil, err
 	}
 	name, key := "configuration of "+p.Service, "configuration "+fullDigest(text)+" "+o.Cache
+	var beside *source.Source
+	if o.Beside != "" {
+		beside, err = source.Open(o.Beside, nil)
+		if err != nil {
+			return nil, problem.Of(err).Under("beside")
+		}
+		key += " " + beside.Identity
+	}
 	u := newUser(o, p)
-	w, err := acquire(newWatch(name, key), nil, p, u)
+	started := newWatch(name, key)
+	started.isInPlace = true
+	w, err := acquire(started, beside, p, u)
 	if err != nil {
 		return nil, err
 	}

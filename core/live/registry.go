@@ -50,7 +50,7 @@ func release(w *watch, u *user) {
 
 // retire puts a watch without users among the idle ones if there is anything to remember of it.
 func retire(w *watch) {
-	if w.memory.data == nil && w.ledger.newest.Epoch == 0 && len(w.lists) == 0 {
+	if w.memory.data == nil && w.ledger.newest.Epoch == 0 && w.rollouts.newest == nil && len(w.lists) == 0 {
 		delete(watches, w.key)
 		return
 	}

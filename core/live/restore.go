@@ -3,6 +3,7 @@ package live
 // restore puts in force what is remembered from users before, or else what the disk holds.
 func (w *watch) restore() {
 	w.restoreSwitch()
+	w.restoreRollout()
 	w.mu.Lock()
 	known := w.memory
 	w.mu.Unlock()
@@ -39,5 +40,18 @@ func (w *watch) restoreSwitch() {
 	defer w.mu.Unlock()
 	if kept != nil && kept.Epoch > w.ledger.newest.Epoch {
 		w.ledger.newest = *kept
+	}
+}
+
+func (w *watch) restoreRollout() {
+	s, data, err := w.keeper.readRollout()
+	if err != nil {
+		w.logError("kept rollout state cannot be read", err)
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if s != nil && (w.rollouts.newest == nil || s.Epoch > w.rollouts.newest.Epoch) {
+		w.rollouts.put(s, data, false)
 	}
 }

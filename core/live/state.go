@@ -33,6 +33,8 @@ type State struct {
 	// 0 if there is none.
 	SwitchOffered int64 `json:"switch_offered,omitempty"`
 
+	Rollout *RolloutStatus `json:"rollout,omitempty"` // of a policy that has one
+
 	Upstreams map[string]Upstreams `json:"upstreams,omitempty"` // of each version that has a discovery URL
 
 	Journal []Entry `json:"journal,omitempty"` // what happened, the newest last
@@ -80,6 +82,7 @@ func (w *watch) state(u *user) State {
 		if st.SwitchNote == "" {
 			st.SwitchNote = note
 		}
+		st.Rollout = w.rolloutStatus(d)
 		st.Upstreams = w.upstreamStates(d, current)
 	}
 	if u.rejected != nil {

@@ -46,10 +46,15 @@ func setBase(u *user, base *core.Engine) {
 	u.base = base.With(core.Overlay{Force: base.Stable(), Reason: reason})
 }
 
-// overlaid puts on the engine of a document what outranks its rules: the switch, and above it a
-// policy beside the source that is not enabled.
+// overlaid puts on the engine of a document what outranks its rules: where its rollout is, the
+// switch, and above them a policy beside the source that is not enabled.
 func overlaid(u *user, d *document, force string) *core.Engine {
 	e := d.engine
+	if d.rollout != nil {
+		if o, err := d.rollout.Overlay(e.Rollout()); err == nil {
+			e = e.With(o)
+		}
+	}
 	if force != "" {
 		e = e.With(core.Overlay{Force: force, Reason: fmt.Sprintf("the switch sends everybody to %q", force)})
 	}

@@ -10,6 +10,7 @@ import (
 func (w *watch) install(d *document) bool {
 	w.start(d)
 	w.mu.Lock()
+	w.giveRollout(d)
 	w.replace(&w.offered, d)
 	w.refused = ""
 	w.refusal = nil
@@ -148,7 +149,8 @@ func (w *watch) refuseFor(u *user, d *document, err error) {
 func (w *watch) currentOf(u *user, d *document) *Current {
 	force, _ := w.ledger.force(versionsOf(d.engine), d.engine.Stable())
 	e := overlaid(u, d, force)
-	c := &Current{Engine: e, Overlay: e.Overlay(), Origin: d.origin, Revision: d.revision, Since: d.since}
+	c := &Current{Engine: e, Overlay: e.Overlay(), Origin: d.origin, Revision: d.revision, Since: d.since,
+		Rollout: d.rollout}
 	if len(d.feeds) > 0 {
 		upstreams, isHeld := w.instancesOf(d)
 		c.Upstreams = upstreams

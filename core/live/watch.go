@@ -18,10 +18,12 @@ import (
 type watch struct {
 	key      string
 	name     string         // of the source, without credentials
-	source   *source.Source // nil: the policy is in place
+	source   *source.Source // nil: nothing is watched
 	listener int64          // by which feeds know this watch
 	keeper   *keeper
 	allowed  *allow.List // what the source's documents may have the gateway read and ask
+
+	isInPlace bool // the policy is; the source has only what stands above it
 
 	applying sync.Mutex // one event at a time
 
@@ -38,6 +40,7 @@ type watch struct {
 	refused  string    // digest of the newest document, if it was not good
 	refusal  *Rejected // why it was not
 	ledger   ledger
+	rollouts rollouts
 	lists    map[string][]discover.Instance // the last ones, by discovery name
 	journal  journal
 	counters State // the fields that events change; state fills in the others
@@ -68,8 +71,17 @@ func (w *watch) join(u *user, p *core.Policy) error {
 	if isFirst {
 		w.restoreLists(w.keeper.open(u.cache, w.name))
 	}
-	if w.source == nil {
-		return w.joinPolicy(u, p)
+	if w.isInPlace {
+		if isFirst {
+			w.readBeside()
+		}
+		if err := w.joinPolicy(u, p); err != nil {
+			return err
+		}
+		if isFirst && w.source != nil {
+			w.watchSource()
+		}
+		return nil
 	}
 	if isFirst {
 		w.restore()
@@ -84,12 +96,45 @@ func (w *watch) join(u *user, p *core.Policy) error {
 		}
 	}
 	if isFirst {
-		ctx, cancel := context.WithCancel(context.Background())
-		w.cancel = cancel
-		go w.run(ctx)
+		w.watchSource()
 	}
 	return nil
 }
+
+func (w *watch) watchSource() {
+	ctx, cancel := context.WithCancel(context.Background())
+	w.cancel = cancel
+	go w.run(ctx)
+}
+
+// readBeside reads what stands above a policy in place before that serves, so that a restart undoes
+// no rollback.
+func (w *watch) readBeside() {
+	if w.source == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), besideTimeout)
+	defer cancel()
+	for _, key := range []source.Key{source.Switch, source.Rollout} {
+		d, err := w.source.Read(ctx, key)
+		if err != nil {
+			w.failed(err)
+			return
+		}
+		if d.Missing {
+			continue
+		}
+		e := source.Event{Key: key, Document: d}
+		if key == source.Switch {
+			w.takeSwitch(e)
+		} else {
+			w.takeRollout(e)
+		}
+	}
+}
+
+// besideTimeout bounds how long a policy in place waits for what stands above it.
+const besideTimeout = 2 * time.Second
 
 func overlayOf(e *core.Engine) core.Overlay {
 	if e == nil {
@@ -110,7 +155,10 @@ func (w *watch) joinPolicy(u *user, p *core.Policy) error {
 		d.since = now()
 		w.start(d)
 		w.mu.Lock()
+		w.giveRollout(d)
 		w.replace(&w.offered, d)
+		switched, wrong := w.ledger.retake(versionsOf(d.engine), d.engine.Stable())
+		w.noteSwitch(switched, "", wrong)
 		err = w.offer(u, d)
 		w.mu.Unlock()
 		w.sweep()
@@ -206,6 +254,11 @@ func (w *watch) take(ctx context.Context, e source.Event) {
 		w.switchDeleted()
 	case e.Key == source.Switch:
 		w.takeSwitch(e)
+	case e.Key == source.Rollout && e.Missing:
+		w.rolloutMissing()
+	case e.Key == source.Rollout:
+		w.takeRollout(e)
+	case w.isInPlace: // what stands beside a policy in place is no policy
 	case e.Missing:
 		w.deleted()
 	default:
