@@ -17,9 +17,12 @@ type Tracker struct {
 	latency   *Latency
 	signals   []*signal
 	hasLimits bool
-	step      atomic.Pointer[step]
-	minute    atomic.Pointer[minute]
-	alarm     chan struct{}
+	// hasLatency says that a guard is on latency.
+	hasLatency bool
+	step       atomic.Pointer[step]
+	minute     atomic.Pointer[minute]
+	alarm      chan struct{}
+	open       [openShards]openList
 
 	mu      sync.Mutex
 	first   time.Time              // when the canary's first request was seen
@@ -77,6 +80,7 @@ func NewTracker(plan *core.RolloutPlan, s *core.RolloutState, latency *Latency, 
 		default:
 			sig.evidence = NewEvidence(plan.Tolerance)
 		}
+		t.hasLatency = t.hasLatency || g.Measures == core.GuardLatency
 		if g.Then == core.GuardRollback {
 			acting++
 		}
@@ -135,42 +139,29 @@ func (t *Tracker) Decided(position uint64, arm Arm) Request {
 // Done notes how a request ended. Bad are statuses of 500 and above, connections that failed,
 // timeouts, truncated bodies, the corresponding statuses of gRPC, and requests of the canary that
 // stable had to answer; not clients that left. A request took as long as its header did.
-func (t *Tracker) Done(r Request, isBad bool, took time.Duration) {
+func (t *Tracker) Done(r Request, isBad bool, took time.Duration) { t.done(r, isBad, 0, took) }
+
+// done is Done for a request of which it was known already that it takes longer than some time.
+func (t *Tracker) done(r Request, isBad bool, longer, took time.Duration) {
 	if isBad {
 		t.bad(r)
 	} else if r.arm == Control {
 		t.latency.Add(took)
 	}
-	t.Slow(r, took)
+	t.slow(r, longer, took)
 }
 
-// Slow notes that a request has taken that long and is not done: so a canary that hangs is seen. It
-// may be called any number of times for a request.
-func (t *Tracker) Slow(r Request, took time.Duration) {
+// slow counts a request for the guards on latency for which it is slow now, and was not before.
+func (t *Tracker) slow(r Request, longer, took time.Duration) {
 	for _, sig := range t.signals {
 		if sig.guard.Measures != core.GuardLatency {
 			continue
 		}
-		if longest := sig.slow.Load(); longest > 0 && int64(took) > longest {
+		longest := time.Duration(sig.slow.Load())
+		if longest > 0 && took > longest && longer <= longest {
 			t.count(sig, r)
 		}
 	}
-}
-
-// SlowAfter returns the time after which a request that is not done should be reported by Slow; 0
-// is never.
-func (t *Tracker) SlowAfter() time.Duration {
-	var shortest int64
-	for _, sig := range t.signals {
-		longest := sig.slow.Load()
-		if longest > 0 && (shortest == 0 || longest < shortest) {
-			shortest = longest
-		}
-	}
-	if shortest == 0 {
-		return 0
-	}
-	return time.Duration(shortest) + 1
 }
 
 func (t *Tracker) bad(r Request) {
@@ -206,8 +197,9 @@ func (t *Tracker) Callers() (canary, control int) {
 	return s.callers[Canary].Count(), s.callers[Control].Count()
 }
 
-// Tick notes the time: each second or so. It ends minutes.
+// Tick notes the time: each second or so. It ends minutes, and counts requests that hang.
 func (t *Tracker) Tick(now time.Time) {
+	t.countHanging(now)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.first.IsZero() {

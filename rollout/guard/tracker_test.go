@@ -155,7 +155,7 @@ func TestSlowCanaryIsBad(t *testing.T) {
 	w.latency[Canary] = 100 * time.Millisecond
 	w.run(120)
 	assert.Equal(t, core.VerdictGood, w.verdict().Verdict)
-	assert.InEpsilon(t, 190*time.Millisecond, w.tracker.SlowAfter(), 0.2)
+	assert.InEpsilon(t, int64(190*time.Millisecond), w.tracker.signals[0].slow.Load(), 0.2)
 	w.latency[Canary] = 300 * time.Millisecond
 	w.run(60)
 	assert.Equal(t, core.VerdictBad, w.verdict().Verdict)
@@ -167,13 +167,22 @@ func TestSlowCanaryIsBad(t *testing.T) {
 func TestHangingCanaryIsBad(t *testing.T) {
 	w := newTraffic(t, 5, "latency")
 	w.run(130)
-	require.NotZero(t, w.tracker.SlowAfter())
-	for range 12 {
-		r := w.tracker.Decided(w.random.Uint64()/20, Canary)
-		w.tracker.Slow(r, w.tracker.SlowAfter())
-		w.tracker.Slow(r, time.Minute)
+	var open [12]Exchange
+	for i := range open {
+		w.tracker.Begin(&open[i], w.random.Uint64()/20, Canary, w.now)
 	}
-	assert.Equal(t, core.VerdictBad, w.verdict().Verdict)
+	w.run(2)
+	v := w.verdict()
+	assert.Equal(t, core.VerdictBad, v.Verdict)
+	for i := range open {
+		open[i].Done(true, w.now.Add(time.Hour))
+		open[i].Done(true, w.now)
+		open[i].Leave()
+	}
+	assert.Equal(t, v.Canary.Bad, w.verdict().Canary.Bad, "they were counted when it was too long")
+	for i := range w.tracker.open {
+		assert.Nil(t, w.tracker.open[i].first)
+	}
 }
 
 // A service with few callers, all of whom have had a slow request, or a failed one, long ago.
@@ -322,8 +331,12 @@ func TestTrackerIsSafe(t *testing.T) {
 		group.Go(func() {
 			random := seeded(uint64(worker))
 			for range 3000 {
-				r := w.tracker.Decided(random.Uint64(), Arm(random.IntN(2)))
-				w.tracker.Done(r, random.IntN(10) == 0, time.Duration(random.IntN(1e9)))
+				var x, y Exchange
+				w.tracker.Begin(&x, random.Uint64(), Arm(random.IntN(2)), w.now)
+				w.tracker.Begin(&y, random.Uint64(), Arm(random.IntN(2)), w.now)
+				x.Done(random.IntN(10) == 0, w.now.Add(time.Duration(random.IntN(1e9))))
+				y.Leave()
+				y.Broke()
 			}
 		})
 	}
@@ -334,7 +347,6 @@ func TestTrackerIsSafe(t *testing.T) {
 		w.tracker.Follow(&core.RolloutState{Step: 1 + i%2, Percent: float64(1 + i%2)}, now)
 		_, err := w.tracker.MarshalBinary()
 		require.NoError(t, err)
-		w.tracker.SlowAfter()
 	}
 	group.Wait()
 }
@@ -360,10 +372,12 @@ func TestReasons(t *testing.T) {
 
 func TestGoodRequestAllocatesNothing(t *testing.T) {
 	w := newTraffic(t, 5, "errors", "latency", "errors < 2%")
-	position := uint64(0)
+	position, x := uint64(0), new(Exchange) // a part of what a host has for each request
 	assert.Zero(t, testing.AllocsPerRun(1000, func() {
 		position += 0x9e3779b97f4a7c15
-		w.tracker.Done(w.tracker.Decided(position, Control), false, 10*time.Millisecond)
+		*x = Exchange{}
+		w.tracker.Begin(x, position, Control, w.now)
+		x.Done(false, w.now.Add(10*time.Millisecond))
 	}))
 }
 
@@ -372,6 +386,7 @@ func BenchmarkGoodRequest(b *testing.B) {
 	plan := planFor(b, "", "errors", "latency p90", "errors < 2%")
 	t := NewTracker(plan, &core.RolloutState{Step: 1, Percent: 5}, nil, time.Now())
 	b.ReportAllocs()
+	x, began := new(Exchange), time.Now()
 	position := uint64(0)
 	for b.Loop() {
 		position += 0x9e3779b97f4a7c15
@@ -379,7 +394,9 @@ func BenchmarkGoodRequest(b *testing.B) {
 		if position < 1<<60 {
 			arm = Canary
 		}
-		t.Done(t.Decided(position, arm), false, 10*time.Millisecond)
+		*x = Exchange{}
+		t.Begin(x, position, arm, began)
+		x.Done(false, began.Add(10*time.Millisecond))
 	}
 }
 
