@@ -66,8 +66,10 @@ type RolloutEvent struct {
 	Phase   string    `json:"phase"`
 	Step    int       `json:"step"`
 	Percent float64   `json:"percent"`
-	Reason  string    `json:"reason,omitempty"`
-	By      string    `json:"by,omitempty"`
+	// Approved says that a person had approved the step by then.
+	Approved bool   `json:"approved,omitempty"`
+	Reason   string `json:"reason,omitempty"`
+	By       string `json:"by,omitempty"`
 }
 
 // RolloutVerdict is what a guard says at one moment.
@@ -161,8 +163,10 @@ type (
 		Phase   string  `json:"phase"`
 		Step    int     `json:"step"`
 		Percent float64 `json:"percent"`
-		Reason  string  `json:"reason"`
-		By      string  `json:"by"`
+
+		Approved bool   `json:"approved"`
+		Reason   string `json:"reason"`
+		By       string `json:"by"`
 	}
 )
 
@@ -264,7 +268,7 @@ func (c *stateChecker) history(documents []historyDocument) []RolloutEvent {
 		c.texts(path, []string{d.Reason, d.By})
 		at := c.time(path+".at", d.At)
 		events = append(events, RolloutEvent{Epoch: d.Epoch, At: at, Attempt: d.Attempt, Phase: d.Phase, Step: d.Step,
-			Percent: d.Percent, Reason: d.Reason, By: d.By})
+			Percent: d.Percent, Approved: d.Approved, Reason: d.Reason, By: d.By})
 	}
 	return events
 }

@@ -103,7 +103,7 @@ func checkChange(t testing.TB, plan *core.RolloutPlan, before, after core.Rollou
 	last := after.History[len(after.History)-1]
 	require.Equal(t, core.RolloutEvent{
 		Epoch: after.Epoch, At: last.At, Attempt: after.Attempt, Phase: after.Phase, Step: after.Step, Percent: after.Percent,
-		Reason: after.Reason, By: after.By,
+		Approved: after.Approved, Reason: after.Reason, By: after.By,
 	}, last)
 	require.LessOrEqual(t, len(after.History), core.MaxRolloutHistory)
 	require.NotEmpty(t, after.Reason)

@@ -18,7 +18,8 @@ func move(s core.RolloutState, now time.Time, by, reason string) core.RolloutSta
 	s.Since = now
 	over := max(len(s.History)-core.MaxRolloutHistory+1, 0)
 	s.History = append(slices.Clone(s.History[over:]), core.RolloutEvent{
-		Epoch: s.Epoch, At: now, Attempt: s.Attempt, Phase: s.Phase, Step: s.Step, Percent: s.Percent, Reason: reason, By: by,
+		Epoch: s.Epoch, At: now, Attempt: s.Attempt, Phase: s.Phase, Step: s.Step, Percent: s.Percent,
+		Approved: s.Approved, Reason: reason, By: by,
 	})
 	return s
 }

@@ -21,6 +21,7 @@ type rollouts struct {
 	data      []byte             // newest, as it was written
 	isOwn     bool               // newest was put by this gateway, and the source has not shown it yet
 	isKnown   bool               // the source has said what it has
+	isBehind  bool               // the source has an older one than newest, or none
 	isDeleted bool               // the source has no such document (any more)
 	note      string             // what is wrong with the document at the source, "" if nothing is
 }
@@ -34,10 +35,12 @@ func (l *rollouts) take(data []byte, isWritten bool) (*core.RolloutState, error)
 	if err == nil {
 		if l.newest != nil && s.Epoch == l.newest.Epoch && bytes.Equal(data, l.data) {
 			l.isOwn = false
+			l.isBehind = false
 			l.note = ""
 			return nil, nil
 		}
 		err = l.judge(s, isWritten)
+		l.isBehind = err != nil
 	}
 	if err != nil {
 		if l.note == err.Error() {
@@ -61,6 +64,8 @@ func (l *rollouts) judge(s *core.RolloutState, isWritten bool) error {
 		return nil
 	case s.Epoch <= seen.Epoch && isWritten && isRollbackOf(s, seen):
 		return nil
+	case s.Epoch == seen.Epoch && l.isOwn && !isRollbackOf(seen, s):
+		return nil // another gateway was first
 	case s.Epoch < seen.Epoch:
 		return fmt.Errorf("rollout: epoch %d is older than %d, which was seen", s.Epoch, seen.Epoch)
 	case s.Epoch == seen.Epoch:
@@ -81,6 +86,7 @@ func (l *rollouts) put(s *core.RolloutState, data []byte, isOwn bool) {
 	l.newest = s
 	l.data = data
 	l.isOwn = isOwn
+	l.isBehind = false
 	l.note = ""
 }
 
@@ -155,6 +161,7 @@ func (w *watch) rolloutMissing() {
 		return
 	}
 	l.isDeleted = true
+	l.isBehind = true
 	l.note = "rollout: its state was deleted, and is still in force"
 	w.note(slog.LevelWarn, "rollout state was deleted from its source; it is still in force", "epoch", l.newest.Epoch)
 }
@@ -202,4 +209,14 @@ func (w *watch) rolloutNote(d *document) string {
 		}
 	}
 	return w.rollouts.note
+}
+
+// IsRolloutUnwritten reports whether the place of the rollout's state is known not to have the
+// newest one: it was put by this gateway and is not shown there yet, or what is there is older.
+func (h *Handle) IsRolloutUnwritten() bool {
+	w := h.watch
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	l := &w.rollouts
+	return l.newest != nil && (l.isOwn || l.isBehind)
 }

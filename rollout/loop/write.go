@@ -1,0 +1,235 @@
+package loop
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/grayrelease/gray/core"
+	"github.com/grayrelease/gray/core/live"
+	"github.com/grayrelease/gray/core/source"
+	"github.com/grayrelease/gray/rollout"
+	"github.com/grayrelease/gray/rollout/store"
+)
+
+const (
+	writeTimeout = 10 * time.Second
+	writeTries   = 20 // against others who write at the same time
+	writePause   = 5 * time.Millisecond
+	retryPause   = time.Second // after a failure
+)
+
+// Errors of Do, besides those of rollout.Do.
+var (
+	// ErrNoRollout is returned when the policy in force has no rollout.
+	ErrNoRollout = errors.New("the policy has no rollout")
+	// ErrUnwritten is returned when the state is in force in this gateway, and could not be written
+	// yet. The loop goes on trying.
+	ErrUnwritten = errors.New("it is in force in this gateway, and not written yet")
+)
+
+// runWriter writes what is to be written, and keeps what is known.
+func (l *Loop) runWriter(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-l.write:
+			if !l.writeNext(ctx) && !sleep(ctx, retryPause) {
+				return
+			}
+		case <-time.After(keepEvery):
+		}
+		l.mu.Lock()
+		isTime := now().Sub(l.tracked.kept) >= keepEvery
+		l.mu.Unlock()
+		if isTime {
+			l.keep()
+		}
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
+}
+
+// writeNext writes what follows from the state as it stands by then. It reports false after a
+// failure.
+func (l *Loop) writeNext(ctx context.Context) bool {
+	s, ok := l.situation()
+	if !ok {
+		return true
+	}
+	_, err := l.commit(ctx, s, func(state core.RolloutState) (core.RolloutState, error) {
+		return s.next(state, now()), nil
+	})
+	l.failed(err)
+	return err == nil
+}
+
+// failed notes why the state cannot be written, and logs it if that is news.
+func (l *Loop) failed(err error) {
+	l.mu.Lock()
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	isNews := text != "" && l.failure == ""
+	l.failure = text
+	l.mu.Unlock()
+	if isNews {
+		l.log("the state of the rollout cannot be written: nothing rises", err)
+	}
+}
+
+func (l *Loop) log(text string, err error) {
+	l.mu.Lock()
+	var o Options
+	for _, u := range l.uses {
+		o = u.options
+	}
+	l.mu.Unlock()
+	if o.Logger != nil {
+		o.Logger.Warn(text, "service", o.Service, "error", err.Error())
+	}
+}
+
+// commit reads the state where it is kept, writes what change makes of it, and puts that in force.
+// Where somebody else has written meanwhile, it starts over. If change changes nothing, it only
+// writes what this gateway knows and the place does not.
+func (l *Loop) commit(
+	ctx context.Context, s *situation, change func(core.RolloutState) (core.RolloutState, error),
+) (core.RolloutState, error) {
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
+	l.mu.Lock()
+	place := l.store
+	l.mu.Unlock()
+	for range writeTries {
+		d, err := place.Get(ctx, source.Rollout)
+		if err != nil {
+			return s.state, err
+		}
+		stored, wrong := parse(d)
+		from := choose(s.state, stored)
+		next, err := change(from)
+		if err != nil {
+			return from, err
+		}
+		isChanged := next.Epoch != from.Epoch
+		if !isChanged && (wrong != nil && !s.isUnwritten() || isStored(&next, d) && s.isPassed(stored, d)) {
+			return next, nil
+		}
+		if stored != nil && next.Epoch <= stored.Epoch {
+			next.Epoch = stored.Epoch + 1
+		}
+		if next.Epoch == 0 {
+			return next, nil
+		}
+		data, err := json.Marshal(&next)
+		if err != nil {
+			return from, err
+		}
+		_, err = place.Put(ctx, source.Rollout, data, d.Revision)
+		if errors.Is(err, store.ErrConflict) {
+			if !sleep(ctx, rand.N(writePause)) {
+				return from, ctx.Err()
+			}
+			continue
+		}
+		if err != nil {
+			return from, err
+		}
+		s.put(&next, true)
+		return next, nil
+	}
+	return s.state, fmt.Errorf("others have written the state %d times meanwhile", writeTries)
+}
+
+// parse reads a stored state, nil if there is none or it is not one.
+func parse(d source.Document) (*core.RolloutState, error) {
+	if d.Missing {
+		return nil, nil
+	}
+	return core.ParseRolloutState(d.Data)
+}
+
+// isStored reports whether a document says what a state says.
+func isStored(s *core.RolloutState, d source.Document) bool {
+	if s.Epoch == 0 {
+		return d.Missing
+	}
+	data, err := json.Marshal(s)
+	return err == nil && bytes.Equal(data, d.Data)
+}
+
+// choose returns the state to go on from: of what this gateway knows and what is stored the newer
+// one, but a rollback in any case, unless another attempt has followed it.
+func choose(known core.RolloutState, stored *core.RolloutState) core.RolloutState {
+	if stored == nil {
+		return known
+	}
+	chosen := *stored
+	switch {
+	case isRollbackOf(&known, stored):
+		chosen = known
+	case isRollbackOf(stored, &known):
+	case known.Epoch > stored.Epoch:
+		chosen = known
+	}
+	chosen.Epoch = max(known.Epoch, stored.Epoch)
+	return chosen
+}
+
+func isRollbackOf(back, other *core.RolloutState) bool {
+	return back.Fingerprint == other.Fingerprint && back.Attempt >= other.Attempt &&
+		back.Phase == core.PhaseRolledBack && other.Phase != core.PhaseRolledBack
+}
+
+// isUnwritten reports whether the place of the state does not have what this gateway knows.
+func (s *situation) isUnwritten() bool {
+	return slices.ContainsFunc(s.handles, (*live.Handle).IsRolloutUnwritten)
+}
+
+// isPassed reports whether all who know this gateway's state take the stored one for a newer one,
+// or the same.
+func (s *situation) isPassed(stored *core.RolloutState, d source.Document) bool {
+	return s.state.Epoch == 0 || stored.Epoch > s.state.Epoch || isStored(&s.state, d)
+}
+
+// Do moves the rollout as a person asks for. It returns the state after that. A rollback is in force
+// in this gateway even where it cannot be written: the error is ErrUnwritten then.
+func (u *Use) Do(ctx context.Context, c rollout.Command) (core.RolloutState, error) {
+	l := u.loop
+	s, ok := l.situation()
+	if !ok {
+		return core.RolloutState{}, ErrNoRollout
+	}
+	change := func(state core.RolloutState) (core.RolloutState, error) { return rollout.Do(s.plan, state, c, now()) }
+	if c.Verb == rollout.Rollback {
+		next, err := change(s.state)
+		if err != nil {
+			return s.state, err
+		}
+		s.put(&next, false)
+		s.state = next
+		change = func(state core.RolloutState) (core.RolloutState, error) { return state, nil }
+	}
+	state, err := l.commit(ctx, s, change)
+	signal(l.wake)
+	if err != nil && c.Verb == rollout.Rollback {
+		signal(l.write)
+		return s.state, fmt.Errorf("%w: %w", ErrUnwritten, err)
+	}
+	return state, err
+}
