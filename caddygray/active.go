@@ -12,6 +12,7 @@ import (
 	"github.com/grayrelease/gray/core/live"
 	"github.com/grayrelease/gray/core/problem"
 	"github.com/grayrelease/gray/core/proxy"
+	"github.com/grayrelease/gray/rollout/guard"
 )
 
 // active is a policy in force, with everything that requests need.
@@ -24,6 +25,8 @@ type active struct {
 	versions map[string]*version
 	stable   *version
 	outcomes map[string]*outcome // by rule, "" for none
+
+	tracker *guard.Tracker // observes requests for the rollout, nil if it has nothing to compare
 
 	debugHeader string
 	vary        string

@@ -91,6 +91,9 @@ func parseDirective(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 //			<option> <value>
 //		}
 //		cache <folder>
+//		loop [off] {
+//			gateways <number>
+//		}
 //
 //		drain_timeout <duration>
 //
@@ -149,6 +152,7 @@ func (p *parser) directive() error {
 		"policy":        p.text("", &p.handler.PolicyFile),
 		"source":        p.source,
 		"cache":         p.text("", &p.handler.Cache),
+		"loop":          p.loop,
 		"debug_header":  p.debugHeader,
 		"vary":          p.vary,
 		"drain_timeout": p.duration(&p.handler.DrainTimeout),

@@ -73,3 +73,32 @@ func (p *parser) number(path string, into *float64) func() error {
 		return nil
 	}
 }
+
+// loop reads how this gateway takes part in moving the rollout.
+func (p *parser) loop() error {
+	l := &Loop{}
+	p.handler.Loop = l
+	if p.d.NextArg() {
+		if p.d.Val() != "off" {
+			return p.d.Errf("loop takes the word off, or a block, not %q", p.d.Val())
+		}
+		l.Off = true
+	}
+	if p.d.NextArg() {
+		return p.d.ArgErr()
+	}
+	return p.block(words{
+		"gateways": func() error {
+			var text string
+			if !p.d.AllArgs(&text) {
+				return p.d.ArgErr()
+			}
+			n, err := strconv.Atoi(text)
+			if err != nil || n < 1 {
+				return p.d.Errf("gateways: %q is not a number of gateways: 1 or more", text)
+			}
+			l.Gateways = n
+			return nil
+		},
+	})
+}

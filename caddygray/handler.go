@@ -18,6 +18,7 @@ import (
 	"github.com/grayrelease/gray/core"
 	"github.com/grayrelease/gray/core/live"
 	"github.com/grayrelease/gray/core/problem"
+	"github.com/grayrelease/gray/rollout/loop"
 )
 
 // Handler decides which version of a service a request gets, once, and tells everybody after it:
@@ -74,6 +75,10 @@ type Handler struct {
 	// good document. Default: none.
 	Source *live.Source `json:"source,omitempty"`
 
+	// Loop says how this gateway takes part in moving the rollout of the policy. Default: it measures,
+	// decides and writes.
+	Loop *Loop `json:"loop,omitempty"`
+
 	// Cache is a folder for the last good document, the switch and the instances of registries, with
 	// which Caddy starts while their servers are down. Default: the folder `gray` in Caddy's data
 	// directory.
@@ -81,9 +86,12 @@ type Handler struct {
 
 	current  *atomic.Pointer[active] // holds nil while there is no policy
 	handle   *live.Handle
+	use      *loop.Use // of the rollout's loop, nil if there is none
 	cancel   context.CancelFunc
 	checking *sync.WaitGroup
 	logger   *zap.Logger
+
+	emitEvent func(name string, data map[string]any)
 }
 
 // Vary is what the response header Vary lists.
@@ -109,6 +117,9 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	h.current = new(atomic.Pointer[active])
 	if err := registerMetrics(ctx.GetMetricsRegistry()); err != nil {
 		return fmt.Errorf("registering metrics: %w", err)
+	}
+	if err := h.findEvents(ctx); err != nil {
+		return err
 	}
 	policy, err := h.document()
 	if err != nil {
@@ -154,6 +165,9 @@ func (h *Handler) checkExtras(policy *core.Policy) error {
 	}
 	if err := h.Vary.check(); err != nil {
 		return err
+	}
+	if h.Loop != nil && h.Loop.Gateways < 0 {
+		return errors.New("loop.gateways: must not be negative")
 	}
 	if h.DrainTimeout < 0 {
 		return errors.New("drain_timeout: must not be negative")
@@ -230,6 +244,9 @@ func (h *Handler) Cleanup() error {
 		states.remove(h.handle)
 		h.handle.Close()
 	}
+	if h.use != nil {
+		h.use.Close()
+	}
 	if h.cancel != nil {
 		h.cancel()
 		h.checking.Wait()
@@ -264,6 +281,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	d.serving.open.begin(d)
 	defer func() { d.serving.open.end(d) }()
 	recorder := d.record(w)
+	d.observe(recorder.started)
+	defer recorder.broke()
 	err := next.ServeHTTP(recorder, r)
 	recorder.finish(err)
 	return err

@@ -5,23 +5,22 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 
-	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap/exp/zapslog"
 
 	"github.com/grayrelease/gray/core"
 	"github.com/grayrelease/gray/core/live"
 	"github.com/grayrelease/gray/core/problem"
+	"github.com/grayrelease/gray/rollout/loop"
 )
 
 // open keeps in force what the policy, its source and registries say, until Cleanup.
 func (h *Handler) open(ctx context.Context, policy *core.Policy) error {
 	if h.Cache == "" && h.isFollowed(policy) {
-		h.Cache = filepath.Join(caddy.AppDataDir(), "gray")
+		h.Cache = dataFolder()
 	}
 	options := live.Options{Policy: policy, Source: h.Source, Service: policy.Service, Cache: h.Cache, Logger: h.slog()}
 	options.Apply = func(c *live.Current) error { return h.apply(ctx, c) }
@@ -32,11 +31,17 @@ func (h *Handler) open(ctx context.Context, policy *core.Policy) error {
 			return problems
 		}
 	}
+	if err := h.openLoop(policy, &options); err != nil {
+		return err
+	}
 	var err error
 	if h.handle, err = live.Open(options); err != nil {
 		return fmt.Errorf("policy of %q:\n%w", policy.Service, err)
 	}
-	if h.isFollowed(policy) {
+	if h.use != nil {
+		h.use.Start(h.handle)
+	}
+	if h.isFollowed(policy) || h.use != nil {
 		states.add(&followed{h, h.handle, policy.Service})
 	}
 	return nil
@@ -83,6 +88,9 @@ func (h *Handler) apply(ctx context.Context, c *live.Current) error {
 	if err != nil {
 		return err
 	}
+	if h.use != nil {
+		active.tracker = h.use.Follow(c)
+	}
 	h.install(ctx, active)
 	return nil
 }
@@ -123,7 +131,7 @@ func (l *stateList) of(service string) []live.State {
 	seen := map[string]bool{}
 	states := []live.State{}
 	for _, f := range l.all {
-		s := f.handle.State()
+		s := f.state()
 		if s.Service == "" {
 			s.Service = f.service
 		}
@@ -134,4 +142,35 @@ func (l *stateList) of(service string) []live.State {
 		}
 	}
 	return states
+}
+
+// state is that of the policy, with what the guards of its rollout say.
+func (f *followed) state() live.State {
+	s := f.handle.State()
+	if s.Rollout == nil || f.handler.use == nil {
+		return s
+	}
+	guards, note := f.handler.use.Judge()
+	if guards != nil && s.Rollout.Phase != core.PhaseRolledBack {
+		s.Rollout.Guards = guards
+	}
+	if s.Rollout.Note == "" {
+		s.Rollout.Note = note
+	}
+	return s
+}
+
+// useOf returns a use of the loop of a service's rollout, nil if there is none: that of the newest
+// configuration.
+func (l *stateList) useOf(service string) *loop.Use {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var use *loop.Use
+	for _, f := range l.all {
+		s := f.handle.State().Service
+		if f.handler.use != nil && (s == service || s == "" && f.service == service) {
+			use = f.handler.use
+		}
+	}
+	return use
 }

@@ -47,6 +47,11 @@ var (
 		Namespace: "caddy", Subsystem: "gray", Name: "tokens_total",
 		Help: "Requests whose token was looked at for claims, by how it fared (ok, none, expired and so on).",
 	}, []string{"service", "result"})
+
+	rollbacksTotal = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Namespace: "caddy", Subsystem: "gray", Name: "rollout_rollbacks_total",
+		Help: "Rollouts that were rolled back, by the guard that did (empty: a person did, or the time was over).",
+	}, []string{"service", "guard"})
 )
 
 // counters are the metrics that count requests. How long their series stay is in series.go.
@@ -56,7 +61,7 @@ var counters = []prometheus.Collector{
 
 // registerMetrics registers the metrics with a configuration's registry.
 func registerMetrics(registry *prometheus.Registry) error {
-	all := []prometheus.Collector{series, &policies, &states}
+	all := []prometheus.Collector{series, &policies, &states, &rollouts, rollbacksTotal}
 	for _, c := range all {
 		var already prometheus.AlreadyRegisteredError
 		if err := registry.Register(c); err != nil && !errors.As(err, &already) {

@@ -20,6 +20,7 @@ type recorder struct {
 	decided  *decided
 	started  time.Time
 	recorded bool
+	isOver   bool
 }
 
 // record returns the decision's recorder, which is part of the decision to save an allocation.
@@ -55,11 +56,26 @@ func (r *recorder) ReadFrom(from io.Reader) (int64, error) {
 // finish handles responses that have not been written yet: errors, which Caddy writes later with
 // the same header, and empty responses.
 func (r *recorder) finish(err error) {
-	if err == nil {
-		r.complete(http.StatusOK)
+	status := http.StatusOK
+	if err != nil {
+		status = statusOf(err)
+	}
+	isWhole := err == nil || !r.recorded
+	r.complete(status)
+	r.decided.over(isWhole, r.Header())
+	r.isOver = true
+}
+
+// broke handles a response whose handler gave it up by a panic.
+func (r *recorder) broke() {
+	if r.isOver {
 		return
 	}
-	r.complete(statusOf(err))
+	if !r.recorded {
+		r.decided.answered(http.StatusInternalServerError, time.Now())
+		return
+	}
+	r.decided.over(false, r.Header())
 }
 
 func statusOf(err error) int {
@@ -91,7 +107,9 @@ func (r *recorder) complete(status int) {
 // count counts the response.
 func (r *recorder) count(status int) {
 	v := r.decided.serving
-	v.latency.Observe(time.Since(r.started).Seconds())
+	at := time.Now()
+	v.latency.Observe(at.Sub(r.started).Seconds())
+	r.decided.answered(status, at)
 	class := status / 100
 	if class >= len(v.statuses) {
 		class = 0

@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/grayrelease/gray/core"
+	"github.com/grayrelease/gray/rollout/guard"
 )
 
 // Names of the variables in which a request holds the state of gray.
@@ -39,6 +40,7 @@ type decided struct {
 	serving  *version // the decided version, or stable after a fallback
 	abort    func()   // ends the exchange; nil if the handler does not end any
 	recorder recorder
+	exchange guard.Exchange // as the rollout's guards observe it
 	before   *decided
 }
 

@@ -56,7 +56,8 @@ func (x *Exchange) Done(isBad bool, now time.Time) {
 // version. It does nothing after Done.
 func (x *Exchange) Leave() { x.close() }
 
-// Broke notes that the answer was not whole after all: its body ended early, or its trailer says so.
+// Broke notes that the answer was not whole after all: its body ended early, or its trailer says
+// so.
 func (x *Exchange) Broke() {
 	if x.tracker != nil {
 		x.tracker.bad(x.request)

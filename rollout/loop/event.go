@@ -1,6 +1,7 @@
 package loop
 
 import (
+	"context"
 	"strconv"
 	"time"
 
@@ -51,7 +52,10 @@ type journal struct {
 	warned  map[string]int64 // attempts, by guard
 }
 
-// tell tells what has happened since the last turn. What had happened before the first one is told
+// maxUntold is how many events wait for who hears them.
+const maxUntold = 64
+
+// tell notes what has happened since the last turn. What had happened before the first one was told
 // by who saw it.
 func (l *Loop) tell(s *situation) {
 	if s.state.Fingerprint != s.plan.Fingerprint {
@@ -59,22 +63,35 @@ func (l *Loop) tell(s *situation) {
 	}
 	l.mu.Lock()
 	events := l.events.news(s)
-	var hear func(Event)
-	service := ""
-	for _, u := range l.uses {
-		if u.options.Event != nil {
-			hear = u.options.Event
-		}
-		service = u.options.Service
-	}
 	l.mu.Unlock()
-	if hear == nil {
-		return
-	}
 	for _, e := range events {
-		e.Service = service
-		e.ID = service + "/" + strconv.FormatInt(e.Attempt, 10) + "/" + strconv.Itoa(e.Step) + "/" + e.Kind
-		hear(e)
+		select {
+		case l.told <- e:
+		default:
+		}
+	}
+}
+
+// runTeller tells events: who hears them may take long, and must not hold up a rollback.
+func (l *Loop) runTeller(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case e := <-l.told:
+			l.mu.Lock()
+			var o Options
+			for _, u := range l.uses {
+				o = u.options
+			}
+			l.mu.Unlock()
+			if o.Event == nil {
+				continue
+			}
+			e.Service = o.Service
+			e.ID = e.Service + "/" + strconv.FormatInt(e.Attempt, 10) + "/" + strconv.Itoa(e.Step) + "/" + e.Kind
+			o.Event(e)
+		}
 	}
 }
 

@@ -73,6 +73,7 @@ type Loop struct {
 	folder string
 	wake   chan struct{} // something has changed
 	write  chan struct{} // something is to be written
+	told   chan Event    // to be told; when nobody hears them, they are dropped
 	cancel context.CancelFunc
 	ended  sync.WaitGroup
 
@@ -99,13 +100,15 @@ func Open(o Options) (*Use, error) {
 	key := o.Service + " " + s.Name
 	l := loops[key]
 	if l == nil {
-		l = &Loop{key: key, folder: o.Folder, wake: make(chan struct{}, 1), write: make(chan struct{}, 1)}
+		l = &Loop{key: key, folder: o.Folder, wake: make(chan struct{}, 1), write: make(chan struct{}, 1),
+			told: make(chan Event, maxUntold)}
 		l.tracked.latency = guard.NewLatency()
 		loops[key] = l
 		var ctx context.Context
 		ctx, l.cancel = context.WithCancel(context.Background())
 		l.ended.Go(func() { l.run(ctx) })
 		l.ended.Go(func() { l.runWriter(ctx) })
+		l.ended.Go(func() { l.runTeller(ctx) })
 	}
 	u := &Use{loop: l, options: o}
 	l.mu.Lock()

@@ -83,17 +83,19 @@ func start(t *testing.T, path, cache string) *gateway {
 	loops[g.use.loop.key] = g.use.loop
 	registryLock.Unlock()
 	// Another cache is another watch.
-	g.handle, err = live.Open(live.Options{Source: &live.Source{URL: url}, Cache: cache, Apply: func(c *live.Current) error {
-		tracker := g.use.Follow(c)
-		g.mu.Lock()
-		defer g.mu.Unlock()
-		g.tracker = tracker
-		return nil
-	}})
+	g.handle, err = live.Open(live.Options{Source: &live.Source{URL: url}, Cache: cache, Apply: g.apply})
 	require.NoError(t, err)
 	g.use.Start(g.handle)
 	t.Cleanup(g.close)
 	return g
+}
+
+func (g *gateway) apply(c *live.Current) error {
+	tracker := g.use.Follow(c)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.tracker = tracker
+	return nil
 }
 
 func (g *gateway) close() {
@@ -301,8 +303,9 @@ func TestEvidenceIsKept(t *testing.T) {
 	require.NotZero(t, before[0].Canary.Bad)
 	first.use.loop.keep()
 	first.close()
-	restored := guard.NewTracker(first.handle.Current().Engine.Rollout(), first.handle.Current().Rollout, nil, now())
-	restore(restored, first.use.loop.evidencePath(), first.handle.Current().Engine.Rollout(), first.handle.Current().Rollout)
+	last := first.handle.Current()
+	restored := guard.NewTracker(last.Engine.Rollout(), last.Rollout, nil, now())
+	restore(restored, first.use.loop.evidencePath(), last.Engine.Rollout(), last.Rollout)
 	assert.Equal(t, before, restored.Judge(now()))
 }
 

@@ -28,6 +28,8 @@ const (
 var (
 	// ErrNoRollout is returned when the policy in force has no rollout.
 	ErrNoRollout = errors.New("the policy has no rollout")
+	// ErrPlace is returned when the place of the state cannot be read or written.
+	ErrPlace = errors.New("the place of the rollout's state is away")
 	// ErrUnwritten is returned when the state is in force in this gateway, and could not be written
 	// yet. The loop goes on trying.
 	ErrUnwritten = errors.New("it is in force in this gateway, and not written yet")
@@ -118,7 +120,7 @@ func (l *Loop) commit(
 	for range writeTries {
 		d, err := place.Get(ctx, source.Rollout)
 		if err != nil {
-			return s.state, err
+			return s.state, fmt.Errorf("%w: %w", ErrPlace, err)
 		}
 		stored, wrong := parse(d)
 		from := choose(s.state, stored)
@@ -148,7 +150,7 @@ func (l *Loop) commit(
 			continue
 		}
 		if err != nil {
-			return from, err
+			return from, fmt.Errorf("%w: %w", ErrPlace, err)
 		}
 		s.put(&next, true)
 		return next, nil
@@ -207,8 +209,8 @@ func (s *situation) isPassed(stored *core.RolloutState, d source.Document) bool 
 	return s.state.Epoch == 0 || stored.Epoch > s.state.Epoch || isStored(&s.state, d)
 }
 
-// Do moves the rollout as a person asks for. It returns the state after that. A rollback is in force
-// in this gateway even where it cannot be written: the error is ErrUnwritten then.
+// Do moves the rollout as a person asks for. It returns the state after that. A rollback is in
+// force in this gateway even where it cannot be written: the error is ErrUnwritten then.
 func (u *Use) Do(ctx context.Context, c rollout.Command) (core.RolloutState, error) {
 	l := u.loop
 	s, ok := l.situation()
