@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -87,6 +89,7 @@ func release(t *testing.T, folder, rollout string) *released {
 		on gray_rollout_step hearer
 		on gray_rollout_approval_needed hearer
 		on gray_rollout_rolled_back hearer
+		on gray_rollout_rolled_back gray_exec tee %s
 	}
 }
 http://%s {
@@ -108,7 +111,7 @@ http://%s {
 		dynamic gray
 	}
 }
-`, s.admin, s.address, versions[0], versions[1], rollout, folder))
+`, s.admin, filepath.Join(folder, "told"), s.address, versions[0], versions[1], rollout, folder))
 	load(t, s.config)
 	return s
 }
@@ -220,6 +223,11 @@ func TestRollout(t *testing.T) {
 	assert.Contains(t, metrics, `caddy_gray_rollout_rollbacks_total{guard="errors",service="shop"} 1`)
 	require.Eventually(t, func() bool { return slices.Contains(told(), "gray_rollout_rolled_back shop/1/2/rolled_back") },
 		5*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool {
+		text, _ := os.ReadFile(filepath.Join(folder, "told"))
+		var event struct{ Event, ID, Reason string }
+		return json.Unmarshal(text, &event) == nil && event.ID == "shop/1/2/rolled_back" && event.Reason == back.Reason
+	}, 5*time.Second, 5*time.Millisecond, "the program of the event")
 	assert.Contains(t, told(), "gray_rollout_started shop/1/1/started")
 	assert.Contains(t, told(), "gray_rollout_approval_needed shop/1/2/approval_needed")
 

@@ -1,6 +1,7 @@
 package caddy
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -51,7 +52,7 @@ func runExample(t *testing.T, path string, env []string, replace ...string) stri
 	caddyfile := strings.NewReplacer(append(replace, "8080", port(site))...).Replace(string(text))
 	file := filepath.Join(t.TempDir(), "Caddyfile")
 	require.NoError(t, os.WriteFile(file, []byte(caddyfile), 0o600))
-	env = append(env, "HOME="+t.TempDir(), "CADDY_ADMIN="+freeAddress(t))
+	env = append([]string{"HOME=" + t.TempDir(), "CADDY_ADMIN=" + freeAddress(t)}, env...)
 	startProcess(t, nil, env, Binary(t), "run", "--config", file, "--adapter", "caddyfile").await(t, site)
 	return "http://localhost:" + port(site)
 }
@@ -106,4 +107,29 @@ func TestExamples(t *testing.T) {
 		url := runExample(t, "../../examples/caddy/Caddyfile", []string{"V1=" + v1, "V2=" + freeAddress(t)})
 		require.Equal(t, "v1 serves", curl(t, "-H 'X-App-Version: beta' ", url))
 	})
+}
+
+// TestRolloutExample runs the example until its bad version is back, and the lines of the docs.
+func TestRolloutExample(t *testing.T) {
+	admin := freeAddress(t)
+	folder := t.TempDir()
+	url := runExample(t, "../../examples/rollout/Caddyfile", []string{"PWD=" + folder, "CADDY_ADMIN=" + admin},
+		"9001", port(freeAddress(t)), "9002", port(freeAddress(t)), "% 60 >= 30", "% 4 >= 2")
+	failed := 0
+	for i := 0; !strings.Contains(curl(t, "", "http://"+admin+"/gray/shop"), `"phase":"rolled-back"`); i++ {
+		if curl(t, fmt.Sprintf("--cookie uid=u-%d ", i), url) == "v2 fails" {
+			failed++
+		}
+		require.Less(t, i, 5000)
+	}
+	require.Less(t, failed, 100)
+	for i := range 100 {
+		require.Equal(t, "v1 serves", curl(t, fmt.Sprintf("--cookie uid=u-%d ", i), url))
+	}
+	res, err := http.Post("http://"+admin+"/gray/shop/retry", "", nil)
+	require.NoError(t, err)
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	require.NoError(t, err)
+	require.Contains(t, string(body), `"attempt":2`)
 }
