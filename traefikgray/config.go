@@ -15,7 +15,6 @@ import (
 
 	"github.com/grayrelease/gray/core"
 	"github.com/grayrelease/gray/core/jwt"
-	"github.com/grayrelease/gray/core/live"
 	"github.com/grayrelease/gray/core/problem"
 )
 
@@ -26,8 +25,7 @@ const (
 )
 
 // Config is the middleware's configuration: the policy document, field by field as core.Policy
-// describes it, and what only this host has. Traefik matches names without case and drops those
-// that it does not know; a policy in a file of its own, which Policy names, is read strictly.
+// describes it, and what only this host has. Traefik matches names without case.
 type Config struct {
 	// Mode is "header" (the request goes on with a header that says the version, and child routers
 	// match it) or "proxy" (requests for other versions than stable are forwarded to their upstreams
@@ -42,11 +40,11 @@ type Config struct {
 	Policy string `json:"policy,omitempty"`
 	// IPStrategy says which address is the client's, as in Traefik's own middlewares. Default: the
 	// connection's peer.
-	IPStrategy *core.IPStrategy `json:"ipStrategy,omitempty"`
+	IPStrategy *ipStrategy `json:"ipStrategy,omitempty"`
 	// Source is where the policy document is kept that changes without Traefik's configuration. The
 	// policy in the fields from Service on then only says which version is stable until there is a
 	// first good document. Default: none.
-	Source *live.Source `json:"source,omitempty"`
+	Source *source `json:"source,omitempty"`
 	// Cache is a folder for the last good document, the switch and the instances, with which Traefik
 	// starts while their servers are down. Default: none.
 	Cache string `json:"cache,omitempty"`
@@ -63,14 +61,17 @@ type Config struct {
 	Versions  map[string]interface{} `json:"versions,omitempty"`
 	Identity  []string               `json:"identity,omitempty"`
 	Anonymous string                 `json:"anonymous,omitempty"`
-	Cookie    core.Cookie            `json:"cookie,omitempty"`
-	Rules     []core.Rule            `json:"rules,omitempty"`
+	Cookie    cookie                 `json:"cookie,omitempty"`
+	Rules     []rule                 `json:"rules,omitempty"`
 	Lists     map[string][]string    `json:"lists,omitempty"`
 	Header    string                 `json:"header,omitempty"`
 	Trust     []string               `json:"trust,omitempty"`
 	Vouch     string                 `json:"vouch,omitempty"`
-	JWT       *jwt.Config            `json:"jwt,omitempty"`
-	Rollout   *core.Rollout          `json:"rollout,omitempty"`
+	JWT       *token                 `json:"jwt,omitempty"`
+	Rollout   *rollout               `json:"rollout,omitempty"`
+
+	// Rest has the names that are none of the above, each of which is refused.
+	Rest map[string]interface{} `json:"-" mapstructure:",remain"`
 }
 
 // setup is what both modes are made of.
@@ -86,7 +87,7 @@ type setup struct {
 // newSetup reads the configuration. The error is a problem.List.
 func newSetup(ctx context.Context, config *Config, name string) (*setup, error) {
 	s := &setup{ctx: ctx, name: name, mode: config.Mode, balance: config.Balance}
-	var problems problem.List
+	problems := unknownFields("", reflect.ValueOf(config).Elem())
 	if s.mode != "" && s.mode != modeHeader && s.mode != modeProxy {
 		problems = append(problems, problem.New("mode", "unknown word %q (one of header, proxy)", s.mode)...)
 	}
@@ -176,12 +177,19 @@ func readFile(s *setup, path string) error {
 // commas, as in labels, it leaves the space after them, which means nothing in these lists. In
 // named lists it may.
 func inlinePolicy(c *Config, versions map[string]core.Version) *core.Policy {
-	return &core.Policy{
+	policy := &core.Policy{
 		Service: c.Service, Enabled: c.Enabled, Stable: c.Stable, Versions: versions,
-		Identity: trimmed(c.Identity), Anonymous: c.Anonymous, Cookie: c.Cookie,
-		Rules: c.Rules, Lists: c.Lists, Header: c.Header, Trust: trimmed(c.Trust), Vouch: c.Vouch,
-		JWT: trimmedJWT(c.JWT), Rollout: c.Rollout,
+		Identity: trimmed(c.Identity), Anonymous: c.Anonymous, Cookie: c.Cookie.Cookie,
+		Lists: c.Lists, Header: c.Header, Trust: trimmed(c.Trust), Vouch: c.Vouch,
+		JWT: trimmedJWT(c.JWT),
 	}
+	for _, r := range c.Rules {
+		policy.Rules = append(policy.Rules, r.Rule)
+	}
+	if c.Rollout != nil {
+		policy.Rollout = &c.Rollout.Rollout
+	}
+	return policy
 }
 
 func trimmed(list []string) []string {
@@ -195,18 +203,18 @@ func trimmed(list []string) []string {
 	return all
 }
 
-func trimmedJWT(c *jwt.Config) *jwt.Config {
+func trimmedJWT(c *token) *jwt.Config {
 	if c == nil {
 		return nil
 	}
 	t := &jwt.Config{}
-	*t = *c
+	*t = c.Config
 	t.Algorithms = trimmed(c.Algorithms)
 	t.Audience = trimmed(c.Audience)
 	return t
 }
 
-func trimmedStrategy(s *core.IPStrategy) *core.IPStrategy {
+func trimmedStrategy(s *ipStrategy) *core.IPStrategy {
 	if s == nil {
 		return nil
 	}

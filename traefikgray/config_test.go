@@ -20,7 +20,7 @@ func shop(change func(*Config)) *Config {
 	c := CreateConfig()
 	c.Service, c.Stable = "shop", "v1"
 	c.Versions = map[string]interface{}{"v1": "", "v2": map[string]interface{}{"upstreams": []interface{}{"http://127.0.0.1:1"}}}
-	c.Rules = []core.Rule{{Name: "testers", Version: "v2", When: []string{"header X-App = beta"}}}
+	c.Rules = []rule{{Rule: core.Rule{Name: "testers", Version: "v2", When: []string{"header X-App = beta"}}}}
 	if change != nil {
 		change(c)
 	}
@@ -43,13 +43,24 @@ func TestRefusals(t *testing.T) {
 		"policy in a file and here":     {func(c *Config) { c.Policy = file }, "none of its fields may be given beside it"},
 		"several at once": {func(c *Config) { c.Mode, c.Stable = "x", "v9" },
 			"mode: unknown word \"x\" (one of header, proxy); stable: version \"v9\" is not in versions"},
-		"strategy":                    {func(c *Config) { c.IPStrategy = &core.IPStrategy{Depth: -1} }, "ipStrategy.depth: must be 0 or more"},
-		"source without a URL":        {func(c *Config) { c.Source = &live.Source{} }, "source.url: missing"},
-		"source that nobody knows":    {func(c *Config) { c.Source = &live.Source{URL: "zoo://x"} }, `unknown scheme "zoo"`},
+		"strategy":                    {func(c *Config) { c.IPStrategy = &ipStrategy{IPStrategy: core.IPStrategy{Depth: -1}} }, "ipStrategy.depth: must be 0 or more"},
+		"source without a URL":        {func(c *Config) { c.Source = &source{} }, "source.url: missing"},
+		"source that nobody knows":    {func(c *Config) { c.Source = &source{Source: live.Source{URL: "zoo://x"}} }, `unknown scheme "zoo"`},
 		"registry that nobody knows":  {func(c *Config) { c.Versions["v2"] = map[string]interface{}{"discover": "consol://x/y"} }, `versions.v2.discover: unknown scheme "consol"`},
 		"versions that are no object": {func(c *Config) { c.Versions["v2"] = 7 }, "versions.v2: must be an object"},
 		"upstreams of another shape":  {func(c *Config) { c.Versions["v2"] = map[string]interface{}{"upstreams": 7} }, "versions.v2.upstreams: must be a list"},
-		"version of a misspelt field": {func(c *Config) { c.Versions["v2"] = map[string]interface{}{"upstream": "x"} }, `versions.v2: unknown field "upstream"`},
+		"version of a misspelt field": {func(c *Config) { c.Versions["v2"] = map[string]interface{}{"upstream": "x"} }, `versions.v2.upstream: unknown field (did you mean "upstreams"?)`},
+		"version of a field nobody knows": {func(c *Config) { c.Versions["v2"] = map[string]interface{}{"weight": "x"} },
+			`versions.v2.weight: unknown field (one of upstreams, discover)`},
+		"version of a field twice": {func(c *Config) {
+			c.Versions["v2"] = map[string]interface{}{"upstreams": "x", "Upstreams": "x"}
+		}, `pstreams: is given twice, in other capitals`},
+		"names that mean nothing": {func(c *Config) {
+			c.Rest = map[string]interface{}{"sevice": "x", "Mode": "x"}
+			c.Rules[0].Rest = map[string]interface{}{"whens": "x", "a b": "x"}
+		}, `rules[0]["a b"]: unknown field (one of name, version, when, percent, salt); ` +
+			`rules[0].whens: unknown field (did you mean "when"?); ` +
+			`Mode: is given twice, in other capitals; sevice: unknown field (did you mean "service"?)`},
 		"no upstreams to forward to": {func(c *Config) {
 			c.Mode = "proxy"
 			c.Versions["v2"] = nil
@@ -81,8 +92,9 @@ func TestListsAreTrimmed(t *testing.T) {
 	c := shop(func(c *Config) {
 		c.Identity = []string{"cookie uid", " ip"}
 		c.Trust = []string{"10.0.0.0/8", " 192.168.0.0/16"}
-		c.JWT = &jwt.Config{Secret: "0123456789abcdef0123456789abcdef0123456789abcdef", Algorithms: []string{"HS256", " HS384"}, Audience: []string{"a", " b"}}
-		c.IPStrategy = &core.IPStrategy{ExcludedIPs: []string{"10.0.0.0/8", " 192.168.0.0/16"}}
+		c.JWT = &token{Config: jwt.Config{Secret: "0123456789abcdef0123456789abcdef0123456789abcdef",
+			Algorithms: []string{"HS256", " HS384"}, Audience: []string{"a", " b"}}}
+		c.IPStrategy = &ipStrategy{IPStrategy: core.IPStrategy{ExcludedIPs: []string{"10.0.0.0/8", " 192.168.0.0/16"}}}
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()

@@ -13,8 +13,7 @@ import (
 	"github.com/grayrelease/gray/core"
 )
 
-// Traefik drops names that it does not know without a word, so a field that Config lacks would be
-// ignored. Every field of a policy must be in Config, and must reach the engine.
+// Every field of a policy is in Config, and reaches the engine.
 func TestConfigHasEveryFieldOfAPolicy(t *testing.T) {
 	policy := &core.Policy{}
 	fill(t, reflect.ValueOf(policy).Elem(), "policy")
@@ -62,15 +61,41 @@ func checkNames(t *testing.T, of reflect.Type, path string) {
 			if tag, ok := field.Tag.Lookup("mapstructure"); ok {
 				name = tag
 			}
-			assert.True(t, strings.EqualFold(name, jsonName(field)), "%s.%s is %q in JSON", path, name, jsonName(field))
+			if !strings.HasPrefix(name, ",") {
+				assert.True(t, strings.EqualFold(name, jsonName(field)), "%s.%s is %q in JSON", path, name, jsonName(field))
+			}
 			checkNames(t, field.Type, path+"."+field.Name)
 		}
 	}
 }
 
-func jsonName(field reflect.StructField) string {
-	name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
-	return name
+// Traefik drops the names that an object does not have, unless the object has a field for the rest.
+func TestObjectsKeepUnknownNames(t *testing.T) {
+	checkRest(t, reflect.TypeOf(Config{}), "Config")
+}
+
+func checkRest(t *testing.T, of reflect.Type, path string) {
+	t.Helper()
+	switch of.Kind() {
+	case reflect.Pointer, reflect.Slice, reflect.Map:
+		checkRest(t, of.Elem(), path)
+	case reflect.Struct:
+		rest, found := of.FieldByName("Rest")
+		if assert.True(t, found, "%s needs a wrapper in fields.go", path) {
+			assert.Equal(t, `json:"-" mapstructure:",remain"`, string(rest.Tag), path)
+		}
+		for i := range of.NumField() {
+			field := of.Field(i)
+			if !field.Anonymous {
+				checkRest(t, field.Type, path+"."+field.Name)
+				continue
+			}
+			assert.Equal(t, `mapstructure:",squash"`, string(field.Tag), path)
+			for j := range field.Type.NumField() {
+				checkRest(t, field.Type.Field(j).Type, path+"."+field.Type.Field(j).Name)
+			}
+		}
+	}
 }
 
 // fill gives each field, at each depth, a value of its own that is not the zero value.

@@ -30,9 +30,11 @@ func open(s *setup, config *Config, next http.Handler) (http.Handler, error) {
 		return nil
 	}
 	logger := newLogger(s.name)
-	handle, err := live.Open(live.Options{
-		Policy: s.policy, Source: config.Source, Cache: config.Cache, Logger: logger, Apply: apply,
-	})
+	options := live.Options{Policy: s.policy, Cache: config.Cache, Logger: logger, Apply: apply}
+	if config.Source != nil {
+		options.Source = &config.Source.Source
+	}
+	handle, err := live.Open(options)
 	if err != nil {
 		return nil, err
 	}

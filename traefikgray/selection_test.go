@@ -28,7 +28,7 @@ func TestBalanceByIdentity(t *testing.T) {
 			c.Mode, c.Balance = "proxy", balance
 			c.Versions["v2"] = map[string]interface{}{"upstreams": upstreams}
 			c.Identity = []string{"header X-User", "ip"}
-			c.IPStrategy = &core.IPStrategy{Depth: 1}
+			c.IPStrategy = &ipStrategy{IPStrategy: core.IPStrategy{Depth: 1}}
 		}), "shop-gray@file")
 		require.NoError(t, err)
 		return h

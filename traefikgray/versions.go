@@ -2,6 +2,7 @@ package traefikgray
 
 import (
 	"fmt"
+	"reflect"
 	"sort"
 	"strings"
 
@@ -27,6 +28,8 @@ func readVersions(given map[string]interface{}) (map[string]core.Version, proble
 	return versions, problems
 }
 
+var versionFields = objectFields(reflect.TypeOf(core.Version{}))
+
 func readVersion(path string, value interface{}, version *core.Version) problem.List {
 	if value == nil || value == "" {
 		return nil
@@ -36,8 +39,14 @@ func readVersion(path string, value interface{}, version *core.Version) problem.
 		return problem.New(path, "must be an object with upstreams or discover, is %q", fmt.Sprint(value))
 	}
 	var problems problem.List
+	given := map[string]bool{}
 	for field, value := range fields {
-		switch strings.ToLower(field) {
+		name := strings.ToLower(field)
+		if given[name] {
+			name = "" // reported below
+		}
+		given[name] = true
+		switch name {
 		case "upstreams":
 			version.Upstreams, ok = readList(value)
 			if !ok {
@@ -49,7 +58,7 @@ func readVersion(path string, value interface{}, version *core.Version) problem.
 				problems = append(problems, problem.New(path+".discover", "must be a string")...)
 			}
 		default:
-			problems = append(problems, problem.New(path, "unknown field %q (one of upstreams, discover)", field)...)
+			problems = append(problems, problem.New(problem.Field(path, field), "%s", unknownName(field, versionFields))...)
 		}
 	}
 	return problems

@@ -1,25 +1,23 @@
 package traefik_test
 
 import (
-	"bytes"
 	"encoding/json"
-	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"github.com/traefik/paerser/parser"
 	"gopkg.in/yaml.v3"
 
 	"github.com/grayrelease/gray/e2e/servers"
 	"github.com/grayrelease/gray/e2e/traefik"
-	"github.com/grayrelease/gray/e2e/yaegi"
 )
 
 const examples = root + "/examples/traefik/"
@@ -99,62 +97,96 @@ func TestFileExampleFallsBack(t *testing.T) {
 	require.Eventually(t, serves("v1"), time.Minute, 20*time.Millisecond)
 }
 
+// putKV puts lines of a key and a value into Consul.
+func putKV(t *testing.T, port int, text string) {
+	t.Helper()
+	for _, line := range strings.Split(strings.TrimSpace(text), "\n") {
+		key, value, _ := strings.Cut(line, " ")
+		consul(t, port, "/v1/kv/"+key, value)
+	}
+}
+
+// consul sends Consul a text, or an object as JSON.
+func consul(t *testing.T, port int, path string, body any) {
+	t.Helper()
+	text, isText := body.(string)
+	if !isText {
+		encoded, err := json.Marshal(body)
+		require.NoError(t, err)
+		text = string(encoded)
+	}
+	request, err := http.NewRequest("PUT", servers.BaseURL(port)+path, strings.NewReader(text))
+	require.NoError(t, err)
+	response, err := http.DefaultClient.Do(request)
+	require.NoError(t, err)
+	response.Body.Close()
+	require.Equal(t, http.StatusOK, response.StatusCode)
+}
+
 func TestKVExample(t *testing.T) {
 	_, port := servers.Consul(t)
 	canary := &restartable{name: "v2"}
 	canary.start(t)
-	for _, line := range strings.Split(strings.TrimSpace(string(example(t, "kv/gray.kv", upstream(t, "v1"),
-		canary.URL))), "\n") {
-		key, value, _ := strings.Cut(line, " ")
-		request, err := http.NewRequest("PUT", servers.BaseURL(port)+"/v1/kv/"+key, strings.NewReader(value))
-		require.NoError(t, err)
-		response, err := http.DefaultClient.Do(request)
-		require.NoError(t, err)
-		response.Body.Close()
-		require.Equal(t, http.StatusOK, response.StatusCode)
-	}
+	putKV(t, port, string(example(t, "kv/gray.kv", upstream(t, "v1"), canary.URL)))
 	g := traefik.Start(t, traefik.Options{
 		Plugins:   map[string]string{"gray": root},
 		Providers: object{"consul": object{"endpoints": []any{servers.Host(port)}}},
 	})
-	require.Eventually(t, func() bool {
-		return g.Status("shop.localhost") == http.StatusOK
-	}, time.Minute, 20*time.Millisecond)
-	assert.Equal(t, "v2", get(t, g, "shop.localhost", "X-App-Version", "canary").Header.Get("Served-By"))
-	assert.Equal(t, "v1", get(t, g, "shop.localhost", "Cookie", "uid=u-1").Header.Get("Served-By"))
+	serves(t, g, "shop.localhost", "canary")
 	canary.Close()
 	require.Eventually(t, func() bool {
 		return get(t, g, "shop.localhost", "X-App-Version", "canary").Header.Get("Served-By") == "v1"
 	}, time.Minute, 20*time.Millisecond)
 }
 
-// The labels, decoded with the library and target of Traefik's label providers.
-func TestDockerExample(t *testing.T) {
+// composeLabels are the labels of the example for Docker.
+func composeLabels(t *testing.T, v2 string) map[string]string {
+	t.Helper()
 	var compose struct {
 		Services map[string]struct{ Labels map[string]string }
 	}
-	require.NoError(t, yaml.Unmarshal(example(t, "docker/compose.yml", "", upstream(t, "v2")), &compose))
-	var configuration struct {
-		HTTP struct {
-			Middlewares map[string]*struct{ Plugin map[string]map[string]any }
-		}
-	}
-	require.NoError(t, parser.Decode(compose.Services["shop-v1"].Labels, &configuration, parser.DefaultRootName,
-		"traefik.http.middlewares"))
-	decides(t, configuration.HTTP.Middlewares["shop-gray"].Plugin["gray"])
+	require.NoError(t, yaml.Unmarshal(example(t, "docker/compose.yml", "", v2), &compose))
+	return compose.Services["shop-v1"].Labels
 }
 
-// The plugin section of the resource, as the JSON that the API server stores. No cluster runs here.
-func TestKubernetesExample(t *testing.T) {
-	var middleware struct {
-		Spec struct{ Plugin map[string]any }
-	}
-	require.NoError(t, yaml.NewDecoder(bytes.NewReader(example(t, "kubernetes/shop.yml", "", ""))).Decode(&middleware))
-	text, err := json.Marshal(middleware.Spec.Plugin["gray"])
+// No Docker runs here: the labels are the tags of a service in Consul's catalogue, which Traefik
+// reads as it does labels.
+func TestDockerExample(t *testing.T) {
+	_, port := servers.Consul(t)
+	v1, err := url.Parse(upstream(t, "v1"))
 	require.NoError(t, err)
-	var config object
-	require.NoError(t, json.Unmarshal(text, &config))
-	decides(t, config)
+	var tags []string
+	for name, value := range composeLabels(t, upstream(t, "v2")) {
+		tags = append(tags, name+"="+value)
+	}
+	consul(t, port, "/v1/agent/service/register",
+		object{"Name": "shop-v1", "Address": v1.Hostname(), "Port": number(t, v1.Port()), "Tags": tags})
+	g := traefik.Start(t, traefik.Options{Plugins: map[string]string{"gray": root},
+		Providers: object{"consulCatalog": object{"endpoint": object{"address": servers.Host(port)}}}})
+	serves(t, g, "shop.localhost", "canary")
+}
+
+// No cluster runs here: the resources are those of an API server of the tests.
+func TestKubernetesExample(t *testing.T) {
+	g := traefik.Start(t, traefik.Options{Plugins: map[string]string{"gray": root},
+		Providers: kubernetes(t, example(t, "kubernetes/shop.yml", "", ""),
+			map[string]string{"shop-v1": upstream(t, "v1"), "shop-v2": upstream(t, "v2")})})
+	serves(t, g, "shop.example.com", "beta")
+}
+
+// serves waits for a host, and checks that testers get v2 and others v1.
+func serves(t *testing.T, g *traefik.Gateway, host, tester string) {
+	t.Helper()
+	require.Eventually(t, func() bool { return g.Status(host) == http.StatusOK }, time.Minute, 20*time.Millisecond)
+	assert.Equal(t, "v2", get(t, g, host, "X-App-Version", tester).Header.Get("Served-By"))
+	assert.Equal(t, "v1", get(t, g, host, "Cookie", "uid=u-1").Header.Get("Served-By"))
+}
+
+func number(t *testing.T, text string) int {
+	t.Helper()
+	n, err := strconv.Atoi(text)
+	require.NoError(t, err)
+	return n
 }
 
 // The middlewares that the documentation shows, in each of the file provider's languages.
@@ -178,24 +210,5 @@ func TestDocumentedMiddlewares(t *testing.T) {
 			assert.Equal(t, map[string]string{"yml": "v2", "toml": "v1"}[language],
 				response.Header.Get("Served-By")) // by the mode
 		})
-	}
-}
-
-// decides sends a tester's request to a plugin with this configuration. The answer names the
-// version that the upstream was given.
-func decides(t *testing.T, config object) {
-	t.Helper()
-	next := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Got-Version", r.Header.Get("X-Gray-Version"))
-	})
-	handler := yaegi.Load(t, root).Handler(t, next, config)
-	for sent, want := range map[string]string{"beta": "v2", "other": "v1"} {
-		r := httptest.NewRequest("GET", "/", nil)
-		r.Header.Set("X-App-Version", sent)
-		r.Header.Set("Cookie", "uid=u-1")
-		w := httptest.NewRecorder()
-		handler.ServeHTTP(w, r)
-		_, _ = io.Copy(io.Discard, w.Result().Body)
-		assert.Equal(t, want, w.Header().Get("Got-Version"))
 	}
 }

@@ -169,7 +169,7 @@ func Open(gopath, dir string) (*Plugin, error) {
 }
 
 // Config returns the result of CreateConfig, with the given configuration decoded into it as
-// Traefik does: weakly typed, names compared without case, unknown names dropped.
+// Traefik does: weakly typed, names compared without case.
 func (p *Plugin) Config(config map[string]any) (reflect.Value, error) {
 	results := p.fnCreateConfig.Call(nil)
 	if len(results) != 1 {
