@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/grayrelease/gray/core/discover"
+	"github.com/grayrelease/gray/core/source"
 )
 
 // State tells people how a policy stands.
@@ -32,6 +33,8 @@ type State struct {
 	// SwitchOffered is the epoch of the switch document at the source, that of Switch in normal times.
 	// 0 if there is none.
 	SwitchOffered int64 `json:"switch_offered,omitempty"`
+	// SwitchFile is where the switch of a file source is looked for. nil of other sources.
+	SwitchFile *source.SwitchFile `json:"switch_file,omitempty"`
 
 	Rollout *RolloutStatus `json:"rollout,omitempty"` // of a policy that has one
 
@@ -63,6 +66,7 @@ type Upstreams struct {
 
 // state reports how the policy stands for one handle.
 func (w *watch) state(u *user) State {
+	file := w.switchFile() // the disk may be slow: not under the lock
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	current := u.current.Load().(*Current)
@@ -74,6 +78,7 @@ func (w *watch) state(u *user) State {
 	st.SwitchNote = w.ledger.note
 	st.SwitchDeleted = w.isSwitchDeleted
 	st.SwitchOffered = w.ledger.offered
+	st.SwitchFile = file
 	if d := u.document; d != nil {
 		st.Service = d.engine.Service()
 		st.AgeSeconds = now().Sub(d.since).Seconds()
@@ -95,6 +100,14 @@ func (w *watch) state(u *user) State {
 	}
 	st.Journal = w.journal.list()
 	return st
+}
+
+// switchFile returns where the switch is looked for, nil if not in a file.
+func (w *watch) switchFile() *source.SwitchFile {
+	if w.source == nil {
+		return nil
+	}
+	return w.source.SwitchFile()
 }
 
 // describe returns the state of the newest handle, false if there are none.

@@ -233,8 +233,20 @@ func (w *watch) leave(u *user) bool {
 
 func (w *watch) run(ctx context.Context) {
 	forever(ctx, func() {
+		w.warnOfSwitchFile()
 		w.source.Watch(ctx, func(e source.Event) { w.take(ctx, e) })
 	})
+}
+
+// warnOfSwitchFile logs why no switch can appear beside a file, if so.
+func (w *watch) warnOfSwitchFile() {
+	file := w.switchFile()
+	if file == nil || file.Warning == "" {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.note(slog.LevelWarn, "the kill switch cannot be used", "switch", file.Path, "error", file.Warning)
 }
 
 // take handles an event of the source.

@@ -90,6 +90,7 @@ type Source struct {
 	// credentials. It shows none of them.
 	Identity string
 
+	file string // the path of a file source, "" of others
 	open func() (backend, error)
 }
 
@@ -118,7 +119,11 @@ func Open(rawURL string, options map[string]string) (*Source, error) {
 		return nil, problem.Of(err)
 	}
 	b.close()
-	return &Source{Name: address.Redacted(), Identity: address.Identity(), open: open}, nil
+	s := &Source{Name: address.Redacted(), Identity: address.Identity(), open: open}
+	if address.Scheme == "file" {
+		s.file = address.Path
+	}
+	return s, nil
 }
 
 // Schemes returns the schemes that Open knows, sorted.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/grayrelease/gray/core/source"
 	"github.com/grayrelease/gray/e2e/yaegi"
 )
 
@@ -102,8 +103,10 @@ func TestSource(t *testing.T) {
 			var state struct {
 				Forced string
 				Switch struct{ Reason string }
+				File   source.SwitchFile `json:"switch_file"`
 			}
 			require.NoError(t, json.Unmarshal([]byte(get("/state")), &state))
+			require.Equal(t, source.SwitchFile{Path: file + ".switch", Folder: "writable"}, state.File)
 			require.Equal(t, "v1", state.Forced)
 			require.Equal(t, "errors", state.Switch.Reason)
 			write(file+".switch", `{"epoch": 2, "to": ""}`)
