@@ -29,7 +29,8 @@ const (
 type Config struct {
 	// Mode is "header" (the request goes on with a header that says the version, and child routers
 	// match it) or "proxy" (requests for other versions than stable are forwarded to their upstreams
-	// by the plugin itself). Default: header.
+	// by the plugin itself). Default: proxy if Versions, or the file of Policy, say where a version
+	// other than stable runs, else header.
 	Mode string `json:"mode,omitempty"`
 	// Balance is how mode proxy chooses among a version's upstreams: "turns", or "identity" (a caller
 	// stays on one upstream, found by the identity that percentages go by, without a cookie).
@@ -79,6 +80,7 @@ type setup struct {
 	ctx      context.Context
 	name     string // of the middleware
 	mode     string
+	guessed  bool // the mode was not given
 	balance  string
 	policy   *core.Policy               // nil: the policy is at the source only
 	clientIP func(*http.Request) string // nil: the connection's peer
@@ -88,9 +90,8 @@ type setup struct {
 func newSetup(ctx context.Context, config *Config, name string) (*setup, error) {
 	s := &setup{ctx: ctx, name: name, mode: config.Mode, balance: config.Balance}
 	problems := unknownFields("", reflect.ValueOf(config).Elem())
-	if s.mode != "" && s.mode != modeHeader && s.mode != modeProxy {
-		problems = append(problems, problem.New("mode", "unknown word %q (one of header, proxy)", s.mode)...)
-	}
+	unread := readPolicy(s, config)
+	problems = append(problems, checkMode(s)...)
 	problems = append(problems, checkBalance(s, config.Balance)...)
 	clientIP, err := core.NewClientIP(trimmedStrategy(config.IPStrategy))
 	problems = append(problems, problem.Of(err).Under("ipStrategy")...)
@@ -101,8 +102,8 @@ func newSetup(ctx context.Context, config *Config, name string) (*setup, error) 
 	if config.StatePath != "" && config.StatePath[0] != '/' {
 		problems = append(problems, problem.New("statePath", "%q must begin with a slash", config.StatePath)...)
 	}
-	if err := readPolicy(s, config); err != nil {
-		problems = append(problems, problem.Of(err)...)
+	if unread != nil {
+		problems = append(problems, problem.Of(unread)...)
 	} else {
 		problems = append(problems, checkFollowed(s, config)...)
 	}
@@ -114,6 +115,33 @@ func newSetup(ctx context.Context, config *Config, name string) (*setup, error) 
 		problems = append(problems, problem.Of(err)...)
 	}
 	return nil, problems
+}
+
+// checkMode checks the mode, or finds it by what the policy says where versions run.
+func checkMode(s *setup) problem.List {
+	switch s.mode {
+	case modeHeader, modeProxy:
+		return nil
+	case "":
+		s.guessed = true
+		s.mode = modeHeader
+		if s.policy != nil && areLocated(s.policy) {
+			s.mode = modeProxy
+		}
+		return nil
+	}
+	words := []string{modeHeader, modeProxy}
+	return problem.New("mode", "unknown word %q (one of header, proxy)%s", s.mode, problem.Suggest(s.mode, words))
+}
+
+// areLocated reports whether the policy says where a version other than stable runs.
+func areLocated(p *core.Policy) bool {
+	for name, v := range p.Versions {
+		if name != p.Stable && (len(v.Upstreams) > 0 || v.Discover != "") {
+			return true
+		}
+	}
+	return false
 }
 
 // checkFollowed checks the options that are about a policy with a source or with discovery.

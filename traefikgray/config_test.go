@@ -34,10 +34,10 @@ func TestRefusals(t *testing.T) {
 		change func(*Config)
 		want   string
 	}{
-		"mode": {func(c *Config) { c.Mode = "proxxy" }, `mode: unknown word "proxxy" (one of header, proxy)`},
+		"mode": {func(c *Config) { c.Mode = "proxxy" }, `mode: unknown word "proxxy" (one of header, proxy) (did you mean "proxy"?)`},
 		"balance of a word nobody knows": {func(c *Config) { c.Mode, c.Balance = "proxy", "random" },
 			`balance: unknown word "random" (one of turns, identity)`},
-		"balance in mode header":        {func(c *Config) { c.Balance = "identity" }, "balance: needs mode proxy"},
+		"balance in mode header":        {func(c *Config) { c.Mode, c.Balance = "header", "identity" }, "balance: needs mode proxy"},
 		"policy in a file that is none": {func(c *Config) { *c = Config{Policy: "/nowhere.json"} }, "policy: open /nowhere.json"},
 		"policy in a file that is bad":  {func(c *Config) { *c = Config{Policy: file} }, `policy.stable: version "v9" is not in versions`},
 		"policy in a file and here":     {func(c *Config) { c.Policy = file }, "none of its fields may be given beside it"},

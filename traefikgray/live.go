@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"log"
+	"log/slog"
 	"net/http"
 	"sync/atomic"
 
@@ -22,14 +23,16 @@ func open(s *setup, config *Config, next http.Handler) (http.Handler, error) {
 	now := &atomic.Value{}
 	pools := map[string]*proxy.Pool{}
 	isFollowed := isFollowed(s, config)
+	logger := newLogger(s.name)
+	warnOnce := unusedUpstreams(s, logger)
 	apply := func(c *live.Current) error {
 		if problems := checkUpstreams(s, c, isFollowed); len(problems) > 0 {
 			return problems
 		}
+		warnOnce(c)
 		now.Store(&served{handlerOf(s, c, next, pools)})
 		return nil
 	}
-	logger := newLogger(s.name)
 	options := live.Options{Policy: s.policy, Cache: config.Cache, Logger: logger, Apply: apply}
 	if config.Source != nil {
 		options.Source = &config.Source.Source
@@ -58,6 +61,19 @@ func open(s *setup, config *Config, next http.Handler) (http.Handler, error) {
 		return serve, nil
 	}
 	return stateHandler(config.StatePath, handle, serve), nil
+}
+
+// unusedUpstreams makes a function that warns of a followed policy whose upstreams nothing uses,
+// because the mode was not given and its default is header.
+func unusedUpstreams(s *setup, logger *slog.Logger) func(*live.Current) {
+	due := s.guessed && s.mode == modeHeader
+	return func(c *live.Current) {
+		if due && c.Engine != nil && areLocated(c.Engine.Policy()) {
+			due = false
+			logger.Warn("the document says where versions run, and mode header does not use that: " +
+				"give mode proxy to forward to them, or mode header if child routers match the version")
+		}
+	}
 }
 
 // checkUpstreams returns what keeps mode proxy from forwarding by a policy.
