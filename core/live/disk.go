@@ -73,6 +73,15 @@ func (d disk) read(kind string) (data []byte, written time.Time, err error) {
 // write replaces a file so that it holds the old content or the new one, whatever happens, and is
 // readable by its owner only.
 func (d disk) write(kind string, data []byte) error {
+	if err := d.place(kind, data, true); err != nil || d.folder == "" {
+		return err
+	}
+	return syncFolder(d.folder)
+}
+
+// place replaces a file. Without lasting it outlives the process, and not yet the machine: that
+// takes a while.
+func (d disk) place(kind string, data []byte, lasting bool) error {
 	if d.folder == "" {
 		return nil
 	}
@@ -84,7 +93,7 @@ func (d disk) write(kind string, data []byte) error {
 		return err
 	}
 	_, err = f.Write(data)
-	if err == nil {
+	if err == nil && lasting {
 		err = f.Sync()
 	}
 	if closing := f.Close(); err == nil {
@@ -95,9 +104,8 @@ func (d disk) write(kind string, data []byte) error {
 	}
 	if err != nil {
 		_ = os.Remove(f.Name())
-		return err
 	}
-	return syncFolder(d.folder)
+	return err
 }
 
 // syncFolder makes a rename last. Not every file system can.
@@ -150,14 +158,17 @@ func (d disk) readRollout() (*core.RolloutState, []byte, error) {
 	return s, data, nil
 }
 
-func (d disk) writeRollout(s *core.RolloutState, data []byte) error {
+func (d disk) writeRollout(s *core.RolloutState, data []byte, lasting bool) error {
 	if d.folder == "" {
 		return nil
 	}
 	// Another process may share the folder and be ahead.
 	kept, _, err := d.readRollout()
-	if err == nil && kept != nil && kept.Epoch >= s.Epoch {
+	if err == nil && kept != nil && (kept.Epoch > s.Epoch || kept.Epoch == s.Epoch && !lasting) {
 		return nil
+	}
+	if !lasting {
+		return d.place("rollout", data, false)
 	}
 	return d.write("rollout", data)
 }

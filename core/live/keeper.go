@@ -131,11 +131,12 @@ func (k *keeper) readSwitch() (*Switch, error) {
 	return d.readSwitch()
 }
 
-func (k *keeper) keepRollout(s *core.RolloutState, data []byte) {
+// keepRollout writes where a rollout is: soon enough to outlive the process, or lasting.
+func (k *keeper) keepRollout(s *core.RolloutState, data []byte, lasting bool) {
 	k.mu.Lock()
 	d := k.disk
 	k.mu.Unlock()
-	if err := d.writeRollout(s, data); err != nil {
+	if err := d.writeRollout(s, data, lasting); err != nil {
 		k.failed("rollout state cannot be kept on disk: a restart may forget it", err)
 	}
 }

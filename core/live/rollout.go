@@ -118,12 +118,19 @@ func (h *Handle) PutRollout(s *core.RolloutState, isWritten bool) {
 		return
 	}
 	isNews := seen == nil || s.Epoch > seen.Epoch
+	w.mu.Unlock()
+	if isNews { // a gateway that is killed from here on knows it when it starts again
+		w.keeper.keepRollout(s, data, false)
+	}
+	w.mu.Lock()
 	w.rollouts.put(s, data, !isWritten)
 	if isNews {
 		w.rolloutMoved()
 	}
 	w.mu.Unlock()
-	w.keeper.keepRollout(s, data)
+	if isNews {
+		w.keeper.keepRollout(s, data, true)
+	}
 	handled()
 }
 
@@ -146,7 +153,7 @@ func (w *watch) takeRollout(e source.Event) {
 	}
 	w.mu.Unlock()
 	if moved != nil {
-		w.keeper.keepRollout(moved, data)
+		w.keeper.keepRollout(moved, data, true)
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 // quick is how much is simulated in tests; the command simulates more.
 func quick() settings {
 	if testing.Short() {
-		return settings{releases: 150, detections: 51, seed: 1}
+		return settings{releases: 40, detections: 21, seed: 1}
 	}
 	return settings{releases: 1000, detections: 401, seed: 1}
 }

@@ -1,0 +1,159 @@
+package rollout
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/grayrelease/gray/core"
+	"github.com/grayrelease/gray/core/live"
+	"github.com/grayrelease/gray/e2e/backends"
+)
+
+// A gateway that is killed in any phase goes on where it was.
+func TestKilledInEachPhase(t *testing.T) {
+	b := backends.Etcd(t)
+	s := newService(t)
+	const plan = `"10% until approved", "50% for 1h", "100% for 1h"`
+	b.Put("shop", s.policy(plan, `"errors"`))
+	cache := t.TempDir()
+	g := start(t, b.URL("shop"), cache, "")
+	g.awaitPhase(core.PhaseRunning)
+	for _, c := range []struct{ verb, body, phase string }{
+		{"", "", core.PhaseRunning},
+		{"pause", "", core.PhasePaused},
+		{"resume", "", core.PhaseRunning},
+		{"goto", `{"step": 3}`, core.PhaseBaking},
+		{"advance", "", core.PhaseCompleted},
+		{"rollback", `{"reason": "I say so", "by": "ann"}`, core.PhaseRolledBack},
+	} {
+		if c.verb != "" {
+			require.Equal(t, 200, g.post(c.verb, c.body), c.verb)
+		}
+		before := g.awaitPhase(c.phase)
+		g.Kill()
+		g = start(t, b.URL("shop"), cache, "")
+		after := g.awaitPhase(c.phase)
+		assert.Equal(t, before.Epoch, after.Epoch, c.phase)
+		assert.Equal(t, before.Percent, after.Percent, c.phase)
+		assert.Equal(t, before.Reason, after.Reason, c.phase)
+	}
+	_, version := g.ask("tester", "X-Beta", "1")
+	assert.Equal(t, "v1", version)
+}
+
+// Between the verdict and its write: the config centre is down, the gateway goes back by itself, is
+// killed, starts again, and writes it when the config centre is there.
+func TestKilledBetweenVerdictAndWrite(t *testing.T) {
+	b := backends.Etcd(t)
+	s := newService(t)
+	b.Put("shop", s.policy(`"20% for 1s", "100%"`, `"errors"`))
+	cache := t.TempDir()
+	g := start(t, b.URL("shop"), cache, "")
+	g.awaitPhase(core.PhaseRunning)
+	other := start(t, b.URL("shop"), t.TempDir(), "loop off")
+	other.awaitPhase(core.PhaseRunning)
+	b.Process.Kill()
+	l := startLoad(t, 200, g)
+	g.await("the failure", func(s *live.RolloutStatus) bool { return s.Note != "" })
+	assert.EqualValues(t, 20, g.state().Percent, "nothing rises")
+	s.v2.mode.Store(&mode{errors: 1})
+	g.awaitPhase(core.PhaseRolledBack)
+	l.end()
+	require.Equal(t, 503, g.post("retry", ""))
+	g.Kill()
+	g = start(t, b.URL("shop"), cache, "")
+	require.Equal(t, core.PhaseRolledBack, g.state().Phase)
+	_, version := g.ask("tester", "X-Beta", "1")
+	assert.Equal(t, "v1", version)
+	b.Process.Start()
+	back := other.awaitPhase(core.PhaseRolledBack)
+	assert.Equal(t, "guard errors", back.By)
+}
+
+// All gateways of a source have one percentage, a step is raised once, a rollback by any of them is
+// everywhere within a second, and no command is lost when two are given at the same time.
+func TestFleet(t *testing.T) {
+	sizes := map[string]int{"etcd": 10, "consul": 10, "nacos": 10}
+	if testing.Short() {
+		sizes = map[string]int{"etcd": 3}
+	}
+	for _, each := range backends.All {
+		size := sizes[each.Name]
+		if size == 0 {
+			continue
+		}
+		t.Run(each.Name, func(t *testing.T) { fleet(t, each.Start(t), size) })
+	}
+}
+
+func fleet(t *testing.T, b *backends.Backend, size int) {
+	const key = "shop"
+	s := newService(t)
+	b.Put(key, s.policy(`"5% for 1s min 20", "50% for 1s min 20", "100% for 1s min 20"`, `"errors"`))
+	var gateways []*gateway
+	for range size {
+		gateways = append(gateways, start(t, b.URL(key), t.TempDir(), fmt.Sprintf("loop {\ngateways %d\n}", size)))
+	}
+	l := startLoad(t, 100*size, gateways...)
+	for _, g := range gateways {
+		done := g.awaitPhase(core.PhaseCompleted)
+		assert.EqualValues(t, 100, done.Percent)
+		require.Len(t, done.History, 4, "each step was raised once")
+		for i, h := range done.History {
+			assert.EqualValues(t, i+1, h.Epoch)
+		}
+	}
+	l.end()
+
+	var delays []time.Duration
+	for round := range 10 {
+		at := time.Now()
+		require.Equal(t, 200, gateways[round%size].post("rollback", `{"reason": "a round"}`))
+		written := time.Now()
+		for _, g := range gateways {
+			g.awaitPhase(core.PhaseRolledBack)
+			delays = append(delays, time.Since(at))
+		}
+		require.Less(t, time.Since(written), time.Second, "everywhere")
+		require.Equal(t, 200, gateways[(round+1)%size].post("retry", ""))
+		for _, g := range gateways {
+			g.await("again", func(s *live.RolloutStatus) bool { return s.Phase == core.PhaseRunning && s.Attempt == int64(round+2) })
+		}
+	}
+	slices.Sort(delays)
+	t.Logf("%d gateways: from the command until a gateway is back: median %v, 95 %% %v, longest %v", size,
+		delays[len(delays)/2], delays[len(delays)*95/100], delays[len(delays)-1])
+
+	// Two people give commands at once.
+	races := 200
+	if testing.Short() {
+		races = 50
+	}
+	before := gateways[0].state().Epoch
+	var mu sync.Mutex
+	won := int64(0)
+	for i := range races {
+		var group sync.WaitGroup
+		for n := range 2 {
+			group.Go(func() {
+				verb := []string{"pause", "resume"}[(i+n)%2]
+				if gateways[n%size].post(verb, "") == 200 {
+					mu.Lock()
+					won++
+					mu.Unlock()
+				}
+			})
+		}
+		group.Wait()
+	}
+	for _, g := range gateways {
+		g.await("all epochs", func(s *live.RolloutStatus) bool { return s.Epoch == before+won })
+	}
+	t.Logf("%d of %d commands won; the epoch grew by as many", won, 2*races)
+}
