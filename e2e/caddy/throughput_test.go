@@ -16,10 +16,11 @@ import (
 	"github.com/grayrelease/gray/e2e/bench"
 )
 
-// The same service in four ways: without versions; without versions, but with the two headers that
-// name the version for upstreams; with gray and five rules; with Caddy's named matchers and CEL,
-// which have no percentages and so only four of the rules.
-const fourWays = `
+// The same service in five ways: without versions; without versions, but with the two headers that
+// name the version for upstreams; with gray and five rules; with the last of these under a rollout
+// whose guards measure; with Caddy's named matchers and CEL, which have no percentages and so only
+// four of the rules.
+const fiveWays = `
 http://%[1]s {
 	reverse_proxy %[4]s
 }
@@ -45,6 +46,38 @@ http://%[2]s {
 		}
 		rule ramp v2 {
 			percent 5
+		}
+	}
+	reverse_proxy {
+		dynamic gray
+	}
+}
+
+http://%[7]s {
+	gray guarded {
+		stable v1
+		version v1 %[4]s
+		version v2 %[5]s
+		identity cookie uid, ip
+		rule testers v2 {
+			when header X-App-Version = beta
+		}
+		rule staff v2 {
+			when cookie role in staff, qa
+			when not header X-Device = kiosk
+		}
+		rule office v2 {
+			when ip in 10.0.0.0/8, 2001:db8::/32
+		}
+		rule new-app v2 {
+			when header X-App-Version semver >=2.3.0
+		}
+		rule ramp v2
+		rollout ramp {
+			step 5%% for 1000h
+			guard errors
+			guard latency p90
+			guard errors < 2%%
 		}
 	}
 	reverse_proxy {
@@ -80,8 +113,9 @@ const browser = "GET /cart?item=42 HTTP/1.1\r\nHost: %s\r\n" +
 	"Sec-Fetch-Dest: document\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Site: same-origin\r\nSec-Fetch-User: ?1\r\n" +
 	"Priority: u=0, i\r\n\r\n"
 
-// BenchmarkThroughput loads the four in turns, and reports the median of each and its ratio to the
-// plain proxy. GRAY_BENCH_TURN sets how long a turn lasts; the default is 150ms.
+// BenchmarkThroughput loads the five in turns, and reports the median of each and its ratio to the
+// plain proxy, or that of the guards to the same policy without. GRAY_BENCH_TURN sets how long a
+// turn lasts; the default is 150ms.
 func BenchmarkThroughput(b *testing.B) {
 	const turns, connections = 100, 32
 	length := 150 * time.Millisecond
@@ -91,13 +125,13 @@ func BenchmarkThroughput(b *testing.B) {
 		require.NoError(b, err)
 	}
 	v1, v2 := startUpstream(b, "v1"), startUpstream(b, "v2")
-	names := []string{"plain", "headers", "gray", "cel"}
+	names := []string{"plain", "headers", "gray", "guards", "cel"}
 	address := map[string]string{}
 	for _, name := range names {
 		address[name] = freeAddress(b)
 	}
-	startGateway(b, address["plain"], fmt.Sprintf(fourWays, address["plain"], address["gray"], address["cel"], v1.address,
-		v2.address, address["headers"]))
+	startGateway(b, address["plain"], fmt.Sprintf(fiveWays, address["plain"], address["gray"], address["cel"], v1.address,
+		v2.address, address["headers"], address["guards"]))
 
 	load := func(name string) float64 {
 		clients := make([]*bench.Connection, connections)
@@ -122,6 +156,7 @@ func BenchmarkThroughput(b *testing.B) {
 	for range b.N {
 		results := map[string][]float64{}
 		ratios := map[string][]float64{}
+		var guards []float64
 		for turn := range turns + 1 {
 			order := slices.Clone(names)
 			rand.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
@@ -136,12 +171,14 @@ func BenchmarkThroughput(b *testing.B) {
 				results[name] = append(results[name], got[name])
 				ratios[name] = append(ratios[name], got[name]/got["plain"])
 			}
+			guards = append(guards, got["guards"]/got["gray"])
 		}
 		for _, name := range names {
 			b.ReportMetric(median(results[name]), name+"/s")
 		}
 		b.ReportMetric(median(ratios["headers"]), "headers/plain")
 		b.ReportMetric(median(ratios["gray"]), "gray/plain")
+		b.ReportMetric(median(guards), "guards/gray")
 		b.ReportMetric(median(ratios["cel"]), "cel/plain")
 	}
 	b.ReportMetric(0, "ns/op")

@@ -69,7 +69,8 @@ func TestBadVersions(t *testing.T) {
 			g.Kill() // ends requests that hang
 			l.end()
 			assert.LessOrEqual(t, l.failed.Load(), c.failed+50) // those of the kill among them
-			t.Logf("%s: back after %v and %d requests of the canary; %s", c.name, took.Round(time.Millisecond), requests, back.Reason)
+			t.Logf("%s: back after %v and %d requests of the canary; %s",
+				c.name, took.Round(time.Millisecond), requests, back.Reason)
 		})
 	}
 }

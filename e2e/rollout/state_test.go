@@ -123,7 +123,9 @@ func fleet(t *testing.T, b *backends.Backend, size int) {
 		require.Less(t, time.Since(written), time.Second, "everywhere")
 		require.Equal(t, 200, gateways[(round+1)%size].post("retry", ""))
 		for _, g := range gateways {
-			g.await("again", func(s *live.RolloutStatus) bool { return s.Phase == core.PhaseRunning && s.Attempt == int64(round+2) })
+			g.await("again", func(s *live.RolloutStatus) bool {
+				return s.Phase == core.PhaseRunning && s.Attempt == int64(round+2)
+			})
 		}
 	}
 	slices.Sort(delays)
