@@ -31,6 +31,8 @@ type Backend struct {
 	Remove  func(key string)
 	Switch  func(key string) string // the key of the switch beside a document
 	Single  bool                    // one connection serves the document and the switch
+
+	Registry *Registry // of the same server, nil where there is none
 }
 
 // All of them.
@@ -152,7 +154,8 @@ func Web(t testing.TB, holds bool) *Backend {
 func Etcd(t testing.TB) *Backend {
 	p, port := servers.Etcd(t)
 	base := servers.BaseURL(port)
-	b := &Backend{Name: "etcd", Process: p, Switch: slashSwitch, Relay: newRelay(t, servers.Host(port)), Single: true}
+	b := &Backend{Name: "etcd", Process: p, Switch: slashSwitch, Relay: newRelay(t, servers.Host(port)), Single: true,
+		Registry: etcdRegistry(t, p, port)}
 	b.URL = func(key string) string { return "etcd://" + b.Relay.addr + "/" + key }
 	b.Put = func(key, text string) { EtcdPut(t, base, key, text, 0) }
 	b.Remove = func(key string) {
@@ -170,7 +173,8 @@ func EtcdPut(t testing.TB, base, key, text string, lease int64) {
 func Consul(t testing.TB) *Backend {
 	p, port := servers.Consul(t)
 	base := servers.BaseURL(port)
-	b := &Backend{Name: "consul", Process: p, Switch: slashSwitch, Relay: newRelay(t, servers.Host(port)), Single: true}
+	b := &Backend{Name: "consul", Process: p, Switch: slashSwitch, Relay: newRelay(t, servers.Host(port)), Single: true,
+		Registry: consulRegistry(t, p, port)}
 	b.URL = func(key string) string { return "consul://" + b.Relay.addr + "/" + key }
 	b.Put = func(key, text string) { Call(t, "PUT", base+"/v1/kv/"+key, "", text) }
 	b.Remove = func(key string) { Call(t, "DELETE", base+"/v1/kv/"+key, "", "") }
@@ -181,7 +185,8 @@ func Consul(t testing.TB) *Backend {
 func Nacos(t testing.TB) *Backend {
 	p, port := servers.Nacos(t)
 	base := servers.BaseURL(port) + "/nacos/v1/cs/configs"
-	b := &Backend{Name: "nacos", Process: p, Switch: dotSwitch, Relay: newRelay(t, servers.Host(port)), Single: true}
+	b := &Backend{Name: "nacos", Process: p, Switch: dotSwitch, Relay: newRelay(t, servers.Host(port)), Single: true,
+		Registry: nacosRegistry(t, p, port)}
 	b.URL = func(key string) string { return "nacos://" + b.Relay.addr + "/" + key + "?group=gray" }
 	b.Put = func(key, text string) {
 		form := url.Values{"dataId": {key}, "group": {"gray"}, "content": {text}}

@@ -36,6 +36,10 @@ var Registries = []struct {
 // ConsulRegistry is Consul's health API.
 func ConsulRegistry(t testing.TB) *Registry {
 	p, port := servers.Consul(t)
+	return consulRegistry(t, p, port)
+}
+
+func consulRegistry(t testing.TB, p *servers.Process, port int) *Registry {
 	base := servers.BaseURL(port) + "/v1/agent/"
 	r := &Registry{Service: "web", Process: p}
 	r.URL = func(version string) string {
@@ -62,6 +66,10 @@ func ConsulRegistry(t testing.TB) *Registry {
 // EtcdRegistry is etcd's endpoint records.
 func EtcdRegistry(t testing.TB) *Registry {
 	p, port := servers.Etcd(t)
+	return etcdRegistry(t, p, port)
+}
+
+func etcdRegistry(t testing.TB, p *servers.Process, port int) *Registry {
 	base := servers.BaseURL(port)
 	r := &Registry{Service: "web", Process: p}
 	put := func(id, version string, port int, lease int64) {
@@ -91,6 +99,10 @@ func EtcdRegistry(t testing.TB) *Registry {
 // NacosRegistry is the naming service of Nacos 2.
 func NacosRegistry(t testing.TB) *Registry {
 	p, port := servers.Nacos(t)
+	return nacosRegistry(t, p, port)
+}
+
+func nacosRegistry(t testing.TB, p *servers.Process, port int) *Registry {
 	return nacosAt(t, p, port, "/nacos/v1/ns/instance", "")
 }
 

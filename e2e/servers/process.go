@@ -83,6 +83,9 @@ func (p *Process) Kill() {
 	p.cmd = nil
 }
 
+// Folder is where the process runs, with its data.
+func (p *Process) Folder() string { return p.dir }
+
 // Signal sends a signal, such as SIGSTOP.
 func (p *Process) Signal(s syscall.Signal) { _ = p.cmd.Process.Signal(s) }
 
