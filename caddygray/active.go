@@ -73,11 +73,12 @@ func newActive(h *Handler, now *live.Current) (*active, error) {
 	r.keep(subject{kind: ofService})
 	var problems problem.List
 	for name, v := range engine.Versions() {
-		if v.Discover != "" {
-			v.Upstreams = now.Addresses(name)
-		}
 		open := r.keep(subject{kind: ofVersion, version: name})
-		made, err := newVersion(r.service, name, v, h.logger)
+		var made *version
+		_, err := parseUpstreams(v.Upstreams) // as they are written, so that problems have their places
+		if err == nil {
+			made, err = newVersion(r.service, name, now.Addresses(name), h.logger)
+		}
 		if err != nil {
 			problems = append(problems, problem.Of(err).Under(problem.Field("versions", name))...)
 			continue
@@ -102,8 +103,8 @@ func newActive(h *Handler, now *live.Current) (*active, error) {
 	return r, nil
 }
 
-func newVersion(service, name string, v core.Version, logger *zap.Logger) (*version, error) {
-	targets, err := parseUpstreams(v.Upstreams)
+func newVersion(service, name string, addresses []string, logger *zap.Logger) (*version, error) {
+	targets, err := parseUpstreams(addresses)
 	if err != nil {
 		return nil, err
 	}

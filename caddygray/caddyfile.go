@@ -22,8 +22,8 @@ func parseDirective(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 //
 //	gray [<matcher>] [<service>] {
 //		stable  <version>
-//		version <name> [<upstreams...>] {
-//			upstreams <upstreams...>
+//		version <name> [<upstream> [weight=<n>]...] {
+//			upstreams <upstream> [weight=<n>]...
 //			discover  <url>
 //			health_uri      <path>
 //			health_interval <duration>

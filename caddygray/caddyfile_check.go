@@ -64,6 +64,7 @@ func (p *parser) check() error {
 }
 
 func (p *parser) checkUpstreams() error {
+	var problems problem.List
 	for _, name := range slices.Sorted(maps.Keys(p.handler.Versions)) {
 		upstreams := slices.Clone(p.handler.Versions[name].Upstreams)
 		for i, text := range upstreams {
@@ -71,11 +72,10 @@ func (p *parser) checkUpstreams() error {
 				upstreams[i] = fmt.Sprintf("placeholder-%d", i) // like no other
 			}
 		}
-		if _, err := parseUpstreams(upstreams); err != nil {
-			return p.placed(problem.Of(err).Under(problem.Field("versions", name)))
-		}
+		_, err := parseUpstreams(upstreams)
+		problems = append(problems, problem.Of(err).Under(problem.Field("versions", name))...)
 	}
-	return nil
+	return p.placed(problems)
 }
 
 // ofTheMachine matches what depends on the environment or on files of the machine that the

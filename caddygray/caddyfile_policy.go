@@ -84,14 +84,20 @@ func (p *parser) version() error {
 	}
 	path := problem.Field("versions", name)
 	p.mark(path)
-	v := core.Version{Upstreams: p.d.RemainingArgs()}
+	var v core.Version
+	if err := p.upstreams(path, &v.Upstreams); err != nil {
+		return err
+	}
 	check := &HealthCheck{}
 	err := p.block(words{
 		"upstreams": func() error {
 			if len(v.Upstreams) > 0 {
 				return p.d.Err("upstreams already specified")
 			}
-			return p.texts(path+".upstreams", &v.Upstreams)()
+			if err := p.upstreams(path+".upstreams", &v.Upstreams); err != nil || len(v.Upstreams) > 0 {
+				return err
+			}
+			return p.d.ArgErr()
 		},
 		"discover":        p.text(path+".discover", &v.Discover),
 		"health_uri":      p.text("", &check.URI),
@@ -107,6 +113,25 @@ func (p *parser) version() error {
 	}
 	p.handler.Versions[name] = v
 	return p.health(name, check)
+}
+
+// upstreams reads addresses, each with its options behind it.
+func (p *parser) upstreams(path string, into *[]string) error {
+	for p.d.NextArg() {
+		word := p.d.Val()
+		name, _, isOption := strings.Cut(word, "=")
+		if !isOption || strings.ContainsAny(name, "/:.") {
+			*into = append(*into, word)
+			p.mark(path)
+			continue
+		}
+		last := len(*into) - 1
+		if last < 0 {
+			return p.d.Errf("%s follows an upstream", word)
+		}
+		(*into)[last] += " " + word
+	}
+	return nil
 }
 
 func (p *parser) health(version string, check *HealthCheck) error {

@@ -45,6 +45,23 @@ func asUser(t *testing.T, url, user string, headers ...string) string {
 const byIdentity = "\nidentity cookie uid\nrule testers v2 {\nwhen header X-App = beta\n}\n}\n" +
 	"reverse_proxy {\ndynamic gray\nlb_policy gray\n}"
 
+// An upstream of weight 3 gets three times the requests, and three times the callers, of one
+// without.
+func TestWeights(t *testing.T) {
+	for _, policy := range []string{"round_robin", "gray"} {
+		t.Run(policy, func(t *testing.T) {
+			url := site(t, "gray weighed-"+policy+" {\nstable v1\nversion v1 "+named(t, "a")+" weight=3 "+named(t, "b")+
+				"\nidentity cookie uid\n}\nreverse_proxy {\ndynamic gray\nlb_policy "+policy+"\n}")
+			counts := map[string]int{}
+			for n := range 400 {
+				counts[asUser(t, url, fmt.Sprintf("u-%d", n))]++
+			}
+			assert.InDelta(t, 300, counts["a"], 40)
+			assert.Equal(t, 400, counts["a"]+counts["b"])
+		})
+	}
+}
+
 // A user's session of v1 survives a look at v2.
 func TestSelectionKeepsTheInstanceOfEachVersion(t *testing.T) {
 	url := site(t, "gray kept {\nstable v1\nversion v1 "+named(t, "a1", "b1", "c1")+

@@ -19,7 +19,7 @@ func TestTrialsAreForCallersOfTheInstance(t *testing.T) {
 		Service: "trial", Stable: "v1", Versions: map[string]core.Version{"v1": {}}, Identity: []string{"header X-User"},
 	})
 	require.NoError(t, err)
-	v, err := newVersion("trial", "v1", core.Version{Upstreams: []string{"a:1", "b:1", "c:1"}}, zap.NewNop())
+	v, err := newVersion("trial", "v1", []string{"a:1", "b:1", "c:1"}, zap.NewNop())
 	require.NoError(t, err)
 	t.Cleanup(v.close)
 	asked := func(user string) *attempt {

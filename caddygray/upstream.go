@@ -9,6 +9,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 
+	"github.com/grayrelease/gray/core"
 	"github.com/grayrelease/gray/core/problem"
 	"github.com/grayrelease/gray/core/proxy"
 )
@@ -35,30 +36,36 @@ func newUpstream(service, version string, to target, logger *zap.Logger) *upstre
 	return &upstream{target: to, key: key, health: shared.(*health), logger: logger}
 }
 
-// parseUpstreams parses the upstreams of a version; its error is a problem.List. Health is kept by
-// address, so an address has one scheme.
+// parseUpstreams parses the upstreams of a version, whose weights it passes over; its error is a
+// problem.List. Health is kept by address, so an address has one scheme.
 func parseUpstreams(texts []string) ([]target, error) {
 	targets := make([]target, 0, len(texts))
 	first := map[string]int{}
+	var problems problem.List
 	for i, text := range texts {
 		to, err := parseUpstream(text)
-		if err != nil {
-			return nil, problem.Of(err).Under(problem.Index("upstreams", i))
-		}
 		same, there := first[to.dial]
-		if !there {
+		switch {
+		case err != nil:
+			problems = append(problems, problem.Of(err).Under(problem.Index("upstreams", i))...)
+		case !there:
 			first[to.dial] = i
-		} else if targets[same].scheme != to.scheme {
-			return nil, problem.New(problem.Index("upstreams", i), "%q is upstreams[%d] with another scheme", text, same)
+		case targets[same].scheme != to.scheme:
+			problems = append(problems,
+				problem.New(problem.Index("upstreams", i), "%q is upstreams[%d] with another scheme", text, same)...)
 		}
 		targets = append(targets, to)
 	}
-	return targets, nil
+	return targets, problems.Err()
 }
 
 // parseUpstream parses an upstream: a URL of scheme http, https or h2c with a host, host:port, or a
 // socket in Caddy's form, unix//path or unix+h2c//path.
 func parseUpstream(text string) (target, error) {
+	text, _, err := core.SplitWeight(text)
+	if err != nil {
+		return target{}, err
+	}
 	network, path, _ := strings.Cut(text, "/")
 	switch {
 	case !isSocketNetwork(network):

@@ -51,6 +51,7 @@ func (c *checker) instances(path string, v Version) {
 	if v.Discover != "" && len(v.Upstreams) > 0 {
 		c.note(path, "has both upstreams and discover: keep one of them")
 	}
+	c.weights(problem.Field(path, "upstreams"), v.Upstreams)
 	if c.allowed == nil {
 		return
 	}

@@ -57,7 +57,8 @@ type Policy struct {
 // Version is where one version of the service runs: one of the fields, or none if something else
 // knows the upstreams.
 type Version struct {
-	// Upstreams are the version's instances, as URLs or host:port.
+	// Upstreams are the version's instances, as URLs or host:port, each with ` weight=N` behind it if
+	// it is to get N times the requests of one without (1 to 1000).
 	Upstreams []string `json:"upstreams,omitempty"`
 	// Discover is the URL of a service registry's entry that lists the version's instances.
 	Discover string `json:"discover,omitempty"`

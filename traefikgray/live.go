@@ -89,11 +89,21 @@ func checkUpstreams(s *setup, c *live.Current, isFollowed bool) problem.List {
 		if len(upstreams) == 0 && !isFollowed {
 			problems = append(problems, upstreamProblems(version, errNoUpstreams)...)
 		}
-		if err := pool.Set(upstreams); err != nil {
+		if err := pool.Set(withoutWeights(upstreams)); err != nil {
 			problems = append(problems, upstreamProblems(version, err)...)
 		}
 	}
 	return problems
+}
+
+// withoutWeights returns the addresses of upstreams as a policy has them, one for each.
+func withoutWeights(upstreams []string) []string {
+	addresses := make([]string, 0, len(upstreams))
+	for _, text := range upstreams {
+		address, _, _ := core.SplitWeight(text)
+		addresses = append(addresses, address)
+	}
+	return addresses
 }
 
 // handlerOf is how requests are served by what is in force. Pools are kept for versions that stay,

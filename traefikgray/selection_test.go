@@ -58,6 +58,16 @@ func TestBalanceByIdentity(t *testing.T) {
 			}
 		})
 	}
+	t.Run("weights", func(t *testing.T) {
+		upstreams[0] = upstreams[0].(string) + " weight=6"
+		defer func() { upstreams[0], _, _ = core.SplitWeight(upstreams[0].(string)) }()
+		h := handler(t, "turns")
+		counts := map[string]int{}
+		for range 80 {
+			counts[ask(h, "X-User", "u-1", "beta")]++
+		}
+		assert.Equal(t, map[string]int{"v2 at 0": 60, "v2 at 1": 10, "v2 at 2": 10}, counts)
+	})
 	t.Run("turns", func(t *testing.T) {
 		h := handler(t, "turns")
 		seen := map[string]bool{}

@@ -125,16 +125,29 @@ type Current struct {
 }
 
 // Addresses returns the upstreams of a version: those that the policy lists, or those that a
-// registry does, by weight (see discover.Upstreams). There are none without a policy.
+// registry does. One that weighs more is in it several times (see discover.Upstreams). There are
+// none without a policy.
 func (c *Current) Addresses(version string) []string {
 	if c.Engine == nil {
 		return nil
 	}
 	v := c.Engine.Versions()[version]
 	if v.Discover == "" {
-		return v.Upstreams
+		return discover.Upstreams(listed(v.Upstreams))
 	}
 	return discover.Upstreams(c.Upstreams[version])
+}
+
+// listed are the instances that a policy lists.
+func listed(upstreams []string) []discover.Instance {
+	instances := make([]discover.Instance, 0, len(upstreams))
+	for _, text := range upstreams {
+		address, weight, err := core.SplitWeight(text)
+		if err == nil {
+			instances = append(instances, discover.Instance{URL: address, Weight: float64(weight)})
+		}
+	}
+	return instances
 }
 
 // Handle is one use of a policy.

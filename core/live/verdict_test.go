@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/grayrelease/gray/core"
 )
 
 // picky is a host that takes no policy with a certain version.
@@ -80,6 +82,18 @@ func TestFailedOpenForgetsNothing(t *testing.T) {
 func TestAddressesWithoutAPolicy(t *testing.T) {
 	h, _ := open(t, Options{Source: from("file:///nowhere/p")})
 	require.NotPanics(t, func() { h.Current().Addresses("v1") })
+}
+
+func TestAddressesByWeight(t *testing.T) {
+	h, err := Open(Options{Policy: &core.Policy{Service: "shop", Stable: "v1", Versions: map[string]core.Version{
+		"v1": {Upstreams: []string{"10.0.0.1:8080 weight=3", "10.0.0.2:8080"}},
+		"v2": {Upstreams: []string{"10.0.1.1:8080 weight=4", "10.0.1.2:8080 weight=2"}},
+	}}})
+	require.NoError(t, err)
+	t.Cleanup(h.Close)
+	require.Equal(t, []string{"10.0.0.1:8080", "10.0.0.1:8080", "10.0.0.1:8080", "10.0.0.2:8080"},
+		h.Current().Addresses("v1"))
+	require.Equal(t, []string{"10.0.1.1:8080", "10.0.1.1:8080", "10.0.1.2:8080"}, h.Current().Addresses("v2"))
 }
 
 // A document that every handle refuses takes neither the lists nor the revision of the one in

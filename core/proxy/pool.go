@@ -91,17 +91,22 @@ func (p *Pool) Set(upstreams []string) error {
 		known[u.text] = u
 	}
 	next := make([]*upstream, 0, len(upstreams))
+	var problems problem.List
 	for i, text := range upstreams {
 		u := known[text]
 		if u == nil {
 			made, err := newUpstream(p, text)
 			if err != nil {
-				return problem.Of(err).Under(problem.Index("", i))
+				problems = append(problems, problem.Of(err).Under(problem.Index("", i))...)
+				continue
 			}
 			u = made
 			known[text] = u
 		}
 		next = append(next, u)
+	}
+	if len(problems) > 0 {
+		return problems
 	}
 	p.current.Store(next)
 	p.members.Store(membersOf(next))

@@ -18,6 +18,9 @@ func ParseUpstream(text string) (string, string, error) {
 	if !given {
 		scheme, rest = "", text
 	}
+	if wrong := notOneAddress(rest); wrong != "" {
+		return "", "", fmt.Errorf("%q %s", shown, wrong)
+	}
 	port := "80"
 	switch scheme {
 	case "http", "h2c":
@@ -47,6 +50,42 @@ func ParseUpstream(text string) (string, string, error) {
 		return "", "", fmt.Errorf("%q: %s is not a valid port (1 to 65535)", shown, port)
 	}
 	return scheme, net.JoinHostPort(target.Hostname(), port), nil
+}
+
+// notOneAddress says what is wrong with a text that has no host, or more than one upstream.
+func notOneAddress(text string) string {
+	host, port := cutPort(text)
+	first, last, isRange := strings.Cut(port, "-")
+	switch {
+	case strings.Contains(text, "@"): // no part of a password is quoted
+	case strings.Contains(text, ","):
+		return "has a comma: write each upstream by itself"
+	case host == "" && isNumber(port):
+		return "has no host: write localhost:" + port
+	case port == "" && isNumber(host):
+		return "has no host: write localhost:" + host
+	case isRange && isNumber(first) && isNumber(last):
+		return "has a range of ports: write each upstream by itself"
+	case strings.Count(text, ":") > 1 && !strings.HasPrefix(text, "["):
+		if _, err := netip.ParseAddr(text); err == nil {
+			return "is an IPv6 address: write [" + text + "]:80, with its port"
+		}
+	}
+	return ""
+}
+
+// cutPort cuts a text at its last colon, if that is not within an IPv6 address.
+func cutPort(text string) (string, string) {
+	colon := strings.LastIndexByte(text, ':')
+	if colon < 0 || colon < strings.LastIndexByte(text, ']') {
+		return text, ""
+	}
+	return text[:colon], text[colon+1:]
+}
+
+func isNumber(text string) bool {
+	_, err := strconv.ParseUint(text, 10, 32)
+	return err == nil
 }
 
 // isHost reports whether s is an address or can be a name.

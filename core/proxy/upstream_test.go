@@ -26,9 +26,16 @@ func TestParseUpstream(t *testing.T) {
 	}
 	for text, want := range map[string]string{
 		"":                     `"" is neither a URL nor host:port`,
-		":80":                  `":80" is neither a URL nor host:port`,
+		":80":                  `":80" has no host: write localhost:80`,
+		"http://:80":           `"http://:80" has no host: write localhost:80`,
+		"8080":                 `"8080" has no host: write localhost:8080`,
+		"a:80,b:80":            `"a:80,b:80" has a comma: write each upstream by itself`,
+		"a:8401-8403":          `"a:8401-8403" has a range of ports: write each upstream by itself`,
+		"http://a:8401-8403":   `"http://a:8401-8403" has a range of ports: write each upstream by itself`,
+		":8401-8403":           `":8401-8403" has a range of ports: write each upstream by itself`,
 		"a b:80":               `"a b:80" is neither a URL nor host:port`,
-		"2001:db8::1":          `"2001:db8::1" is neither a URL nor host:port`,
+		"2001:db8::1":          `"2001:db8::1" is an IPv6 address: write [2001:db8::1]:80, with its port`,
+		"http://u:a,b@a b":     `"a b" is neither a URL nor host:port`,
 		"http://[::1":          `"http://[::1" is neither a URL nor host:port`,
 		"://a":                 `"://a": the scheme is missing before "://"`,
 		"ftp://a":              `"ftp://a": the scheme "ftp" is not one of http, https, h2c`,

@@ -104,3 +104,22 @@ func TestBothModes(t *testing.T) {
 		})
 	}
 }
+
+func TestWeights(t *testing.T) {
+	v1, a, b := upstream(t, "v1"), upstream(t, "a"), upstream(t, "b")
+	g := traefik.Start(t, traefik.Options{
+		Plugins: map[string]string{"gray": root},
+		Dynamic: dynamic(
+			object{"shop": object{"rule": "Host(`shop.test`)", "middlewares": []any{"shop"}, "service": "v1"}},
+			object{"shop": gray(object{"service": "shop", "stable": "v1",
+				"versions": object{"v1": object{}, "v2": object{"upstreams": a + " weight=3, " + b}},
+				"rules":    []any{object{"version": "v2"}}})},
+			object{"v1": server(v1)},
+		),
+	})
+	counts := map[string]int{}
+	for range 40 {
+		counts[get(t, g, "shop.test").Header.Get("Served-By")]++
+	}
+	assert.Equal(t, map[string]int{"a": 30, "b": 10}, counts)
+}
