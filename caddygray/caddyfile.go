@@ -50,6 +50,7 @@ func parseDirective(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 //			when    <condition>
 //			percent <number>
 //			salt    <text>
+//			everyone
 //		}
 //		list <name> [<values...>] {
 //			<values...>
@@ -104,7 +105,7 @@ func parseDirective(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 // A condition is the rest of its line (see Rule in the package core). Blanks outside of quotes
 // count as one. A line that the Caddyfile would read differently ({, }, # or << at the start of a
 // word) may be put into backticks as a whole. A rule with one argument has no name of its own.
-// `off` is `enabled false`.
+// `off` is `enabled false`, and `everyone` is `percent 100` in a rule without conditions.
 func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	p := &parser{d: d, handler: h, places: map[string]caddyfile.Dispenser{}}
 	return p.directive()

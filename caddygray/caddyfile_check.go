@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/grayrelease/gray/core"
@@ -54,8 +55,11 @@ func (p *parser) check() error {
 	if jwt.IsFile(policy.Cookie.Secret) {
 		policy.Cookie.Secret = ""
 	}
-	_, err := core.New(&policy)
+	engine, err := core.New(&policy)
 	problems = append(problems, problem.Of(err)...)
+	if err == nil && p.handler.Source == nil {
+		p.warn(engine.Warnings())
+	}
 	problems = append(problems, live.CheckDiscovery(withoutDiscoveryOfTheMachine(policy.Versions))...)
 	if p.handler.Source != nil {
 		problems = append(problems, checkBase(&policy)...)
@@ -106,6 +110,18 @@ func (p *parser) checkSource() error {
 	}
 	_, err := source.Open(s.URL, s.Options)
 	return p.placed(problem.Of(err).Under("source"))
+}
+
+// logWarning logs what the adapter has to say of a valid Caddyfile, where Caddy's own directives
+// do.
+var logWarning = func(text string) { caddy.Log().Named("caddyfile").Warn(text) }
+
+// warn logs warnings with file and line.
+func (p *parser) warn(warnings problem.List) {
+	for _, one := range warnings {
+		at := p.place(one.Path)
+		logWarning(at.WrapErr(errors.New(one.String())).Error())
+	}
 }
 
 // placed adds the file and line to each problem.

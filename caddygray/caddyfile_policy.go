@@ -245,7 +245,13 @@ func (p *parser) rule() error {
 	default:
 		return p.d.Err("a rule has a name and a version: rule <name> <version>")
 	}
+	everyone := false
 	err := p.block(words{
+		"everyone": func() error {
+			everyone = true
+			p.mark(path)
+			return p.noArgs()
+		},
 		"when": func() error {
 			line := p.line()
 			p.mark(problem.Index(path+".when", len(r.When)))
@@ -255,8 +261,23 @@ func (p *parser) rule() error {
 		"percent": func() error { return p.percent(path+".percent", &r.Percent) },
 		"salt":    p.text(path+".salt", &r.Salt),
 	}, "when")
+	if err == nil && everyone {
+		if len(r.When) > 0 || r.Percent != nil {
+			return p.d.Err("everyone stands alone: it is a rule without when and percent")
+		}
+		all := 100.0
+		r.Percent = &all
+	}
 	p.handler.Rules = append(p.handler.Rules, r)
 	return err
+}
+
+// noArgs returns an error if the subdirective has arguments.
+func (p *parser) noArgs() error {
+	if p.d.NextArg() {
+		return p.d.ArgErr()
+	}
+	return nil
 }
 
 func (p *parser) percent(path string, into **float64) error {

@@ -12,12 +12,14 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/stretchr/testify/require"
+
+	"github.com/grayrelease/gray/caddygray"
 )
 
 var update = flag.Bool("update", false, "write what the adapter says into the golden files")
 
 // TestCaddyfile adapts the Caddyfiles in testdata/caddyfile. Each is followed by a line of dashes
-// and the expected JSON or error.
+// and the expected warnings, and JSON or error.
 func TestCaddyfile(t *testing.T) {
 	t.Setenv("GRAY_PERCENT", "7.5")
 	files, err := filepath.Glob("../testdata/caddyfile/*.caddyfiletest")
@@ -40,16 +42,17 @@ func TestCaddyfile(t *testing.T) {
 	}
 }
 
-// result is the JSON that a Caddyfile gives, or the error.
+// result is what the adapter warns of, and the JSON that a Caddyfile gives, or the error.
 func result(t *testing.T, input string) string {
 	t.Helper()
+	var out bytes.Buffer
+	defer caddygray.OnWarning(func(text string) { out.WriteString("warning: " + text + "\n") })()
 	config, warnings, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(input),
 		map[string]any{"filename": "Caddyfile"})
 	if err != nil {
-		return err.Error() + "\n"
+		return out.String() + err.Error() + "\n"
 	}
 	require.Empty(t, warnings)
-	var out bytes.Buffer
 	require.NoError(t, json.Indent(&out, config, "", "\t"))
 	return out.String() + "\n"
 }

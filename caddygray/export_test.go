@@ -18,3 +18,11 @@ func SetClock(now func() time.Time) (restore func()) {
 		set(time.Now)
 	}
 }
+
+// OnWarning has what the adapter warns of go to a function, until the one that it returns is
+// called.
+func OnWarning(take func(text string)) (restore func()) {
+	before := logWarning
+	logWarning = take
+	return func() { logWarning = before }
+}

@@ -113,7 +113,10 @@ func parseAttribute(line string, at int) (attribute, int, *lineError) {
 		if w.isEnd() {
 			return a, end, &lineError{w.at, "an attribute is required (one of " + strings.Join(words, ", ") + ")"}
 		}
-		return a, end, &lineError{w.at, "unknown attribute " + problem.Quote(w.text) + problem.Suggest(w.text, words)}
+		if spaced := withSpaces(w); spaced != "" && indexOf(words, strings.Fields(spaced)[0]) >= 0 {
+			return a, end, &lineError{w.at, "write spaces around the operator: " + spaced}
+		}
+		return a, end, &lineError{w.at, "unknown attribute " + problem.Quote(w.text) + problem.OneOf(w.text, words)}
 	}
 	spec := attributes[a.kind]
 	if spec.key == "" {
@@ -126,11 +129,34 @@ func parseAttribute(line string, at int) (attribute, int, *lineError) {
 	if k.text == "" {
 		return a, end, &lineError{k.at, "the name of the " + w.text + " is required"}
 	}
+	if spaced := withSpaces(k); spaced != "" && a.kind != fromClaim {
+		return a, end, &lineError{k.at, "write spaces around the operator: " + w.text + " " + spaced}
+	}
 	a.text = strings.TrimSpace(line[w.at:end])
 	if wrong := spec.setKey(&a, k.text); wrong != "" {
 		return a, end, &lineError{k.at, wrong}
 	}
 	return a, end, nil
+}
+
+// withSpaces returns a word with spaces around the operator in it, "" if there is none.
+func withSpaces(w word) string {
+	at := strings.IndexAny(w.text, "=<>")
+	if at <= 0 || w.quoted {
+		return ""
+	}
+	end := at + 1
+	if end < len(w.text) && w.text[end] == '=' {
+		end++
+	}
+	if w.text[at] == '=' && at > 1 && w.text[at-1] == '!' {
+		at--
+	}
+	operator := w.text[at:end]
+	if operator == "==" {
+		operator = "="
+	}
+	return strings.TrimSpace(w.text[:at] + " " + operator + " " + w.text[end:])
 }
 
 func setHeader(a *attribute, key string) string {

@@ -77,7 +77,7 @@ func (c *checker) version(path, name string) {
 	}
 	if _, ok := c.policy.Versions[name]; !ok && len(c.policy.Versions) > 0 {
 		names := sortedVersions(c.policy.Versions)
-		c.note(path, "version "+problem.Quote(name)+" is not in versions"+problem.Suggest(name, names))
+		c.note(path, "version "+problem.Quote(name)+" is not in versions"+problem.OneOf(name, names))
 	}
 }
 

@@ -37,6 +37,8 @@ type condition struct {
 	pattern *regexp.Regexp
 	number  decimal
 	bounds  []semverBound
+
+	doubts []*lineError // what was probably meant otherwise
 }
 
 // parseCondition reads one line of `when`. Lists are the document's, by name.
@@ -60,7 +62,7 @@ func parseCondition(line string, lists map[string]*list) (*condition, *lineError
 		return nil, &lineError{op.at, "an operator is required (one of " + strings.Join(operatorWords, " ") + ")"}
 	}
 	if op.quoted || !IsOperator(op.text) {
-		return nil, &lineError{op.at, "unknown operator " + problem.Quote(op.text) + problem.Suggest(op.text, operatorWords)}
+		return nil, &lineError{op.at, "unknown operator " + problem.Quote(op.text) + meantOperator(op)}
 	}
 	c.op = op.text
 	if c.op == "!=" {
@@ -68,6 +70,18 @@ func parseCondition(line string, lists map[string]*list) (*condition, *lineError
 		c.negated = !c.negated
 	}
 	return c, c.parseOperand(line, skipSpace(line, at), lists)
+}
+
+// meantOperator says which operator was probably meant.
+func meantOperator(w word) string {
+	if w.text == "==" {
+		return " (did you mean \"=\"?)"
+	}
+	operand := strings.TrimLeft(w.text, "!<>=")
+	if sign := w.text[:len(w.text)-len(operand)]; operand != "" && IsOperator(sign) {
+		return ": write a space after " + sign
+	}
+	return problem.OneOf(w.text, operatorWords)
 }
 
 // parseOperand reads what follows the operator, from byte `at`, and prepares it for matching.
@@ -86,6 +100,9 @@ func (c *condition) parseOperand(line string, at int, lists map[string]*list) *l
 	}
 	w, err := restOf(line, at)
 	if err != nil {
+		return err
+	}
+	if err := c.checkOperand(w, lists); err != nil {
 		return err
 	}
 	return c.setOperand(w)
@@ -150,8 +167,12 @@ func (c *condition) parseIn(line string, at int, lists map[string]*list) *lineEr
 		if err != nil {
 			return err
 		}
+		if err := c.checkOperand(w, lists); err != nil {
+			return err
+		}
 		elements = append(elements, w)
 		if next < 0 {
+			c.doubtOne(elements)
 			return c.setValues(elements)
 		}
 		at = next
@@ -162,8 +183,13 @@ func (c *condition) parseIn(line string, at int, lists map[string]*list) *lineEr
 func (c *condition) setList(name word, lists map[string]*list) *lineError {
 	l, ok := lists[name.text]
 	if !ok {
-		hint := problem.Suggest(name.text, sortedLists(lists))
+		hint := problem.OneOf(name.text, sortedLists(lists))
 		return &lineError{name.at, "unknown list " + problem.Quote("@"+name.text) + hint}
+	}
+	for _, value := range l.values {
+		if wrong := impossible(c.attribute.kind, c.op, value); wrong != "" {
+			return &lineError{name.at, "list " + problem.Quote("@"+name.text) + ": " + wrong}
+		}
 	}
 	if isHost(c.attribute.kind) {
 		c.set = hostSet(c.attribute.kind, l.values)
@@ -223,7 +249,8 @@ func (c *condition) setValues(values []word) *lineError {
 		c.nets = newNetworks()
 		for _, v := range values {
 			if !c.nets.add(v.text) {
-				return &lineError{v.at, problem.Quote(v.text) + " " + notAddress + addressExamples}
+				return &lineError{v.at, problem.Quote(v.text) + " " + notAddress + addressExamples +
+					separateByCommas(v.text)}
 			}
 		}
 		return nil

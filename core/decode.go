@@ -203,7 +203,7 @@ func (d *decoder) object(path string, v reflect.Value) error {
 		at := problem.Field(path, key)
 		i := indexOf(names, key)
 		if i < 0 {
-			d.note(at, "unknown field"+problem.Suggest(key, names))
+			d.note(at, "unknown field"+problem.OneOf(key, names))
 			if err := d.skipValue(); err != nil {
 				return err
 			}

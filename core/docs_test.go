@@ -5,6 +5,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"reflect"
 	"regexp"
 	"strconv"
@@ -45,15 +46,32 @@ func TestDocumentedBucket(t *testing.T) {
 	require.Equal(t, fmt.Sprintf("%016x", position), printed)
 }
 
-// The policies of the documentation are valid.
+// The policies of the documentation are valid, and nothing in them is warned about.
 func TestDocumentedPolicies(t *testing.T) {
 	for _, path := range []string{"README.md", "docs/policy.md", "docs/guide.md"} {
 		blocks := regexp.MustCompile("(?s)```json\n(\\{\n.*?)```").FindAllStringSubmatch(document(t, path), -1)
 		require.NotEmpty(t, blocks, path)
 		for _, block := range blocks {
-			_, err := core.Load([]byte(block[1]))
+			e, err := core.Load([]byte(block[1]))
 			require.NoError(t, err, "%s: %s", path, block[1])
+			require.Empty(t, e.Warnings(), path)
 		}
+	}
+}
+
+// So are those of the examples.
+func TestExamplePolicies(t *testing.T) {
+	examples, err := filepath.Glob("../examples/*/policy.json")
+	require.NoError(t, err)
+	sources, err := filepath.Glob("../examples/*/*/policy.json")
+	require.NoError(t, err)
+	require.NotEmpty(t, sources)
+	for _, path := range append(examples, sources...) {
+		text, err := os.ReadFile(path)
+		require.NoError(t, err)
+		e, err := core.Load(text)
+		require.NoError(t, err, path)
+		require.Empty(t, e.Warnings(), path)
 	}
 }
 

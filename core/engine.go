@@ -43,6 +43,7 @@ type Engine struct {
 	trust          *networks
 	verifier       *jwt.Verifier // nil where no claim is used
 	rollout        *RolloutPlan  // nil if the policy has none
+	warnings       problem.List
 }
 
 // New checks a policy and makes it ready. It reads the files that the policy names and does no
@@ -65,6 +66,7 @@ func newWithin(p *Policy, allowed *allow.List) (*Engine, error) {
 	if len(c.problems) > 0 {
 		return nil, c.problems
 	}
+	c.doubtRules()
 	return c.engine.With(ownOverlay(p)), nil
 }
 

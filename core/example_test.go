@@ -104,7 +104,7 @@ func ExampleLoad() {
 	}`))
 	fmt.Println(strings.ReplaceAll(err.Error(), ": column", ":\n  column"))
 	// Output:
-	// rules[0].version: version "v3" is not in versions (did you mean "v1"?)
+	// rules[0].version: version "v3" is not in versions (one of v1, v2)
 	// rules[0].when[0]:
 	//   column 14: unknown operator "prefx" (did you mean "prefix"?)
 	// rules[0].when[1]:

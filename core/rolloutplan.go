@@ -131,7 +131,7 @@ func (c *checker) ramp(r *Rollout, plan *RolloutPlan) {
 	for i, name := range r.Keep {
 		path := problem.Index("rollout.keep", i)
 		if indexOf(named, name) < 0 {
-			c.note(path, "rule "+problem.Quote(name)+" is not the name of a rule"+problem.Suggest(name, named))
+			c.note(path, "rule "+problem.Quote(name)+" is not the name of a rule"+problem.OneOf(name, named))
 		} else if name == r.Rule {
 			c.note(path, "rule "+problem.Quote(name)+" is the one that is rolled back")
 		}
@@ -141,7 +141,7 @@ func (c *checker) ramp(r *Rollout, plan *RolloutPlan) {
 		return
 	}
 	if ramp == nil {
-		c.note("rollout.rule", "rule "+problem.Quote(r.Rule)+" is not the name of a rule"+problem.Suggest(r.Rule, named))
+		c.note("rollout.rule", "rule "+problem.Quote(r.Rule)+" is not the name of a rule"+problem.OneOf(r.Rule, named))
 		return
 	}
 	if ramp.Version == c.policy.Stable && ramp.Version != "" {

@@ -236,7 +236,7 @@ func (c *stateChecker) percent(path string, percent float64) {
 
 func (c *stateChecker) word(path, word string, words []string) {
 	if indexOf(words, word) < 0 {
-		c.note(path, "unknown word "+problem.Quote(word)+problem.Suggest(word, words))
+		c.note(path, "unknown word "+problem.Quote(word)+problem.OneOf(word, words))
 	}
 }
 

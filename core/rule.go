@@ -64,6 +64,7 @@ func (c *checker) rule(r *Rule, path, name string, lists map[string]*list) *rule
 			continue
 		}
 		c.attribute(&cond.attribute, at)
+		c.warnOf(cond, at)
 		built.conditions = append(built.conditions, cond)
 	}
 	if r.Percent == nil {

@@ -627,3 +627,26 @@ func TestReplacedPoliciesAreClosed(t *testing.T) {
 	require.False(t, fetched)
 	require.Zero(t, first.holders)
 }
+
+// What is doubtful in a policy is logged once, when it comes into force, and is in the state as
+// long as it is.
+func TestWarnings(t *testing.T) {
+	p := &core.Policy{
+		Service: "warned", Stable: "v1", Versions: map[string]core.Version{"v1": {}, "v2": {}},
+		Rules: []core.Rule{{Name: "everybody", Version: "v2"}},
+	}
+	first, r := open(t, Options{Policy: p})
+	require.True(t, r.said(`msg="policy warning" service=warned source="configuration of warned" warning="rules[0]: rule`))
+	_, again := open(t, Options{Policy: p})
+	require.False(t, again.said("warning"))
+	require.Len(t, first.State().Warnings, 1)
+	require.Contains(t, first.State().Warnings[0], `rule "everybody" has neither conditions nor a percentage`)
+
+	path := filepath.Join(t.TempDir(), "p")
+	put(t, path, `{"service": "s", "stable": "v1", "versions": {"v1": {}}, "rules": [{"version": "v1"}]}`)
+	h, r := open(t, Options{Source: from("file://" + path + "?interval=10ms")})
+	<-h.Ready()
+	eventually(t, "warned", func() bool { return r.said("policy warning") && len(h.State().Warnings) == 1 })
+	put(t, path, `{"service": "s", "stable": "v1", "versions": {"v1": {}}}`)
+	eventually(t, "none", func() bool { return len(h.State().Warnings) == 0 })
+}

@@ -43,6 +43,21 @@ func (w *watch) keysRead(err error) {
 	w.note(slog.LevelWarn, "keys for tokens cannot be read; those known so far stay", "error", err.Error())
 }
 
+// maxWarnings is how many warnings of one document are logged; the state has all.
+const maxWarnings = 20
+
+// noteWarnings logs what is valid in a document and was probably meant otherwise. Called with mu
+// held.
+func (w *watch) noteWarnings(d *document) {
+	for i, warning := range d.engine.Warnings() {
+		if i == maxWarnings {
+			w.note(slog.LevelWarn, "policy has more warnings than these: see the state")
+			return
+		}
+		w.note(slog.LevelWarn, "policy warning", "warning", warning.String())
+	}
+}
+
 // noteSwitch logs what became of a switch. Called with mu held.
 func (w *watch) noteSwitch(s *Switch, revision string, err error) {
 	if err != nil {

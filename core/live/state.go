@@ -28,6 +28,8 @@ type State struct {
 	Forced     string    `json:"forced,omitempty"`      // the version that every request goes to
 	Switch     *Switch   `json:"switch,omitempty"`      // the newest switch seen, in force when its "to" is not empty
 	SwitchNote string    `json:"switch_note,omitempty"` // what is wrong with the switch
+	// Warnings are what is valid in the document in force and was probably meant otherwise.
+	Warnings []string `json:"warnings,omitempty"`
 	// SwitchDeleted says that the switch in force is not at the source any more.
 	SwitchDeleted bool `json:"switch_deleted,omitempty"`
 	// SwitchOffered is the epoch of the switch document at the source, that of Switch in normal times.
@@ -89,6 +91,9 @@ func (w *watch) state(u *user) State {
 		}
 		st.Rollout = w.rolloutStatus(d)
 		st.Upstreams = w.upstreamStates(d, current)
+		for _, warning := range d.engine.Warnings() {
+			st.Warnings = append(st.Warnings, warning.String())
+		}
 	}
 	if u.rejected != nil {
 		rejected := *u.rejected

@@ -26,6 +26,7 @@ func (w *watch) install(d *document) bool {
 	}
 	if taken > 0 {
 		w.counters.Updates++
+		w.noteWarnings(d)
 		w.noteSwitch(switched, "", err)
 	} else {
 		w.ledger = before

@@ -159,7 +159,9 @@ func (w *watch) joinPolicy(u *user, p *core.Policy) error {
 		w.replace(&w.offered, d)
 		switched, wrong := w.ledger.retake(versionsOf(d.engine), d.engine.Stable())
 		w.noteSwitch(switched, "", wrong)
-		err = w.offer(u, d)
+		if err = w.offer(u, d); err == nil {
+			w.noteWarnings(d)
+		}
 		w.mu.Unlock()
 		w.sweep()
 		w.keepLists() // a registry may have answered before there was a user to tell

@@ -44,3 +44,16 @@ func TestPaths(t *testing.T) {
 	assert.Equal(t, `"a\n"`, Quote("a\n"))
 	assert.Equal(t, `"`+strings.Repeat("x", 60)+`"...`, Quote(strings.Repeat("x", 100)))
 }
+
+func TestSuggestOnlyWhatIsNear(t *testing.T) {
+	for written, want := range map[string]string{
+		"prefx": `did you mean "prefix"`, "cokie": `did you mean "cookie"`, "ni": `did you mean "in"`,
+		"v9": "one of", "v22": "one of", "HS265": `did you mean "HS256"`, "xyz": "one of", "io": "one of",
+		"V1": `did you mean "v1"`,
+	} {
+		said := OneOf(written, []string{"prefix", "cookie", "in", "v1", "v2", "HS256"})
+		assert.Contains(t, said, want, written)
+	}
+	assert.Equal(t, " (one of v1, v2)", OneOf("v9", []string{"v1", "v2"}))
+	assert.Empty(t, OneOf("v9", nil))
+}

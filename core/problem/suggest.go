@@ -2,8 +2,25 @@ package problem
 
 import "strings"
 
-// Suggest is ` (did you mean "prefix"?)` when one of the words is near enough to what was written,
-// else "". Capitals count little.
+// OneOf says which of the words was meant: ` (did you mean "prefix"?)` when one is near to what was
+// written, or else all of them, ` (one of a, b, c)`. It is "" if they are many and none is near.
+func OneOf(written string, words []string) string {
+	const most, longest = 24, 300
+	if near := Suggest(written, words); near != "" {
+		return near
+	}
+	all := ""
+	if len(words) <= most {
+		all = strings.Join(words, ", ")
+	}
+	if all == "" || len(all) > longest || strings.ContainsAny(all, "\n\r\t") {
+		return ""
+	}
+	return " (one of " + all + ")"
+}
+
+// Suggest is ` (did you mean "prefix"?)` when one of the words is near to what was written, else
+// "". Capitals count little.
 func Suggest(written string, words []string) string {
 	// A document can bring many words, long ones, and as many that are not among them; comparing a
 	// pair takes the product of lengths.
@@ -12,8 +29,11 @@ func Suggest(written string, words []string) string {
 		return ""
 	}
 	near, best := "", len(written)/3+1
+	if len(written) == 3 {
+		best = 1
+	}
 	for _, w := range words {
-		if len(w) > longest {
+		if len(w) > longest || isOther(written, w) {
 			continue
 		}
 		if d := editDistance(strings.ToLower(written), strings.ToLower(w), best); d <= best && (near == "" || d < best) {
@@ -24,6 +44,37 @@ func Suggest(written string, words []string) string {
 		return ""
 	}
 	return ` (did you mean "` + near + `"?)`
+}
+
+// isOther reports whether two texts name different things, however few letters differ: v9 and v1,
+// or two words of two letters that are not a swap.
+func isOther(a, b string) bool {
+	const digits = "0123456789"
+	if withoutAny(a, digits) == withoutAny(b, digits) && !isAnagram(a, b) {
+		return true
+	}
+	return len(a) <= 2 && len(a) == len(b) && !isAnagram(strings.ToLower(a), strings.ToLower(b))
+}
+
+func withoutAny(text, bytes string) string {
+	var rest []byte
+	for i := 0; i < len(text); i++ {
+		if strings.IndexByte(bytes, text[i]) < 0 {
+			rest = append(rest, text[i])
+		}
+	}
+	return string(rest)
+}
+
+func isAnagram(a, b string) bool {
+	for i := 0; i < len(a); i++ {
+		at := strings.IndexByte(b, a[i])
+		if at < 0 {
+			return false
+		}
+		b = b[:at] + b[at+1:]
+	}
+	return b == ""
 }
 
 // editDistance is the optimal string alignment distance (insertions, deletions, substitutions and
