@@ -53,6 +53,7 @@ type version struct {
 
 // outcome is one of the decisions that the policy can make.
 type outcome struct {
+	others    map[string]*outcome // of a rule that gives several versions: those of the others, by version
 	version   *version
 	decisions prometheus.Counter
 	debug     string // value of the debug header
@@ -97,7 +98,7 @@ func newActive(h *Handler, now *live.Current) (*active, error) {
 		r.outcomes[""] = r.outcome(version, "")
 	}
 	for i, name := range engine.RuleNames() {
-		r.outcomes[name] = r.outcome(policy.Rules[i].Version, name)
+		r.outcomes[name] = r.ruleOutcome(policy.Rules[i].Versions(), name)
 	}
 	r.describe(h)
 	return r, nil
@@ -124,6 +125,28 @@ func newVersion(service, name string, addresses []string, logger *zap.Logger) (*
 	}
 	made.count(service)
 	return made, nil
+}
+
+// ruleOutcome is the outcome of a rule that may give these versions: that of the first, which knows
+// the others.
+func (r *active) ruleOutcome(versions []string, rule string) *outcome {
+	first := r.outcome(versions[0], rule)
+	for _, version := range versions[1:] {
+		if first.others == nil {
+			first.others = map[string]*outcome{}
+		}
+		first.others[version] = r.outcome(version, rule)
+	}
+	return first
+}
+
+// outcomeOf returns the outcome of a decision.
+func (r *active) outcomeOf(d *core.Decision) *outcome {
+	o := r.outcomes[d.Rule]
+	if o.others != nil && o.others[d.Version] != nil {
+		return o.others[d.Version]
+	}
+	return o
 }
 
 func (r *active) outcome(version, rule string) *outcome {

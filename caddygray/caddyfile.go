@@ -52,6 +52,11 @@ func parseDirective(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 //			salt    <text>
 //			everyone
 //		}
+//		rule [<name>] {
+//			when  <condition>
+//			split <version> <number> ...
+//			salt  <text>
+//		}
 //		list <name> [<values...>] {
 //			<values...>
 //		}
@@ -104,7 +109,8 @@ func parseDirective(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 //
 // A condition is the rest of its line (see Rule in the package core). Blanks outside of quotes
 // count as one. A line that the Caddyfile would read differently ({, }, # or << at the start of a
-// word) may be put into backticks as a whole. A rule with one argument has no name of its own.
+// word) may be put into backticks as a whole. A rule with one argument has no name of its own,
+// unless it has a split.
 // `off` is `enabled false`, and `everyone` is `percent 100` in a rule without conditions.
 func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	p := &parser{d: d, handler: h, places: map[string]caddyfile.Dispenser{}}

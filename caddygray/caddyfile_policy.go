@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/grayrelease/gray/core"
 	"github.com/grayrelease/gray/core/jwt"
@@ -237,14 +238,6 @@ func (p *parser) rule() error {
 	args := p.d.RemainingArgs()
 	p.mark(path + ".version")
 	var r core.Rule
-	switch len(args) {
-	case 1:
-		r.Version = args[0]
-	case 2:
-		r.Name, r.Version = args[0], args[1]
-	default:
-		return p.d.Err("a rule has a name and a version: rule <name> <version>")
-	}
 	everyone := false
 	err := p.block(words{
 		"everyone": func() error {
@@ -259,17 +252,60 @@ func (p *parser) rule() error {
 			return nil
 		},
 		"percent": func() error { return p.percent(path+".percent", &r.Percent) },
+		"split":   func() error { return p.split(path+".split", &r.Split) },
 		"salt":    p.text(path+".salt", &r.Salt),
 	}, "when")
 	if err == nil && everyone {
-		if len(r.When) > 0 || r.Percent != nil {
-			return p.d.Err("everyone stands alone: it is a rule without when and percent")
+		if len(r.When) > 0 || r.Percent != nil || r.Split != nil {
+			return p.d.Err("everyone stands alone: it is a rule without when, percent and split")
 		}
 		all := 100.0
 		r.Percent = &all
 	}
+	if err == nil {
+		err = nameRule(&r, args, p.places[path])
+	}
 	p.handler.Rules = append(p.handler.Rules, r)
 	return err
+}
+
+// nameRule gives a rule what stands behind the word: a name and a version, or the version alone; a
+// rule with a split has a name or nothing.
+func nameRule(r *core.Rule, args []string, at caddyfile.Dispenser) error {
+	switch {
+	case r.Split != nil && len(args) > 1:
+		return at.Err("split names the versions: rule [<name>]")
+	case r.Split != nil:
+		r.Name = strings.Join(args, "")
+	case len(args) == 1:
+		r.Version = args[0]
+	case len(args) == 2:
+		r.Name, r.Version = args[0], args[1]
+	default:
+		return at.Err("a rule has a name and a version: rule <name> <version>")
+	}
+	return nil
+}
+
+// split reads versions and their percentages in turns.
+func (p *parser) split(path string, into *map[string]float64) error {
+	args := p.d.RemainingArgs()
+	if len(args) == 0 || len(args)%2 == 1 {
+		return p.d.Err("split has versions and their percentages in turns: split v2 33 v3 33")
+	}
+	*into = map[string]float64{}
+	p.mark(path)
+	for i := 0; i < len(args); i += 2 {
+		if _, there := (*into)[args[i]]; there {
+			return p.d.Errf("version %q already specified", args[i])
+		}
+		percent, err := p.percentage(args[i+1])
+		if err != nil {
+			return err
+		}
+		(*into)[args[i]] = percent
+	}
+	return nil
 }
 
 // noArgs returns an error if the subdirective has arguments.
@@ -285,17 +321,25 @@ func (p *parser) percent(path string, into **float64) error {
 	if !p.d.AllArgs(&text) {
 		return p.d.ArgErr()
 	}
+	percent, err := p.percentage(text)
+	if err != nil {
+		return err
+	}
+	*into = &percent
+	p.mark(path)
+	return nil
+}
+
+func (p *parser) percentage(text string) (float64, error) {
 	percent, err := strconv.ParseFloat(strings.TrimSuffix(text, "%"), 64)
 	if err != nil {
 		hint := ""
 		if strings.HasPrefix(text, "{env.") {
 			hint = "; a number can come from the environment as {$NAME}, which is replaced when the Caddyfile is read"
 		}
-		return p.d.Errf("percent: %q is not a valid number%s", text, hint)
+		return 0, p.d.Errf("percent: %q is not a valid number%s", text, hint)
 	}
-	*into = &percent
-	p.mark(path)
-	return nil
+	return percent, nil
 }
 
 func (p *parser) list() error {

@@ -61,7 +61,7 @@ func decide(active *active, r *http.Request, vars map[string]any) *decided {
 	d.caller.Client, _ = vars[caddyhttp.ClientIPVarKey].(string)
 	d.caller.Secure = cameByTLS
 	d.decision = core.Decide(active.engine, &d.caller)
-	d.outcome = active.outcomes[d.decision.Rule]
+	d.outcome = active.outcomeOf(d.decision)
 	d.serving = d.outcome.version
 	d.outcome.decisions.Inc()
 	countToken(d)

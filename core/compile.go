@@ -14,6 +14,7 @@ type step struct {
 	many     *step            // for a header that is there several times
 	cond     *condition
 	bucket   *bucket
+	split    *split
 	yes      *step
 	no       *step // also for a header that is absent, or has a value without an exit
 	decision *Decision
@@ -26,6 +27,7 @@ const (
 	stepHeader             // which value has the header?
 	stepCondition          // does the condition hold?
 	stepBucket             // is the caller in the bucket?
+	stepSplit              // in which range of the split is the caller?
 )
 
 // compile makes the graph of an engine's rules.
@@ -124,6 +126,9 @@ func steps(r *rule, known *condition, no *step) *step {
 	s := &step{decision: r.decision}
 	if r.bucket != nil {
 		s = &step{kind: stepBucket, bucket: r.bucket, yes: s, no: no}
+	}
+	if r.split != nil {
+		s = &step{kind: stepSplit, split: r.split, no: no}
 	}
 	dearestFirst := make([]*condition, 0, len(r.conditions))
 	for _, c := range r.conditions {

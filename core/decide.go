@@ -68,6 +68,11 @@ func decideFrom(e *Engine, c *Caller, s *step) *Decision {
 			s = headerExit(s, c.Request.Header[s.key])
 		} else if s.kind == stepBucket && inBucket(e, c, s.bucket) || s.kind == stepCondition && holds(e, c, s.cond) {
 			s = s.yes
+		} else if s.kind == stepSplit {
+			if taken := inSplit(e, c, s.split); taken != nil {
+				return taken.decision
+			}
+			s = s.no
 		} else {
 			s = s.no
 		}

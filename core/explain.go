@@ -28,7 +28,9 @@ type Explanation struct {
 
 // RuleTrace is what one rule said of the caller.
 type RuleTrace struct {
-	Rule    string `json:"rule"`
+	Rule string `json:"rule"`
+	// Version that the rule gives; of a split, the one whose range the caller is in, empty if that
+	// is none.
 	Version string `json:"version"`
 	Matched bool   `json:"matched"`
 	// Failed is the first condition, as written, that did not hold.
@@ -36,13 +38,13 @@ type RuleTrace struct {
 	// Withdrawn reports that the rule would have matched, if an overlay had not withdrawn its
 	// version.
 	Withdrawn bool `json:"withdrawn,omitempty"`
-	// Bucket is where the caller is relative to the percentage. Absent at 100 percent and if a
-	// condition failed.
+	// Bucket is where the caller is relative to the percentage or the split. Absent at 100 percent
+	// and if a condition failed.
 	Bucket *BucketTrace `json:"bucket,omitempty"`
 }
 
 // BucketTrace is a caller's position between 0 and 2^64, and the threshold: callers under it are
-// taken.
+// taken. A split has ranges in place of the threshold.
 type BucketTrace struct {
 	Percent float64 `json:"percent"`
 	Salt    string  `json:"salt,omitempty"`
@@ -50,6 +52,17 @@ type BucketTrace struct {
 	// 64 bits. Both are empty at 0 percent; Position is empty for a caller without an identity.
 	Position  string `json:"position,omitempty"`
 	Threshold string `json:"threshold,omitempty"`
+	// Ranges are those of a split.
+	Ranges []RangeTrace `json:"ranges,omitempty"`
+}
+
+// RangeTrace is the range of one version of a split: positions from From up to, not including, To.
+// Both are decimal numbers in strings, To at most 2^64.
+type RangeTrace struct {
+	Version string  `json:"version"`
+	Percent float64 `json:"percent"`
+	From    string  `json:"from"`
+	To      string  `json:"to"`
 }
 
 // Explain decides as Decide does and returns the reasons. Unlike Decide it goes through the rules
@@ -76,7 +89,7 @@ func Explain(e *Engine, c *Caller) *Explanation {
 		trace := explainRule(e, c, r)
 		x.Rules = append(x.Rules, trace)
 		if trace.Matched {
-			x.Version, x.Rule = r.decision.Version, r.name
+			x.Version, x.Rule = trace.Version, r.name
 			break
 		}
 	}
@@ -95,12 +108,35 @@ func explainRule(e *Engine, c *Caller, r *rule) RuleTrace {
 			return trace
 		}
 	}
+	if r.split != nil {
+		explainSplit(e, c, r, &trace)
+		return trace
+	}
 	taken := r.percent == 100
 	if !taken {
 		trace.Bucket, taken = explainBucket(e, c, r)
 	}
 	trace.Matched, trace.Withdrawn = taken && !r.withdrawn, taken && r.withdrawn
 	return trace
+}
+
+// explainSplit completes the trace of a rule with a split.
+func explainSplit(e *Engine, c *Caller, r *rule, trace *RuleTrace) {
+	trace.Bucket = &BucketTrace{Percent: r.percent, Salt: r.split.bucket.salt}
+	for _, p := range r.split.portions {
+		trace.Bucket.Ranges = append(trace.Bucket.Ranges, RangeTrace{
+			Version: p.decision.Version, Percent: p.percent, From: p.begin.String(), To: p.end.String(),
+		})
+	}
+	id := bucketID(e, c)
+	if id == "" {
+		return
+	}
+	trace.Bucket.Position = strconv.FormatUint(position(r.split.bucket, id), 10)
+	if p := portionOf(r.split, id); p != nil {
+		trace.Version = p.decision.Version
+		trace.Matched, trace.Withdrawn = !p.withdrawn, p.withdrawn
+	}
 }
 
 // explainBucket also reports whether a rule's percentage takes the caller.

@@ -10,7 +10,8 @@ type Overlay struct {
 	// decide.
 	Force string
 	// Percent has percentages of rules by their names, from 0 to 100, in place of the policy's. A
-	// rule that has no percentage in the policy may get one. Default: the policy's percentages.
+	// rule that has no percentage in the policy may get one; one that has a split may not. Default:
+	// the policy's percentages.
 	Percent map[string]float64
 	// Withdrawn are versions that no rule gives any more: a rule that names one does not match, and
 	// the rules after it are tried. Default: none.
@@ -71,7 +72,7 @@ func isEnabled(p *Policy) bool { return p.Enabled == nil || *p.Enabled }
 func percentsOf(e *Engine, given map[string]float64) map[string]float64 {
 	fit := map[string]float64{}
 	for _, r := range e.written {
-		if percent, ok := given[r.name]; ok && isPercent(percent) {
+		if percent, ok := given[r.name]; ok && isPercent(percent) && r.split == nil {
 			fit[r.name] = percent
 		}
 	}
@@ -94,7 +95,12 @@ func changedRules(e *Engine) []*rule {
 	rules := make([]*rule, 0, len(e.written))
 	for _, r := range e.written {
 		percent, changed := e.percent[r.name]
-		withdrawn := indexOf(e.withdrawn, r.decision.Version) >= 0 && indexOf(e.keep, r.name) < 0
+		isKept := indexOf(e.keep, r.name) >= 0
+		withdrawn := indexOf(e.withdrawn, r.decision.Version) >= 0 && !isKept
+		if r.split != nil && len(e.withdrawn) > 0 && !isKept {
+			r = changedRule(r)
+			r.split = withoutVersions(r.split, e.withdrawn)
+		}
 		if changed || withdrawn {
 			r = changedRule(r)
 			r.withdrawn = withdrawn

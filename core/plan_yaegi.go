@@ -36,9 +36,11 @@ type plan struct {
 
 	memory jwt.Memory // of tokens, when claims are asked for
 
-	// When last is a bucket: what is hashed before the identity and what the hash must be under. Where
-	// a cookie or a claim comes first in the chain of identities, one of both says which.
+	// When last is a bucket or a split: what is hashed before the identity; of a bucket, what the
+	// hash must be under. Where a cookie or a claim comes first in the chain of identities, one of
+	// both says which.
 	prefix, limit string
+	split         *split
 	cookie        string
 	claim         jwt.Path
 	// in is the decision for callers in the bucket. Out is the decision when last is one, or else for
@@ -78,7 +80,7 @@ func newPlan(e *Engine, client *Client) *plan {
 	}
 	s := p.last
 	p.out = s.decision
-	if s.kind != stepBucket {
+	if s.kind != stepBucket && s.kind != stepSplit {
 		return p
 	}
 	identity := e.identity[0]
@@ -87,8 +89,14 @@ func newPlan(e *Engine, client *Client) *plan {
 	} else if identity.kind == fromClaim && p.memory.Header != "" && !jwt.IsElement(identity.claim) {
 		p.claim = identity.claim
 	}
+	p.out = s.no.decision
+	if s.kind == stepSplit {
+		p.split = s.split
+		p.prefix = s.split.bucket.prefix
+		return p
+	}
 	p.prefix, p.limit = s.bucket.prefix, s.bucket.limit
-	p.in, p.out = s.yes.decision, s.no.decision
+	p.in = s.yes.decision
 	return p
 }
 

@@ -94,13 +94,13 @@ type Cookie struct {
 }
 
 // Rule sends callers to a version: those for which every condition holds and whose position is
-// under the percentage.
+// under the percentage, or in a version's range of a split.
 type Rule struct {
 	// Name of the rule in explanations, logs and metrics; unique. Default: rule-1, rule-2 and so
 	// on, by position.
 	Name string `json:"name,omitempty"`
-	// Version that the rule gives. Required, one of Policy.Versions.
-	Version string `json:"version"`
+	// Version that the rule gives, one of Policy.Versions. Required, unless there is a Split.
+	Version string `json:"version,omitempty"`
 	// When lists conditions, of which all must hold:
 	//
 	//	["not"] attribute [key] operator [operand]
@@ -116,7 +116,14 @@ type Rule struct {
 	// Percent is the share of callers that the rule takes, from 0 to 100, decimals allowed. 0 takes
 	// none. Default: 100, or 0 for the rule of a rollout.
 	Percent *float64 `json:"percent,omitempty"`
-	// Salt picks which callers a percentage takes. Default: the service, a slash and the version.
+	// Split gives several versions in place of one: each takes its share of the callers, from 0 to
+	// 100, decimals allowed; whom none takes, the rule does not match. Together at most 100; stable
+	// is not among them. One hash decides for all, and no version loses callers by the growth of
+	// another as long as there is room. The order of names (v9 before v10) says where each begins,
+	// so a version that is done stays with 0. Default: the rule has one version.
+	Split map[string]float64 `json:"split,omitempty"`
+	// Salt picks which callers a percentage takes. Default: the service, a slash and the version; of a
+	// split, the first of its versions.
 	Salt string `json:"salt,omitempty"`
 }
 

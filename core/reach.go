@@ -10,7 +10,23 @@ func Reachable(e *Engine) map[string]bool {
 	versions := map[string]bool{e.stable.Version: true}
 	for _, r := range e.rules {
 		if r.percent > 0 && !r.withdrawn {
-			versions[r.decision.Version] = true
+			for _, version := range givenBy(r) {
+				versions[version] = true
+			}
+		}
+	}
+	return versions
+}
+
+// givenBy returns the versions that a rule gives now.
+func givenBy(r *rule) []string {
+	if r.split == nil {
+		return []string{r.decision.Version}
+	}
+	var versions []string
+	for _, p := range r.split.portions {
+		if !p.withdrawn {
+			versions = append(versions, p.decision.Version)
 		}
 	}
 	return versions

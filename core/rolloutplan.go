@@ -147,6 +147,9 @@ func (c *checker) ramp(r *Rollout, plan *RolloutPlan) {
 	if ramp.Version == c.policy.Stable && ramp.Version != "" {
 		c.note("rollout.rule", "rule "+problem.Quote(r.Rule)+" gives the stable version: there is nothing to roll out")
 	}
+	if len(ramp.Split) > 0 {
+		c.note("rollout.rule", "rule "+problem.Quote(r.Rule)+" has a split: a rollout raises the percentage of one version")
+	}
 	plan.Version = ramp.Version
 	if ramp.Percent != nil {
 		plan.Percent = *ramp.Percent

@@ -106,15 +106,28 @@ func startOf(p *plan) []byte {
 	return start[:len(start):len(start)]
 }
 
-// openBytes has the first bytes of hashes that do not settle that a caller is outside of the
-// bucket: they may be under the limit, or are what an identity without text has, which is none.
+// openBytes has the first bytes of hashes that do not settle that a caller is outside of the bucket
+// or of all ranges of a split: they may be within, or are what an identity without text has, which
+// is none.
 func openBytes(p *plan) []bool {
 	open := make([]bool, 256)
-	if p.limit == "" {
+	if p.prefix == "" {
 		return open
 	}
-	for b := 0; b <= int(p.limit[0]); b++ {
-		open[b] = true
+	if p.split != nil {
+		for _, within := range p.split.portions {
+			last := 255
+			if within.high != "" {
+				last = int(within.high[0])
+			}
+			for b := int(within.low[0]); b <= last; b++ {
+				open[b] = true
+			}
+		}
+	} else {
+		for b := 0; b <= int(p.limit[0]); b++ {
+			open[b] = true
+		}
 	}
 	nobody := sha256.Sum256([]byte(p.prefix))
 	open[nobody[0]] = true
@@ -123,7 +136,7 @@ func openBytes(p *plan) []bool {
 
 // serveSum serves a caller by the whole hash.
 func serveSum(p *plan, id string, w http.ResponseWriter, r *http.Request) {
-	if id == "" {
+	if id == "" || p.split != nil {
 		serveFrom(p, p.last, w, r)
 		return
 	}

@@ -13,6 +13,7 @@ type rule struct {
 	percent    float64
 	salt       string
 	bucket     *bucket // nil at 0 and 100 percent, where nobody's bucket matters
+	split      *split  // in place of bucket and of decision's version; percent is the total
 	decision   *Decision
 	withdrawn  bool // the version is, so that the rule does not match
 	isRamp     bool // a rollout raises its percentage
@@ -46,7 +47,9 @@ func (c *checker) rules() {
 		if !printable(name) || len(name) > 128 {
 			c.note(path+".name", "must be at most 128 bytes of UTF-8 without control characters")
 		}
-		c.version(path+".version", r.Version)
+		if len(r.Split) == 0 {
+			c.version(path+".version", r.Version)
+		}
 		c.engine.written = append(c.engine.written, c.rule(r, path, name, lists))
 	}
 	c.engine.rules = c.engine.written
@@ -54,7 +57,7 @@ func (c *checker) rules() {
 
 func (c *checker) rule(r *Rule, path, name string, lists map[string]*list) *rule {
 	built := &rule{name: name, percent: 100, decision: newDecision(r.Version, name)}
-	built.salt = orDefault(r.Salt, c.policy.Service+"/"+r.Version)
+	built.salt = orDefault(r.Salt, c.policy.Service+"/"+r.Versions()[0])
 	built.isRamp = isRamp(c.policy, r)
 	for i, line := range r.When {
 		at := problem.Index(path+".when", i)
@@ -66,6 +69,13 @@ func (c *checker) rule(r *Rule, path, name string, lists map[string]*list) *rule
 		c.attribute(&cond.attribute, at)
 		c.warnOf(cond, at)
 		built.conditions = append(built.conditions, cond)
+	}
+	if len(r.Split) > 0 {
+		if c.split(r, path) {
+			built.split = newSplit(built.salt, r.Split, name)
+			built.percent = built.split.total
+		}
+		return built
 	}
 	if r.Percent == nil {
 		if built.isRamp {

@@ -35,6 +35,9 @@ func (c *checker) shadow(i int) int {
 
 // takesShare reports whether a rule's percentage takes everybody whom another's takes.
 func takesShare(early, late *rule) bool {
+	if early.split != nil {
+		return false
+	}
 	if early.percent == 100 {
 		return true
 	}

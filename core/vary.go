@@ -18,7 +18,7 @@ func Vary(e *Engine) []string {
 		for _, c := range r.conditions {
 			v.attribute(&c.attribute)
 		}
-		if _, changed := e.percent[r.name]; changed || r.bucket != nil {
+		if _, changed := e.percent[r.name]; changed || r.bucket != nil || r.split != nil {
 			v.identity()
 			v.anonymous()
 		}

@@ -21,7 +21,7 @@ func (c *checker) warnOf(cond *condition, path string) {
 // takesEveryone reports whether a rule has neither conditions nor a percentage. The rule of a
 // rollout needs none.
 func takesEveryone(p *Policy, r *Rule) bool {
-	return len(r.When) == 0 && r.Percent == nil && !isRamp(p, r)
+	return len(r.When) == 0 && r.Percent == nil && len(r.Split) == 0 && !isRamp(p, r)
 }
 
 // doubtRules looks at the rules as a whole, after each has been read.

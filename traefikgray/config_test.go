@@ -58,7 +58,7 @@ func TestRefusals(t *testing.T) {
 		"names that mean nothing": {func(c *Config) {
 			c.Rest = map[string]interface{}{"sevice": "x", "Mode": "x"}
 			c.Rules[0].Rest = map[string]interface{}{"whens": "x", "a b": "x"}
-		}, `rules[0]["a b"]: unknown field (one of name, version, when, percent, salt); ` +
+		}, `rules[0]["a b"]: unknown field (one of name, version, when, percent, split, salt); ` +
 			`rules[0].whens: unknown field (did you mean "when"?); ` +
 			`Mode: is given twice, in other capitals; sevice: unknown field (did you mean "service"?)`},
 		"no upstreams to forward to": {func(c *Config) {
