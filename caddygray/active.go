@@ -100,6 +100,9 @@ func newActive(h *Handler, now *live.Current) (*active, error) {
 	for i, name := range engine.RuleNames() {
 		r.outcomes[name] = r.ruleOutcome(policy.Rules[i].Versions(), name)
 	}
+	if versions := engine.TesterVersions(); len(versions) > 0 {
+		r.outcomes[core.TesterRule] = r.ruleOutcome(versions, core.TesterRule)
+	}
 	r.describe(h)
 	return r, nil
 }

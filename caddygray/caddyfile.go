@@ -75,6 +75,8 @@ func parseDirective(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 //			verify     true|false
 //		}
 //
+//		tester <secret> [<lifetime>]
+//
 //		rollout <rule> {
 //			step      <percentage> [for <duration>] [min <callers>] [until approved]
 //			guard     errors|latency [...] [rollback|pause|watch]
@@ -156,6 +158,7 @@ func (p *parser) directive() error {
 		"vouch":         p.text("vouch", &policy.Vouch),
 		"jwt":           p.jwt,
 		"rollout":       p.rollout,
+		"tester":        p.tester,
 		"policy":        p.text("", &p.handler.PolicyFile),
 		"source":        p.source,
 		"cache":         p.text("", &p.handler.Cache),

@@ -55,6 +55,9 @@ func (p *parser) check() error {
 	if jwt.IsFile(policy.Cookie.Secret) {
 		policy.Cookie.Secret = ""
 	}
+	if policy.Tester != nil && jwt.IsFile(policy.Tester.Secret) {
+		policy.Tester = &core.Tester{Secret: strings.Repeat("x", 32), Lifetime: policy.Tester.Lifetime}
+	}
 	engine, err := core.New(&policy)
 	problems = append(problems, problem.Of(err)...)
 	if err == nil && p.handler.Source == nil {

@@ -231,6 +231,22 @@ func (p *parser) cookie() error {
 	})
 }
 
+func (p *parser) tester() error {
+	p.handler.Tester = &core.Tester{}
+	args := p.d.RemainingArgs()
+	switch len(args) {
+	case 2:
+		p.handler.Tester.Lifetime = args[1]
+		fallthrough
+	case 1:
+		p.handler.Tester.Secret = args[0]
+	default:
+		return p.d.ArgErr()
+	}
+	p.mark("tester")
+	return nil
+}
+
 func (p *parser) rule() error {
 	i := len(p.handler.Rules)
 	path := problem.Index("rules", i)

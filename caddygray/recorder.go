@@ -93,7 +93,7 @@ func (r *recorder) complete(status int) {
 	r.recorded = true
 	r.count(status)
 	d := r.decided
-	if d.caller.IsNew() {
+	if d.caller.SetsCookie() {
 		core.KeepPrivate(r.Header())
 	}
 	if d.active.debugHeader != "" {

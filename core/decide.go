@@ -20,6 +20,8 @@ type Caller struct {
 	random string // the identity of a caller without one
 	isNew  bool   // random is to be remembered in a cookie
 
+	testing string // the Set-Cookie by which a tester's link begins or ends
+
 	claims *jwt.Set // nil until asked for
 
 	asked *bucket // the last one that was, nil if none
@@ -31,8 +33,9 @@ type Caller struct {
 	passed [2]string
 }
 
-// IsNew reports whether the decision gave the caller an identity, for which Pass sets a cookie.
-func (c *Caller) IsNew() bool { return c.isNew }
+// SetsCookie reports whether Pass sets a cookie for the decision: of an identity that it gave the
+// caller, or of a tester. See KeepPrivate.
+func (c *Caller) SetsCookie() bool { return c.isNew || c.testing != "" }
 
 // Decision is what a policy says about a request. It is shared by all requests that it applies to.
 type Decision struct {
@@ -58,6 +61,11 @@ func newDecision(version, rule string) *Decision {
 // It is a function, not a method, because a method call is by far the dearest thing in the
 // interpreter that runs it in Traefik.
 func Decide(e *Engine, c *Caller) *Decision {
+	if e.tester != nil {
+		if d := testerDecision(e, c); d != nil {
+			return d
+		}
+	}
 	return decideFrom(e, c, e.start)
 }
 

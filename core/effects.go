@@ -24,12 +24,17 @@ type Effects struct {
 	// Cookie takes the place of the request's Cookie header, and SetCookie is added to the response's
 	// headers, where the caller is given an identity; see KeepPrivate. "" leaves them as they are.
 	Cookie, SetCookie string
+	// TesterCookie is added to the response's headers where a tester's link begins or ends; see
+	// KeepPrivate. "" adds nothing.
+	TesterCookie string
 }
 
 // EffectsOf tells what a decision changes for its caller. It changes nothing itself.
 func EffectsOf(e *Engine, c *Caller, d *Decision) Effects {
 	h := c.Request.Header
-	x := Effects{Header: e.header, Version: d.Version, Remove: e.spellings, Baggage: d.baggage[0]}
+	x := Effects{
+		Header: e.header, Version: d.Version, Remove: e.spellings, Baggage: d.baggage[0], TesterCookie: c.testing,
+	}
 	if lines := h["Baggage"]; lines != nil {
 		x.Baggage = withOwn(lines, x.Baggage)
 	}
@@ -60,6 +65,11 @@ func Pass(e *Engine, c *Caller, response http.Header, d *Decision) {
 	if x.SetCookie != "" {
 		h["Cookie"] = []string{x.Cookie}
 		response.Add("Set-Cookie", x.SetCookie)
+	}
+	if x.TesterCookie != "" {
+		response.Add("Set-Cookie", x.TesterCookie)
+	}
+	if x.SetCookie != "" || x.TesterCookie != "" {
 		response.Add("Cache-Control", keepPrivate)
 	}
 }

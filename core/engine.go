@@ -43,6 +43,7 @@ type Engine struct {
 	trust          *networks
 	verifier       *jwt.Verifier // nil where no claim is used
 	rollout        *RolloutPlan  // nil if the policy has none
+	tester         *tester       // nil if the policy has none
 	warnings       problem.List
 }
 
@@ -63,6 +64,7 @@ func newWithin(p *Policy, allowed *allow.List) (*Engine, error) {
 	c.token()
 	c.rules()
 	c.rollout()
+	c.tester()
 	if len(c.problems) > 0 {
 		return nil, c.problems
 	}

@@ -85,6 +85,13 @@ func Explain(e *Engine, c *Caller) *Explanation {
 		x.Reason = reason(e, "")
 		return x
 	}
+	if e.tester != nil {
+		if d := testerDecision(e, c); d != nil {
+			x.Version, x.Rule = d.Version, d.Rule
+			x.Reason = reason(e, d.Rule)
+			return x
+		}
+	}
 	for _, r := range e.rules {
 		trace := explainRule(e, c, r)
 		x.Rules = append(x.Rules, trace)
@@ -165,6 +172,9 @@ func reason(e *Engine, rule string) string {
 	}
 	if rule == "" {
 		return "no rule matched: the stable version"
+	}
+	if rule == TesterRule && e.tester != nil {
+		return "a tester's link chose the version"
 	}
 	matched := "rule " + problem.Quote(rule) + " matched"
 	if _, changed := e.percent[rule]; changed && e.changeReason != "" {

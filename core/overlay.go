@@ -44,6 +44,7 @@ func (e *Engine) With(o Overlay) *Engine {
 		f.changeReason = o.Reason
 		f.rules = changedRules(f)
 	}
+	f.tester = allowedTester(f)
 	f.start = compile(f)
 	return f
 }

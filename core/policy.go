@@ -49,6 +49,8 @@ type Policy struct {
 	Vouch string `json:"vouch,omitempty"`
 	// JWT says where tokens are and how they are verified. Required if `claim` is used.
 	JWT *jwt.Config `json:"jwt,omitempty"`
+	// Tester lets links with a token give a browser a version, whatever the rules say. Default: none.
+	Tester *Tester `json:"tester,omitempty"`
 	// Rollout raises the percentage of a rule step by step, and takes it back when the version is
 	// bad. Default: none.
 	Rollout *Rollout `json:"rollout,omitempty"`
@@ -68,7 +70,7 @@ type Version struct {
 type Cookie struct {
 	// Name of the cookie. Default: gray_id.
 	Name string `json:"name,omitempty"`
-	// Lifetime of the cookie, as a Go duration. Default: 720h.
+	// Lifetime of the cookie, as a Go duration or in days (30d). Default: 720h.
 	Lifetime string `json:"lifetime,omitempty"`
 	// Domain that the cookie is for, with its subdomains. Default: the request's host alone.
 	Domain string `json:"domain,omitempty"`
@@ -91,6 +93,18 @@ type Cookie struct {
 	// all are accepted. A cookie that is not signed counts as none. Default: identities are not
 	// signed.
 	Secret string `json:"secret,omitempty"`
+}
+
+// Tester says which links give a browser a version: those with ?gray=TOKEN, where the secret has
+// made the token, see TesterToken. The version goes into a cookie, which has the domain, path,
+// same_site and secure of Cookie. ?gray= takes it back. A version that an overlay forces outranks
+// both, and none gives one that an overlay has withdrawn.
+type Tester struct {
+	// Secret signs tokens: the text itself, of 32 bytes or more, or file:///path of a file that is
+	// read once. Of the lines of either, the first signs cookies and all are accepted. Required.
+	Secret string `json:"secret,omitempty"`
+	// Lifetime of the cookie, as a Go duration or in days (30d). Default: 12h.
+	Lifetime string `json:"lifetime,omitempty"`
 }
 
 // Rule sends callers to a version: those for which every condition holds and whose position is

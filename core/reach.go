@@ -1,8 +1,8 @@
 package core
 
 // Reachable returns the versions that the engine's decisions can give: the forced one alone, or
-// else the stable one and those of rules, without rules that take nobody and without withdrawn
-// versions. It does not ask whether a rule can ever match.
+// else the stable one, those of rules, without rules that take nobody, and those of testers' links,
+// all without withdrawn versions. It does not ask whether a rule can ever match.
 func Reachable(e *Engine) map[string]bool {
 	if e.force != "" {
 		return map[string]bool{e.force: true}
@@ -14,6 +14,9 @@ func Reachable(e *Engine) map[string]bool {
 				versions[version] = true
 			}
 		}
+	}
+	for _, version := range testedVersions(e) {
+		versions[version] = true
 	}
 	return versions
 }

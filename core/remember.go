@@ -28,9 +28,9 @@ func (c *checker) cookie() {
 		c.note("cookie.name", problem.Quote(e.cookieName)+" is not a valid cookie name")
 	}
 	lifetime := orDefault(cookie.Lifetime, defaultLifetime)
-	d, err := time.ParseDuration(lifetime)
+	d, err := parseDuration(lifetime)
 	if err != nil || d < time.Second {
-		c.note("cookie.lifetime", problem.Quote(lifetime)+" is not a valid duration of a second or more (as in 720h or 30m)")
+		c.note("cookie.lifetime", problem.Quote(lifetime)+notLifetime)
 	}
 	e.cookieLifetime = d
 	e.cookieDomain = cookie.Domain
@@ -56,7 +56,7 @@ func (c *checker) cookie() {
 	if indexOf(words, draw) < 0 {
 		c.note("cookie.draw", "unknown word "+problem.Quote(draw)+" (one of any, navigation)"+problem.Suggest(draw, words))
 	}
-	c.cookieSecret(cookie.Secret)
+	e.cookieKeys = c.secrets("cookie.secret", cookie.Secret)
 }
 
 // sameSite checks that option, and that browsers will keep such a cookie.
@@ -133,14 +133,19 @@ func newCookie(e *Engine, c *Caller) (request, response string) {
 	if len(e.cookieKeys) > 0 {
 		value += "." + signature(e.cookieKeys[0], e.cookieName, c.random)
 	}
-	cookie := http.Cookie{
-		Name: e.cookieName, Value: value, MaxAge: int(e.cookieLifetime / time.Second),
-		Domain: e.cookieDomain, Path: e.cookiePath,
-		HttpOnly: true, SameSite: e.cookieSameSite, Secure: e.cookieSecure || isSecure(e, c),
-	}
+	cookie := e.cookieFor(c, e.cookieName, value)
+	cookie.MaxAge = int(e.cookieLifetime / time.Second)
 	request = e.cookieName + "=" + value
 	if lines := c.Request.Header["Cookie"]; len(lines) > 0 {
 		request = strings.Join(lines, "; ") + "; " + request
 	}
 	return request, cookie.String()
+}
+
+// cookieFor is a cookie of the policy's for a caller.
+func (e *Engine) cookieFor(c *Caller, name, value string) *http.Cookie {
+	return &http.Cookie{
+		Name: name, Value: value, Domain: e.cookieDomain, Path: e.cookiePath,
+		HttpOnly: true, SameSite: e.cookieSameSite, Secure: e.cookieSecure || isSecure(e, c),
+	}
 }

@@ -14,7 +14,7 @@ func Route(
 		c := callerOf(client, r)
 		d := Decide(e, c)
 		Pass(e, c, w.Header(), d)
-		if c.isNew {
+		if c.SetsCookie() {
 			private := &privateWriter{ResponseWriter: w}
 			defer private.keepPrivate() // of a response without text
 			w = private

@@ -28,12 +28,48 @@ func Route(
 	p := newPlan(e, client)
 	p.versions = versions
 	p.others = others
-	if p.out == nil || p.out.Version != e.stable.Version {
+	if e.tester != nil {
+		return testerHandler(p, planHandler(p))
+	}
+	return planHandler(p)
+}
+
+// testerHandler serves testers, and leaves all others to the way of the plan.
+func testerHandler(p *plan, next http.Handler) http.Handler {
+	t := p.engine.tester
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !isTesting(t, r) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		c := callerOf(p.client, r)
+		d := Decide(p.engine, c)
+		Pass(p.engine, c, w.Header(), d)
+		serveVersion(p, d.Version, w, r)
+	})
+}
+
+// isTesting reports whether a request may be a tester's. It may say so of others too.
+func isTesting(t *tester, r *http.Request) bool {
+	if strings.Contains(r.URL.RawQuery, testerParameter+"=") {
+		return true
+	}
+	for _, line := range r.Header["Cookie"] {
+		if strings.Contains(line, t.name) {
+			return true
+		}
+	}
+	return false
+}
+
+// planHandler serves by a plan.
+func planHandler(p *plan) http.Handler {
+	if p.out == nil || p.out.Version != p.engine.stable.Version {
 		return stepHandler(p)
 	}
-	next := others
-	if versions[p.out.Version] != nil {
-		next = versions[p.out.Version]
+	next := p.others
+	if p.versions[p.out.Version] != nil {
+		next = p.versions[p.out.Version]
 	}
 	switch {
 	case len(p.claims) > 0 || p.claim != "":

@@ -14,6 +14,9 @@ import (
 // rule whose percentage an overlay sets depends on who the caller is even at 0 and at 100 percent.
 func Vary(e *Engine) []string {
 	v := &varying{engine: e, headers: map[string]bool{}}
+	if e.tester != nil {
+		v.headers["Cookie"] = true
+	}
 	for _, r := range e.rules {
 		for _, c := range r.conditions {
 			v.attribute(&c.attribute)

@@ -69,6 +69,7 @@ type Config struct {
 	Trust     []string               `json:"trust,omitempty"`
 	Vouch     string                 `json:"vouch,omitempty"`
 	JWT       *token                 `json:"jwt,omitempty"`
+	Tester    *tester                `json:"tester,omitempty"`
 	Rollout   *rollout               `json:"rollout,omitempty"`
 
 	// Rest has the names that are none of the above, each of which is refused.
@@ -213,6 +214,9 @@ func inlinePolicy(c *Config, versions map[string]core.Version) *core.Policy {
 	}
 	for _, r := range c.Rules {
 		policy.Rules = append(policy.Rules, r.Rule)
+	}
+	if c.Tester != nil {
+		policy.Tester = &c.Tester.Tester
 	}
 	if c.Rollout != nil {
 		policy.Rollout = &c.Rollout.Rollout

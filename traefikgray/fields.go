@@ -34,6 +34,10 @@ type (
 		jwt.Config `mapstructure:",squash"`
 		Rest       map[string]interface{} `json:"-" mapstructure:",remain"`
 	}
+	tester struct {
+		core.Tester `mapstructure:",squash"`
+		Rest        map[string]interface{} `json:"-" mapstructure:",remain"`
+	}
 	rollout struct {
 		core.Rollout `mapstructure:",squash"`
 		Rest         map[string]interface{} `json:"-" mapstructure:",remain"`
