@@ -19,14 +19,16 @@ import (
 
 func init() { caddy.RegisterModule(admin{}) }
 
-// admin is the part of Caddy's admin API that reports the state of policies that have a source,
-// discovered instances or a rollout, and moves rollouts:
+// admin is the part of Caddy's admin API that reports the state of policies, explains decisions,
+// throws kill switches, and moves rollouts:
 //
 //	GET  /gray/                   all of them
 //	GET  /gray/<service>          those of a service
+//	POST /gray/<service>/explain  says what version a request would get, and why: see explainCommand
+//	POST /gray/<service>/switch   throws the kill switch: see switchCommand
 //	POST /gray/<service>/<verb>   moves the service's rollout: see rollout.Verbs
 //
-// The body of a POST is empty or `{"reason": "...", "by": "...", "epoch": 7, "step": 2}`, all of it
+// The body of a verb is empty or `{"reason": "...", "by": "...", "epoch": 7, "step": 2}`, all of it
 // optional: with the epoch of the state that the person has seen, a command that comes too late is
 // refused. The answer is the state after it.
 type admin struct{}
@@ -60,7 +62,7 @@ func serveStates(w http.ResponseWriter, r *http.Request) error {
 	service := strings.TrimPrefix(r.URL.Path, "/gray/")
 	found := states.of(service)
 	if service != "" && len(found) == 0 {
-		return refusal(http.StatusNotFound, errors.New("no policy of that service has a source or a rollout"))
+		return unknownService(service)
 	}
 	return answer(w, http.StatusOK, found)
 }
@@ -90,26 +92,36 @@ func serveVerb(w http.ResponseWriter, r *http.Request) error {
 		return refusal(http.StatusNotFound, errors.New("want POST /gray/<service>/<verb>"))
 	}
 	service, verb := path[:slash], path[slash+1:]
+	switch verb {
+	case "explain":
+		return serveExplain(w, r, service)
+	case "switch":
+		return serveSwitch(w, r, service)
+	}
 	if verbs := rollout.Verbs(); !slices.Contains(verbs, verb) {
 		hint := problem.Suggest(verb, verbs)
 		if hint == "" {
-			hint = " (one of " + strings.Join(verbs, ", ") + ")"
+			hint = " (one of explain, switch, " + strings.Join(verbs, ", ") + ")"
 		}
 		return refusal(http.StatusNotFound, fmt.Errorf("unknown verb %q%s", verb, hint))
 	}
-	use := states.useOf(service)
-	if use == nil {
-		return refusal(http.StatusNotFound, fmt.Errorf("no policy of the service %q has a rollout", service))
+	f := states.newest(service)
+	if f == nil {
+		return unknownService(service)
 	}
-	c, err := readCommand(r.Body)
-	if err != nil {
+	if f.handler.use == nil {
+		return refusal(http.StatusNotFound, loop.ErrNoRollout)
+	}
+	var c command
+	if err := readBody(r.Body, &c); err != nil {
 		return refusal(http.StatusBadRequest, fmt.Errorf("the body is not a command: %w", err))
 	}
 	by := c.By
 	if by == "" {
-		by = "admin API"
+		by = byAdmin
 	}
-	state, err := use.Do(r.Context(), rollout.Command{Verb: verb, Step: c.Step, By: by, Reason: c.Reason, Epoch: c.Epoch})
+	do := rollout.Command{Verb: verb, Step: c.Step, By: by, Reason: c.Reason, Epoch: c.Epoch}
+	state, err := f.handler.use.Do(r.Context(), do)
 	switch {
 	case err == nil:
 		return answer(w, http.StatusOK, &state)
@@ -126,16 +138,30 @@ func serveVerb(w http.ResponseWriter, r *http.Request) error {
 	return refusal(http.StatusConflict, err)
 }
 
-func readCommand(body io.Reader) (command, error) {
-	var c command
+// readBody reads a body, which may be empty.
+func readBody(body io.Reader, into any) error {
 	data, err := io.ReadAll(io.LimitReader(body, maxCommand+1))
 	if err != nil || len(strings.TrimSpace(string(data))) == 0 {
-		return c, err
+		return err
 	}
 	if len(data) > maxCommand {
-		return c, fmt.Errorf("it is longer than %d bytes", maxCommand)
+		return fmt.Errorf("it is longer than %d bytes", maxCommand)
 	}
-	return c, core.Decode(data, &c)
+	return core.Decode(data, into)
+}
+
+// byAdmin is who has given a command that does not say.
+const byAdmin = "admin API"
+
+// unknownService names the services that there are.
+func unknownService(service string) error {
+	var names []string
+	for name := range policies.latest() {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return refusal(http.StatusNotFound,
+		fmt.Errorf("no policy is about the service %q (there are: %s)", service, strings.Join(names, ", ")))
 }
 
 // Interface guards

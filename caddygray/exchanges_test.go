@@ -129,7 +129,7 @@ func (s switched) throw(t *testing.T, epoch int, to string) {
 }
 
 func TestExchangesEndAfterTheSwitch(t *testing.T) {
-	s := switchable(t, "drained", "drain_timeout 300ms", echoing(t))
+	s := switchable(t, "drained", "drain_timeout 1500ms", echoing(t))
 	stable, beta := upgrade(t, s.url, ""), upgrade(t, s.url, "beta")
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url, nil)
 	require.NoError(t, err)
@@ -144,7 +144,7 @@ func TestExchangesEndAfterTheSwitch(t *testing.T) {
 	s.throw(t, 1, "v1")
 	require.True(t, beta.works(), "the grace period")
 	beta.ends(t)
-	require.GreaterOrEqual(t, time.Since(began), 300*time.Millisecond)
+	require.GreaterOrEqual(t, time.Since(began), 1500*time.Millisecond)
 	_, err = io.ReadAll(stream.Body)
 	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
 	require.True(t, stable.works())
@@ -155,18 +155,18 @@ func TestExchangesEndAfterTheSwitch(t *testing.T) {
 	s.throw(t, 2, "")
 	s.throw(t, 3, "v2")
 	require.True(t, stable.works())
-	time.Sleep(400 * time.Millisecond)
+	time.Sleep(1600 * time.Millisecond)
 	require.True(t, stable.works(), "stable serves as the fallback, so its exchanges stay")
 }
 
 // A version that is back before the grace period is over keeps its exchanges, and so does an
 // exchange that stable serves in place of the version.
 func TestExchangesThatStay(t *testing.T) {
-	s := switchable(t, "kept", "drain_timeout 200ms", echoing(t))
+	s := switchable(t, "kept", "drain_timeout 1500ms", echoing(t))
 	beta := upgrade(t, s.url, "beta")
 	s.throw(t, 1, "v1")
 	s.throw(t, 2, "")
-	time.Sleep(300 * time.Millisecond)
+	time.Sleep(1600 * time.Millisecond)
 	require.True(t, beta.works())
 
 	fallback := switchable(t, "fallback", "drain_timeout 50ms", freeAddress(t))

@@ -1,6 +1,17 @@
 package caddygray
 
-import "time"
+import (
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// CommandLine returns `caddy gray`.
+func CommandLine() *cobra.Command {
+	cmd := &cobra.Command{Use: "gray"}
+	addCommands(cmd)
+	return cmd
+}
 
 // SetClock makes series end by another clock, until the function that it returns is called. That
 // one ends all series that are not in use.

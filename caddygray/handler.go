@@ -86,6 +86,7 @@ type Handler struct {
 
 	current  *atomic.Pointer[active] // holds nil while there is no policy
 	handle   *live.Handle
+	place    string    // where what stands above the policy is kept, a URL
 	use      *loop.Use // of the rollout's loop, nil if there is none
 	cancel   context.CancelFunc
 	checking *sync.WaitGroup

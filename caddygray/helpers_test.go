@@ -3,6 +3,7 @@ package caddygray_test
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
@@ -106,4 +108,21 @@ func repeats(t *testing.T, name string) string {
 	return backend(t, func(w http.ResponseWriter, r *http.Request) {
 		_, _ = fmt.Fprintf(w, "%s %q %q", name, r.Header["X-Gray-Version"], r.Header["Baggage"])
 	})
+}
+
+// callAdmin sends a request to the admin endpoint, which is away for a moment after a reload.
+func callAdmin(t *testing.T, method, url, body string) (status int, text string) {
+	t.Helper()
+	var res *http.Response
+	require.Eventually(t, func() bool {
+		req, err := http.NewRequest(method, url, strings.NewReader(body))
+		require.NoError(t, err)
+		req.Close = true
+		res, err = http.DefaultClient.Do(req)
+		return err == nil
+	}, 10*time.Second, 10*time.Millisecond)
+	defer res.Body.Close()
+	data, err := io.ReadAll(res.Body)
+	require.NoError(t, err)
+	return res.StatusCode, string(data)
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/grayrelease/gray/core"
 	"github.com/grayrelease/gray/core/live"
 	"github.com/grayrelease/gray/core/problem"
-	"github.com/grayrelease/gray/rollout/loop"
+	"github.com/grayrelease/gray/core/proxy"
 )
 
 // open keeps in force what the policy, its source and registries say, until Cleanup.
@@ -31,7 +31,7 @@ func (h *Handler) open(ctx context.Context, policy *core.Policy) error {
 			return problems
 		}
 	}
-	if err := h.openLoop(policy, &options); err != nil {
+	if err := h.openPlace(policy, &options); err != nil {
 		return err
 	}
 	var err error
@@ -41,9 +41,7 @@ func (h *Handler) open(ctx context.Context, policy *core.Policy) error {
 	if h.use != nil {
 		h.use.Start(h.handle)
 	}
-	if h.isFollowed(policy) || h.use != nil {
-		states.add(&followed{h, h.handle, policy.Service})
-	}
+	states.add(&followed{h, h.handle, policy.Service, h.isFollowed(policy)})
 	return nil
 }
 
@@ -95,7 +93,7 @@ func (h *Handler) apply(ctx context.Context, c *live.Current) error {
 	return nil
 }
 
-// states holds the followed policies of the running configuration, for the admin API.
+// states holds the policies of the running configuration, for the admin API.
 var states stateList
 
 type stateList struct {
@@ -109,6 +107,8 @@ type followed struct {
 	handler *Handler
 	handle  *live.Handle
 	service string
+	// canChange says that the policy or its instances may change without a reload.
+	canChange bool
 }
 
 func (l *stateList) add(f *followed) {
@@ -123,13 +123,36 @@ func (l *stateList) remove(h *live.Handle) {
 	l.all = slices.DeleteFunc(l.all, func(f *followed) bool { return f.handle == h })
 }
 
-// of returns the states of a service, or all for "". Each followed source is listed once, however
-// many handlers follow it.
-func (l *stateList) of(service string) []live.State {
+// policyState is a policy as the admin API shows it.
+type policyState struct {
+	live.State
+	// Versions has each version's upstreams, and Rules the policy's rules in order.
+	Versions map[string][]upstreamState `json:"versions,omitempty"`
+	Rules    []ruleState                `json:"rules,omitempty"`
+
+	canChange bool // without a reload
+}
+
+type upstreamState struct {
+	Address string `json:"address"`
+	// Up says that requests are sent to it: neither failures nor health checks have left it out.
+	Up bool `json:"up"`
+}
+
+type ruleState struct {
+	Name    string   `json:"name"`
+	Version string   `json:"version"`
+	When    []string `json:"when,omitempty"`
+	Percent float64  `json:"percent"` // as it is in force
+}
+
+// of returns the states of a service, or all for "". Each source is listed once, however many
+// handlers use it.
+func (l *stateList) of(service string) []policyState {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	seen := map[string]bool{}
-	states := []live.State{}
+	states := []policyState{}
 	for _, f := range l.all {
 		s := f.state()
 		if s.Service == "" {
@@ -138,10 +161,50 @@ func (l *stateList) of(service string) []live.State {
 		key := strings.Join([]string{s.Source, s.Service}, " ")
 		if !seen[key] && (service == "" || s.Service == service) {
 			seen[key] = true
-			states = append(states, s)
+			states = append(states, f.describe(s))
 		}
 	}
 	return states
+}
+
+// describe adds what the handler has of the policy.
+func (f *followed) describe(s live.State) policyState {
+	p := policyState{State: s, canChange: f.canChange}
+	active := f.handler.current.Load()
+	if active == nil {
+		return p
+	}
+	p.Versions = map[string][]upstreamState{}
+	for name, v := range active.versions {
+		upstreams := []upstreamState{}
+		for _, u := range v.byDial {
+			isDown := v.checked && u.health.down.Load()
+			upstreams = append(upstreams, upstreamState{u.dial, proxy.IsUp(u.health.passive) && !isDown})
+		}
+		slices.SortFunc(upstreams, func(a, b upstreamState) int { return strings.Compare(a.Address, b.Address) })
+		p.Versions[name] = upstreams
+	}
+	percents := active.engine.Overlay().Percent
+	names := active.engine.RuleNames()
+	for i, r := range active.engine.Policy().Rules {
+		state := ruleState{Name: names[i], Version: r.Version, When: r.When, Percent: percentOf(active.engine, &r)}
+		if percent, isChanged := percents[state.Name]; isChanged {
+			state.Percent = percent
+		}
+		p.Rules = append(p.Rules, state)
+	}
+	return p
+}
+
+// percentOf is a rule's own percentage.
+func percentOf(e *core.Engine, r *core.Rule) float64 {
+	switch {
+	case r.Percent != nil:
+		return *r.Percent
+	case e.Rollout() != nil && e.Rollout().Rule == r.Name:
+		return 0
+	}
+	return 100
 }
 
 // state is that of the policy, with what the guards of its rollout say.
@@ -160,17 +223,14 @@ func (f *followed) state() live.State {
 	return s
 }
 
-// useOf returns a use of the loop of a service's rollout, nil if there is none: that of the newest
-// configuration.
-func (l *stateList) useOf(service string) *loop.Use {
+// newest returns the use of a service's policy by the newest configuration, nil if there is none.
+func (l *stateList) newest(service string) *followed {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var use *loop.Use
-	for _, f := range l.all {
-		s := f.handle.State().Service
-		if f.handler.use != nil && (s == service || s == "" && f.service == service) {
-			use = f.handler.use
+	for _, f := range slices.Backward(l.all) {
+		if s := f.handle.State().Service; s == service || s == "" && f.service == service {
+			return f
 		}
 	}
-	return use
+	return nil
 }

@@ -79,9 +79,12 @@ func (l *stateList) Describe(ch chan<- *prometheus.Desc) {
 // Collect implements prometheus.Collector.
 func (l *stateList) Collect(ch chan<- prometheus.Metric) {
 	for _, s := range l.of("") {
+		if !s.canChange {
+			continue
+		}
 		service, source := strings.ToValidUTF8(s.Service, "?"), strings.ToValidUTF8(s.Source, "?")
 		for _, m := range liveMetrics {
-			ch <- prometheus.MustNewConstMetric(m.description, m.kind, m.value(s), service, source)
+			ch <- prometheus.MustNewConstMetric(m.description, m.kind, m.value(s.State), service, source)
 		}
 	}
 }

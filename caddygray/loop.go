@@ -1,10 +1,12 @@
 package caddygray
 
 import (
+	"context"
 	"fmt"
 	"net/url"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyevents"
@@ -24,35 +26,33 @@ type Loop struct {
 	Gateways int `json:"gateways,omitempty"`
 }
 
-// openLoop joins the loop of the policy's rollout, and tells the options where the state is kept.
-// A policy that does not change has it in Caddy's data folder. There is no loop for a policy that
-// neither has a rollout nor can get one.
-func (h *Handler) openLoop(policy *core.Policy, options *live.Options) error {
-	if h.Source == nil && policy.Rollout == nil {
-		return nil
-	}
-	o := loop.Options{Service: policy.Service, Logger: h.slog(), Event: h.emit}
-	if h.Loop != nil {
-		o.Obeys = h.Loop.Off
-		o.Gateways = h.Loop.Gateways
-	}
-	o.Folder = h.Cache
-	if o.Folder == "" {
-		o.Folder = dataFolder()
-	}
+// openPlace finds the place of what stands above the policy, and joins the loop of its rollout.
+// What stands above a policy that does not change is in a file in Caddy's data folder. There is no
+// loop for a policy that neither has a rollout nor can get one.
+func (h *Handler) openPlace(policy *core.Policy, options *live.Options) error {
+	folder := h.folder()
 	if h.Source != nil {
-		o.URL = h.Source.URL
-		o.StoreOptions = h.Source.Options
+		h.place = h.Source.URL
 	} else {
-		if err := os.MkdirAll(o.Folder, 0o700); err != nil {
-			return fmt.Errorf("the rollout of %q needs a folder for its state: %w", policy.Service, err)
-		}
-		path, err := filepath.Abs(filepath.Join(o.Folder, loop.FileName(policy.Service)+".json"))
+		path, err := filepath.Abs(filepath.Join(folder, loop.FileName(policy.Service)+".json"))
 		if err != nil {
 			return err
 		}
-		o.URL = (&url.URL{Scheme: "file", Path: path}).String()
-		options.Beside = o.URL
+		// What this process writes is in force at once; the interval is for other processes.
+		h.place = (&url.URL{Scheme: "file", Path: path, RawQuery: "interval=1s"}).String()
+		options.Beside = h.place
+	}
+	if h.Source == nil && policy.Rollout == nil {
+		return nil
+	}
+	if err := os.MkdirAll(folder, 0o700); err != nil && h.Source == nil {
+		return fmt.Errorf("the rollout of %q needs a folder for its state: %w", policy.Service, err)
+	}
+	o := loop.Options{Service: policy.Service, URL: h.place, StoreOptions: h.placeOptions(), Folder: folder,
+		Logger: h.slog(), Event: h.emit}
+	if h.Loop != nil {
+		o.Obeys = h.Loop.Off
+		o.Gateways = h.Loop.Gateways
 	}
 	use, err := loop.Open(o)
 	if err != nil {
@@ -62,17 +62,52 @@ func (h *Handler) openLoop(policy *core.Policy, options *live.Options) error {
 	return nil
 }
 
+// placeOptions are the options of the place.
+func (h *Handler) placeOptions() map[string]string {
+	if h.Source == nil {
+		return nil
+	}
+	return h.Source.Options
+}
+
+// folder is where the handler keeps what must outlive the process.
+func (h *Handler) folder() string {
+	if h.Cache != "" {
+		return h.Cache
+	}
+	return dataFolder()
+}
+
 // dataFolder is where gray keeps what must outlive the process.
 func dataFolder() string { return filepath.Join(caddy.AppDataDir(), "gray") }
 
-// findEvents finds who hears events.
+// findEvents finds who hears events. They can be told once the configuration has started.
 func (h *Handler) findEvents(ctx caddy.Context) error {
 	app, err := ctx.App("events")
 	if err != nil {
 		return fmt.Errorf("getting the app `events`: %w", err)
 	}
 	events := app.(*caddyevents.App)
-	h.emitEvent = func(name string, data map[string]any) { events.Emit(ctx, name, data) }
+	started := &start{done: make(chan struct{})}
+	h.emitEvent = func(name string, data map[string]any) {
+		select {
+		case <-started.done:
+			events.Emit(ctx, name, data)
+		case <-ctx.Done():
+		}
+	}
+	return events.On("started", started)
+}
+
+// start hears that a configuration has started.
+type start struct {
+	once sync.Once
+	done chan struct{}
+}
+
+// Handle implements caddyevents.Handler.
+func (s *start) Handle(context.Context, caddy.Event) error {
+	s.once.Do(func() { close(s.done) })
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/grayrelease/gray/core"
+	"github.com/grayrelease/gray/core/source"
 )
 
 // Switch is the kill switch's document: {"epoch": 7, "to": "v1", "reason": "errors on v2", "by":
@@ -51,4 +52,14 @@ func ParseSwitch(data []byte) (Switch, error) {
 		}
 	}
 	return Switch{Epoch: *d.Epoch, To: *d.To, Reason: d.Reason, By: d.By, At: d.At}, nil
+}
+
+// PutSwitch puts a switch document in force as if it had just been read: for all handles of the
+// source, at once. Whoever calls has written it.
+func (h *Handle) PutSwitch(document []byte) {
+	w := h.watch
+	w.applying.Lock()
+	defer w.applying.Unlock()
+	w.takeSwitch(source.Event{Key: source.Switch, Document: source.Document{Data: document}, Written: true})
+	handled()
 }

@@ -34,7 +34,7 @@ var layers = []struct {
 	{"traefikgray", []string{"core", "core/problem", "core/jwt", "core/proxy", "core/source",
 		"core/discover", "core/live"}, true},
 	{"caddygray", []string{"core", "core/problem", "core/jwt", "core/proxy", "core/source",
-		"core/discover", "core/live", "rollout", "rollout/guard", "rollout/loop"}, false},
+		"core/discover", "core/live", "rollout", "rollout/guard", "rollout/loop", "rollout/store"}, false},
 	{"internal/casetest", nil, true},
 	{"internal/routegen", nil, true},
 	{"examples", []string{"core", "core/live"}, true},
