@@ -74,6 +74,7 @@ func caseRoute(t *testing.T, n int, policy json.RawMessage) object {
 		handler = object{"policy": path}
 	}
 	handler["handler"] = "gray"
+	handler["loop"] = object{"off": true} // cases are about what is decided before a rollout begins
 	routes := []object{{"handle": []object{handler}}}
 	for version := range versions {
 		routes = append(routes, object{
