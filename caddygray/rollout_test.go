@@ -214,6 +214,8 @@ func TestRollout(t *testing.T) {
 	assert.Regexp(t, `of canary callers failed, none of stable's; by luck less than once in 1,000 releases$`, back.Reason)
 	assert.Equal(t, map[string]int{"v1": 100}, s.send(100))
 	assert.Equal(t, "v1", s.ask("uid=tester", "1"))
+	require.Eventually(t, func() bool { return slices.Contains(told(), "gray_rollout_rolled_back shop/1/2/rolled_back") },
+		5*time.Second, 5*time.Millisecond)
 	metrics := get(t, "http://"+s.admin+"/metrics", "").body
 	for _, want := range []string{
 		`caddy_gray_rollout_phase{phase="rolled-back",service="shop"} 1`, `caddy_gray_rollout_percent{service="shop"} 0`,
@@ -221,8 +223,6 @@ func TestRollout(t *testing.T) {
 	} {
 		assert.True(t, strings.Contains(metrics, want), want)
 	}
-	require.Eventually(t, func() bool { return slices.Contains(told(), "gray_rollout_rolled_back shop/1/2/rolled_back") },
-		5*time.Second, 5*time.Millisecond)
 	require.Eventually(t, func() bool {
 		text, _ := os.ReadFile(filepath.Join(folder, "told"))
 		var event struct{ Event, ID, Reason string }
