@@ -18,7 +18,7 @@ func TestGuide(t *testing.T) {
 	paste.Needs(t, "curl")
 	guide, err := os.ReadFile("../../docs/guide.md")
 	require.NoError(t, err)
-	checkout := paste.Checkout(t, "../..", "examples/guide", "caddygray", "core", "internal")
+	checkout := paste.Checkout(t, "../..", "examples/guide", "caddygray", "rollout", "core", "internal")
 	var ports []string
 	for _, written := range []string{"8080", "9001", "9002"} {
 		ports = append(ports, written, port(freeAddress(t)))

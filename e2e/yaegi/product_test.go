@@ -78,9 +78,10 @@ func TestEveryProblemIsInTheError(t *testing.T) {
 		"versions": map[string]any{"v1": nil}, "rules": []any{map[string]any{"version": "v1",
 			"when": []any{"header X prefx a"}}},
 	}, "gray@file")
-	require.EqualError(t, err, `gray: middleware gray@file: mode: unknown word "prox" (one of header, proxy); `+
+	require.EqualError(t, err, `gray: middleware gray@file: `+
+		`mode: unknown word "prox" (one of header, proxy) (did you mean "proxy"?); `+
 		`ipStrategy.depth: must be 0 or more, is -1; `+
 		`service: required: the service's name is part of every bucket's salt; `+
-		`stable: version "v9" is not in versions (did you mean "v1"?); `+
+		`stable: version "v9" is not in versions (one of v1); `+
 		`rules[0].when[0]: column 10: unknown operator "prefx" (did you mean "prefix"?)`)
 }
