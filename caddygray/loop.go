@@ -34,7 +34,7 @@ func (h *Handler) openPlace(policy *core.Policy, options *live.Options) error {
 	if h.Source != nil {
 		h.place = h.Source.URL
 	} else {
-		path, err := filepath.Abs(filepath.Join(folder, loop.FileName(policy.Service)+".json"))
+		path, err := filepath.Abs(filepath.Join(folder, live.FileName(policy.Service)+".json"))
 		if err != nil {
 			return err
 		}

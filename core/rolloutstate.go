@@ -110,6 +110,11 @@ const (
 
 var verdicts = []string{VerdictGood, VerdictBad, VerdictUndecided}
 
+// RollsBack reports whether the state takes back what another one of the same plan still gives.
+func (s *RolloutState) RollsBack(other *RolloutState) bool {
+	return s.Fingerprint == other.Fingerprint && s.Phase == PhaseRolledBack && other.Phase != PhaseRolledBack
+}
+
 // Overlay returns what the state puts on an engine whose policy has that plan. The error says why
 // the state does not belong to the plan.
 func (s *RolloutState) Overlay(plan *RolloutPlan) (Overlay, error) {

@@ -26,9 +26,13 @@ type disk struct {
 
 // newDisk names the files after the source: readable, and made unique by a hash. Credentials are in
 // neither.
-func newDisk(folder, source string) disk {
-	sum := sha256.Sum256([]byte(source))
-	return disk{folder: folder, name: readable(source) + "-" + hex.EncodeToString(sum[:6])}
+func newDisk(folder, source string) disk { return disk{folder: folder, name: FileName(source)} }
+
+// FileName returns a name for a file that is about a text: what people can read of the text, and a
+// hash that tells it from others.
+func FileName(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return readable(text) + "-" + hex.EncodeToString(sum[:6])
 }
 
 // readable keeps the last letters and digits of a text, the rest as dashes.

@@ -62,24 +62,18 @@ func (l *rollouts) judge(s *core.RolloutState, isWritten bool) error {
 	switch {
 	case seen == nil:
 		return nil
-	case s.Epoch <= seen.Epoch && isWritten && isRollbackOf(s, seen):
+	case s.Epoch <= seen.Epoch && isWritten && s.RollsBack(seen):
 		return nil
-	case s.Epoch == seen.Epoch && l.isOwn && !isRollbackOf(seen, s):
+	case s.Epoch == seen.Epoch && l.isOwn && !seen.RollsBack(s):
 		return nil // another gateway was first
 	case s.Epoch < seen.Epoch:
 		return fmt.Errorf("rollout: epoch %d is older than %d, which was seen", s.Epoch, seen.Epoch)
 	case s.Epoch == seen.Epoch:
 		return fmt.Errorf("rollout: epoch %d was seen with another state", s.Epoch)
-	case l.isOwn && isRollbackOf(seen, s) && s.Attempt <= seen.Attempt:
+	case l.isOwn && seen.RollsBack(s) && s.Attempt <= seen.Attempt:
 		return fmt.Errorf("rollout: epoch %d does not know that this gateway has rolled back: %s", s.Epoch, seen.Reason)
 	}
 	return nil
-}
-
-// isRollbackOf reports whether a state rolls back what another one of the same plan does not.
-func isRollbackOf(back, other *core.RolloutState) bool {
-	return back.Fingerprint == other.Fingerprint &&
-		back.Phase == core.PhaseRolledBack && other.Phase != core.PhaseRolledBack
 }
 
 func (l *rollouts) put(s *core.RolloutState, data []byte, isOwn bool) {

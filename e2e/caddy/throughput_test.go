@@ -16,6 +16,26 @@ import (
 	"github.com/grayrelease/gray/e2e/bench"
 )
 
+// besideTheRamp is the policy of the ways with gray, but for the rule with a percentage.
+const besideTheRamp = `		stable v1
+		version v1 %[4]s
+		version v2 %[5]s
+		identity cookie uid, ip
+		rule testers v2 {
+			when header X-App-Version = beta
+		}
+		rule staff v2 {
+			when cookie role in staff, qa
+			when not header X-Device = kiosk
+		}
+		rule office v2 {
+			when ip in 10.0.0.0/8, 2001:db8::/32
+		}
+		rule new-app v2 {
+			when header X-App-Version semver >=2.3.0
+		}
+`
+
 // The same service in five ways: without versions; without versions, but with the two headers that
 // name the version for upstreams; with gray and five rules; with the last of these under a rollout
 // whose guards measure; with Caddy's named matchers and CEL, which have no percentages and so only
@@ -27,24 +47,7 @@ http://%[1]s {
 
 http://%[2]s {
 	gray shop {
-		stable v1
-		version v1 %[4]s
-		version v2 %[5]s
-		identity cookie uid, ip
-		rule testers v2 {
-			when header X-App-Version = beta
-		}
-		rule staff v2 {
-			when cookie role in staff, qa
-			when not header X-Device = kiosk
-		}
-		rule office v2 {
-			when ip in 10.0.0.0/8, 2001:db8::/32
-		}
-		rule new-app v2 {
-			when header X-App-Version semver >=2.3.0
-		}
-		rule ramp v2 {
+` + besideTheRamp + `		rule ramp v2 {
 			percent 5
 		}
 	}
@@ -55,24 +58,7 @@ http://%[2]s {
 
 http://%[7]s {
 	gray guarded {
-		stable v1
-		version v1 %[4]s
-		version v2 %[5]s
-		identity cookie uid, ip
-		rule testers v2 {
-			when header X-App-Version = beta
-		}
-		rule staff v2 {
-			when cookie role in staff, qa
-			when not header X-Device = kiosk
-		}
-		rule office v2 {
-			when ip in 10.0.0.0/8, 2001:db8::/32
-		}
-		rule new-app v2 {
-			when header X-App-Version semver >=2.3.0
-		}
-		rule ramp v2
+` + besideTheRamp + `		rule ramp v2
 		rollout ramp {
 			step 5%% for 1000h
 			guard errors

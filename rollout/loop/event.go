@@ -79,12 +79,7 @@ func (l *Loop) runTeller(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case e := <-l.told:
-			l.mu.Lock()
-			var o Options
-			for _, u := range l.uses {
-				o = u.options
-			}
-			l.mu.Unlock()
+			o := l.options()
 			if o.Event == nil {
 				continue
 			}

@@ -145,6 +145,16 @@ func (u *Use) Close() {
 	l.keep()
 }
 
+// options are those of the newest use, none after the last one.
+func (l *Loop) options() Options {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.uses) == 0 {
+		return Options{}
+	}
+	return l.uses[len(l.uses)-1].options
+}
+
 func signal(c chan struct{}) {
 	select {
 	case c <- struct{}{}:

@@ -97,7 +97,7 @@ func (l *Loop) evidencePath() string {
 	if l.folder == "" {
 		return ""
 	}
-	return filepath.Join(l.folder, FileName(l.key)+".evidence.json")
+	return filepath.Join(l.folder, live.FileName(l.key)+".evidence.json")
 }
 
 // keep writes what is known to disk, so that a gateway that starts again need not begin anew.

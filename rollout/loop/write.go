@@ -95,13 +95,7 @@ func (l *Loop) failed(err error) {
 }
 
 func (l *Loop) log(text string, err error) {
-	l.mu.Lock()
-	var o Options
-	for _, u := range l.uses {
-		o = u.options
-	}
-	l.mu.Unlock()
-	if o.Logger != nil {
+	if o := l.options(); o.Logger != nil {
 		o.Logger.Warn(text, "service", o.Service, "error", err.Error())
 	}
 }
@@ -183,19 +177,14 @@ func choose(known core.RolloutState, stored *core.RolloutState) core.RolloutStat
 	}
 	chosen := *stored
 	switch {
-	case isRollbackOf(&known, stored):
+	case known.RollsBack(stored) && known.Attempt >= stored.Attempt:
 		chosen = known
-	case isRollbackOf(stored, &known):
+	case stored.RollsBack(&known) && stored.Attempt >= known.Attempt:
 	case known.Epoch > stored.Epoch:
 		chosen = known
 	}
 	chosen.Epoch = max(known.Epoch, stored.Epoch)
 	return chosen
-}
-
-func isRollbackOf(back, other *core.RolloutState) bool {
-	return back.Fingerprint == other.Fingerprint && back.Attempt >= other.Attempt &&
-		back.Phase == core.PhaseRolledBack && other.Phase != core.PhaseRolledBack
 }
 
 // isUnwritten reports whether the place of the state does not have what this gateway knows.
