@@ -73,10 +73,10 @@ func newActive(h *Handler, now *live.Current) (*active, error) {
 	}
 	r.keep(subject{kind: ofService})
 	var problems problem.List
-	for name, v := range engine.Versions() {
+	for name := range engine.Versions() {
 		open := r.keep(subject{kind: ofVersion, version: name})
 		var made *version
-		_, err := parseUpstreams(v.Upstreams) // as they are written, so that problems have their places
+		_, err := parseUpstreams(now.Listed(name)) // as they are written, so that problems have their places
 		if err == nil {
 			made, err = newVersion(r.service, name, now.Addresses(name), h.logger)
 		}

@@ -3,7 +3,6 @@ package caddygray
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -65,24 +64,24 @@ func (p *parser) check() error {
 	}
 	problems = append(problems, live.CheckDiscovery(withoutDiscoveryOfTheMachine(policy.Versions))...)
 	if p.handler.Source != nil {
-		problems = append(problems, checkBase(&policy)...)
+		problems = append(problems, live.CheckBase(policy.Versions)...)
 	}
 	return p.placed(problems)
 }
 
+// checkUpstreams checks the upstreams, except for placeholders.
 func (p *parser) checkUpstreams() error {
-	var problems problem.List
-	for _, name := range slices.Sorted(maps.Keys(p.handler.Versions)) {
-		upstreams := slices.Clone(p.handler.Versions[name].Upstreams)
+	judged := map[string]core.Version{}
+	for name, v := range p.handler.Versions {
+		upstreams := slices.Clone(v.Upstreams)
 		for i, text := range upstreams {
 			if globalPlaceholder.MatchString(text) {
 				upstreams[i] = fmt.Sprintf("placeholder-%d", i) // like no other
 			}
 		}
-		_, err := parseUpstreams(upstreams)
-		problems = append(problems, problem.Of(err).Under(problem.Field("versions", name))...)
+		judged[name] = core.Version{Upstreams: upstreams}
 	}
-	return p.placed(problems)
+	return p.placed(checkUpstreams(judged))
 }
 
 // ofTheMachine matches what depends on the environment or on files of the machine that the

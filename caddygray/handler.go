@@ -71,8 +71,8 @@ type Handler struct {
 	DrainTimeout caddy.Duration `json:"drain_timeout,omitempty"`
 
 	// Source is where the policy document is kept that changes without a reload. The policy in the
-	// fields here then only says which version is stable, and where it runs, until there is a first
-	// good document. Default: none.
+	// fields here then says which version is stable until there is a first good document, and where
+	// the versions run that documents give neither upstreams nor a discovery URL. Default: none.
 	Source *live.Source `json:"source,omitempty"`
 
 	// Loop says how this gateway takes part in moving the rollout of the policy. Default: it measures,
@@ -84,13 +84,17 @@ type Handler struct {
 	// directory.
 	Cache string `json:"cache,omitempty"`
 
-	current  *atomic.Pointer[active] // holds nil while there is no policy
-	handle   *live.Handle
-	place    string    // where what stands above the policy is kept, a URL
-	use      *loop.Use // of the rollout's loop, nil if there is none
-	cancel   context.CancelFunc
-	checking *sync.WaitGroup
-	logger   *zap.Logger
+	configuration *configuration
+	configured    *core.Policy // of the fields here, or of the file
+
+	current   *atomic.Pointer[active] // holds nil while there is no policy
+	isProxied *atomic.Bool            // `dynamic gray` has no other upstreams than the versions'
+	handle    *live.Handle
+	place     string    // where what stands above the policy is kept, a URL
+	use       *loop.Use // of the rollout's loop, nil if there is none
+	cancel    context.CancelFunc
+	checking  *sync.WaitGroup
+	logger    *zap.Logger
 
 	emitEvent func(name string, data map[string]any)
 }
@@ -116,6 +120,8 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	h.logger = ctx.Logger()
 	h.checking = new(sync.WaitGroup)
 	h.current = new(atomic.Pointer[active])
+	h.isProxied = new(atomic.Bool)
+	h.configuration = joinConfiguration(ctx)
 	if err := registerMetrics(ctx.GetMetricsRegistry()); err != nil {
 		return fmt.Errorf("registering metrics: %w", err)
 	}
@@ -131,7 +137,12 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	}
 	var background context.Context
 	background, h.cancel = context.WithCancel(ctx)
-	return h.open(background, policy)
+	h.configured = policy
+	if err := h.open(background, policy); err != nil {
+		return err
+	}
+	h.configuration.add(h)
+	return nil
 }
 
 // document is the policy of the module's own fields or of its file.
@@ -252,15 +263,22 @@ func (h *Handler) Cleanup() error {
 		h.cancel()
 		h.checking.Wait()
 	}
-	if h.current == nil {
+	if h.configuration == nil {
 		return nil
 	}
-	if r := h.current.Load(); r != nil {
-		policies.remove(r)
-		r.close()
-		h.leaveVersions(r.service)
-	}
+	h.release(h.current.Load()) // the last requests of this configuration still go by it
+	h.configuration.leave()
 	return nil
+}
+
+// release notes that a policy is not in force any more; nil is none.
+func (h *Handler) release(r *active) {
+	if r == nil {
+		return
+	}
+	policies.remove(r)
+	r.close()
+	h.leaveVersions(r.service)
 }
 
 // ServeHTTP decides and calls next.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 
+	"go.uber.org/zap"
 	"go.uber.org/zap/exp/zapslog"
 
 	"github.com/grayrelease/gray/core"
@@ -27,8 +28,8 @@ func (h *Handler) open(ctx context.Context, policy *core.Policy) error {
 	if h.Source != nil {
 		if h.PolicyFile == "" && firstField(policy) == "" {
 			options.Policy = nil
-		} else if problems := checkBase(policy); len(problems) > 0 {
-			return problems
+		} else if err := checkUpstreams(policy.Versions).Err(); err != nil {
+			return err
 		}
 	}
 	if err := h.openPlace(policy, &options); err != nil {
@@ -58,17 +59,6 @@ func (h *Handler) isFollowed(policy *core.Policy) bool {
 	return false
 }
 
-// checkBase checks a policy that is given beside a source.
-func checkBase(base *core.Policy) problem.List {
-	if base.Versions[base.Stable].Discover == "" {
-		return nil
-	}
-	return problem.List{{
-		Path:    problem.Field("versions", base.Stable) + ".discover",
-		Message: "beside a source, the stable version needs upstreams: it serves until there is a document",
-	}}
-}
-
 // slog returns the handler's log for the core. It has the handler's name, by which Caddy filters
 // logs. It has no stack traces, which would show gray's code and not what is wrong.
 func (h *Handler) slog() *slog.Logger {
@@ -77,10 +67,14 @@ func (h *Handler) slog() *slog.Logger {
 }
 
 // apply makes the handler use what came into force. It refuses a policy with an upstream that Caddy
-// cannot dial.
+// cannot dial, and one whose stable version `dynamic gray` cannot serve.
 func (h *Handler) apply(ctx context.Context, c *live.Current) error {
 	if c.Engine == nil {
+		h.release(h.current.Swap(nil))
 		return nil
+	}
+	if err := h.checkStable(c); err != nil {
+		return err
 	}
 	active, err := newActive(h, c)
 	if err != nil {
@@ -91,6 +85,43 @@ func (h *Handler) apply(ctx context.Context, c *live.Current) error {
 	}
 	h.install(ctx, active)
 	return nil
+}
+
+// checkStable refuses a policy whose stable version `dynamic gray` cannot serve. One that only fills
+// in for a document is served as far as that goes.
+func (h *Handler) checkStable(c *live.Current) error {
+	stable := c.Engine.Stable()
+	if !h.isProxied.Load() || c.Origin == "none" || c.IsLocated(stable) {
+		return nil
+	}
+	where := ""
+	if h.Source != nil {
+		where = ", in the document or in the gateway's own configuration"
+	}
+	return problem.New(problem.Field("versions", stable),
+		"the stable version needs upstreams or discover%s: `dynamic gray` has no others to serve it by", where)
+}
+
+// serveBy has the versions' upstreams serve the requests of a proxy that has no others. The error
+// refuses a configuration with which they never could.
+func (h *Handler) serveBy() error {
+	if h.isProxied.Swap(true) {
+		return nil
+	}
+	base := h.configured
+	stable, isGiven := base.Versions[base.Stable]
+	switch {
+	case h.Source == nil:
+		if err := h.checkStable(h.handle.Current()); err != nil {
+			return fmt.Errorf("policy of %q:\n%w", base.Service, err)
+		}
+		return nil
+	case isGiven && len(stable.Upstreams) == 0:
+		h.logger.Warn("the stable version beside the source has no upstreams: "+
+			"until there is a document, requests are answered with 503",
+			zap.String("service", base.Service), zap.String("version", base.Stable))
+	}
+	return h.handle.Recheck()
 }
 
 // states holds the policies of the running configuration, for the admin API.

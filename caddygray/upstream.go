@@ -3,6 +3,8 @@ package caddygray
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -57,6 +59,17 @@ func parseUpstreams(texts []string) ([]target, error) {
 		targets = append(targets, to)
 	}
 	return targets, problems.Err()
+}
+
+// checkUpstreams returns what is wrong with the upstreams of versions, with paths from the policy's
+// root.
+func checkUpstreams(versions map[string]core.Version) problem.List {
+	var problems problem.List
+	for _, name := range slices.Sorted(maps.Keys(versions)) {
+		_, err := parseUpstreams(versions[name].Upstreams)
+		problems = append(problems, problem.Of(err).Under(problem.Field("versions", name))...)
+	}
+	return problems
 }
 
 // parseUpstream parses an upstream: a URL of scheme http, https or h2c with a host, host:port, or a

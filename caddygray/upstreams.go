@@ -37,6 +37,8 @@ type Upstreams struct {
 	// decision.
 	Service string `json:"service,omitempty"`
 
+	configuration *configuration
+
 	transport *transport
 	selects   bool // the proxy selects by identity
 	isOnly    bool // the proxy has no upstreams of its own for requests without a decision
@@ -69,6 +71,10 @@ func (u *Upstreams) Provision(ctx caddy.Context) error {
 		return fmt.Errorf("setting up the transport: %w", err)
 	}
 	u.transport = t
+	u.configuration = joinConfiguration(ctx)
+	if h := u.configuration.last(u.Service); h != nil && u.isOnly {
+		return h.serveBy()
+	}
 	return nil
 }
 
@@ -85,6 +91,9 @@ func proxyOf(ctx caddy.Context) *reverseproxy.Handler {
 
 // Cleanup closes idle connections.
 func (u *Upstreams) Cleanup() error {
+	if u.configuration != nil {
+		u.configuration.leave()
+	}
 	if u.transport == nil {
 		return nil
 	}
@@ -97,6 +106,9 @@ var (
 	errNoPolicy = errors.New("no version has been decided on: `gray` has no policy yet, since its source has given no " +
 		"good document " +
 		"(GET /gray/ of the admin API tells why). To serve without one, give `stable` and its version beside `source`")
+	errUnlocated = errors.New("the stable version has no upstreams: no policy document has come from the source yet, and " +
+		"the policy beside it has none either")
+	errUnlisted = errors.New("the stable version has no upstreams: the registry of its `discover` lists no instance")
 )
 
 // GetUpstreams is called before each attempt.
@@ -104,7 +116,7 @@ func (u *Upstreams) GetUpstreams(r *http.Request) ([]*reverseproxy.Upstream, err
 	state := stateOf(r)
 	d := state.of(u.Service)
 	if d == nil {
-		return nil, u.undecided(r)
+		return nil, u.once(r, undecided(r))
 	}
 	a := &state.attempt
 	if a.again {
@@ -113,22 +125,39 @@ func (u *Upstreams) GetUpstreams(r *http.Request) ([]*reverseproxy.Upstream, err
 	} else {
 		*a = attempt{decided: d, selects: u.selects}
 	}
-	return state.toCaddy(a.choose()), nil
+	list := a.choose()
+	if len(list) == 0 {
+		return nil, u.once(r, d.unlisted())
+	}
+	return state.toCaddy(list), nil
 }
 
-// undecided returns the error of a request without a decision. The proxy logs it and tries again.
-// If the proxy has no upstreams of its own, the other tries find nothing either, so one log entry
-// is enough.
-func (u *Upstreams) undecided(r *http.Request) error {
+// once returns the error of a request for which there are no upstreams. The proxy logs it and tries
+// again. If the proxy has no upstreams of its own, the other tries find nothing either, so one log
+// entry is enough.
+func (u *Upstreams) once(r *http.Request, err error) error {
 	ctx := r.Context()
 	if u.isOnly && caddyhttp.GetVar(ctx, toldKey) != nil {
 		return nil
 	}
 	caddyhttp.SetVar(ctx, toldKey, true)
-	if caddyhttp.GetVar(ctx, noPolicyKey) != nil {
+	return err
+}
+
+// undecided returns the error of a request without a decision.
+func undecided(r *http.Request) error {
+	if caddyhttp.GetVar(r.Context(), noPolicyKey) != nil {
 		return errNoPolicy
 	}
 	return errUndecided
+}
+
+// unlisted returns why not even stable has an upstream.
+func (d *decided) unlisted() error {
+	if d.active.now.IsLocated(d.active.stable.name) {
+		return errUnlisted
+	}
+	return errUnlocated
 }
 
 // ResetCache is called before GetUpstreams when an attempt has failed.

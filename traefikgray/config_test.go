@@ -74,6 +74,14 @@ func TestRefusals(t *testing.T) {
 			c.Versions["v2"] = map[string]interface{}{"upstreams": "ftp://x"}
 			c.Versions["v3"] = map[string]interface{}{"discover": "consul://127.0.0.1:1/shop"}
 		}, "versions.v2.upstreams[0]: "},
+		"such an upstream beside a source": {func(c *Config) {
+			c.Mode, c.Source = "proxy", &source{Source: live.Source{URL: "file:///nowhere/p.json"}}
+			c.Versions["v2"] = map[string]interface{}{"upstreams": "ftp://x"}
+		}, "versions.v2.upstreams[0]: "},
+		"registry beside a source": {func(c *Config) {
+			c.Source = &source{Source: live.Source{URL: "file:///nowhere/p.json"}}
+			c.Versions["v2"] = map[string]interface{}{"discover": "consul://127.0.0.1:1/shop"}
+		}, "versions.v2.discover: beside a source, only upstreams count"},
 		"state of nothing":      {func(c *Config) { c.StatePath = "/gray" }, "statePath: the policy has no state"},
 		"state at no path":      {func(c *Config) { c.StatePath = "gray" }, `statePath: "gray" must begin with a slash`},
 		"cache without a thing": {func(c *Config) { c.Cache = "/tmp" }, "cache: there is nothing to keep"},

@@ -33,6 +33,12 @@ func open(s *setup, config *Config, next http.Handler) (http.Handler, error) {
 		now.Store(&served{handlerOf(s, c, next, pools)})
 		return nil
 	}
+	if config.Source != nil && s.policy != nil { // what it lists may serve in place of what documents list
+		listed := func(version string) []string { return s.policy.Versions[version].Upstreams }
+		if problems := checkListed(s, versionNames(s.policy.Versions), listed); len(problems) > 0 {
+			return nil, problems
+		}
+	}
 	options := live.Options{Policy: s.policy, Cache: config.Cache, Logger: logger, Apply: apply}
 	if config.Source != nil {
 		options.Source = &config.Source.Source
@@ -76,20 +82,31 @@ func unusedUpstreams(s *setup, logger *slog.Logger) func(*live.Current) {
 	}
 }
 
-// checkUpstreams returns what keeps mode proxy from forwarding by a policy.
+// checkUpstreams returns what keeps mode proxy from forwarding by a policy. Stable is served by the
+// router's own service, so a version without upstreams is refused only where it can never have any.
 func checkUpstreams(s *setup, c *live.Current, isFollowed bool) problem.List {
 	if s.mode != modeProxy || c.Engine == nil {
+		return nil
+	}
+	var problems problem.List
+	for _, version := range canaries(c.Engine) {
+		if !isFollowed && len(c.Listed(version)) == 0 {
+			problems = append(problems, upstreamProblems(version, errNoUpstreams)...)
+		}
+	}
+	return append(problems, checkListed(s, canaries(c.Engine), c.Listed)...)
+}
+
+// checkListed returns what is wrong with the upstreams that are listed for versions.
+func checkListed(s *setup, versions []string, listed func(string) []string) problem.List {
+	if s.mode != modeProxy {
 		return nil
 	}
 	pool := proxy.NewPool(proxy.Options{})
 	defer pool.Close()
 	var problems problem.List
-	for _, version := range canaries(c.Engine) {
-		upstreams := c.Engine.Versions()[version].Upstreams
-		if len(upstreams) == 0 && !isFollowed {
-			problems = append(problems, upstreamProblems(version, errNoUpstreams)...)
-		}
-		if err := pool.Set(withoutWeights(upstreams)); err != nil {
+	for _, version := range versions {
+		if err := pool.Set(withoutWeights(listed(version))); err != nil {
 			problems = append(problems, upstreamProblems(version, err)...)
 		}
 	}

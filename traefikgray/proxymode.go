@@ -80,10 +80,18 @@ func everySoOften() func() int64 {
 // canaries are the versions but for the stable one, in order.
 func canaries(e *core.Engine) []string {
 	var names []string
-	for name := range e.Versions() {
+	for _, name := range versionNames(e.Versions()) {
 		if name != e.Stable() {
 			names = append(names, name)
 		}
+	}
+	return names
+}
+
+func versionNames(versions map[string]core.Version) []string {
+	names := make([]string, 0, len(versions))
+	for name := range versions {
+		names = append(names, name)
 	}
 	sort.Strings(names)
 	return names

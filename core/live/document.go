@@ -72,12 +72,7 @@ func CheckDiscovery(versions map[string]core.Version) problem.List {
 
 func checkDiscovery(versions map[string]core.Version, allowed *allow.List) problem.List {
 	var problems problem.List
-	names := make([]string, 0, len(versions))
-	for name := range versions {
-		names = append(names, name)
-	}
-	sort.Strings(names)
-	for _, name := range names {
+	for _, name := range sortedNames(versions) {
 		if url := versions[name].Discover; url != "" {
 			_, err := discover.Open(url, nil, allowed)
 			path := problem.Field(problem.Field("versions", name), "discover")
@@ -98,9 +93,11 @@ func discovered(e *core.Engine) []string {
 	return names
 }
 
-func versionsOf(e *core.Engine) []string {
-	names := make([]string, 0, len(e.Versions()))
-	for name := range e.Versions() {
+func versionsOf(e *core.Engine) []string { return sortedNames(e.Versions()) }
+
+func sortedNames(versions map[string]core.Version) []string {
+	names := make([]string, 0, len(versions))
+	for name := range versions {
 		names = append(names, name)
 	}
 	sort.Strings(names)

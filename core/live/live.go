@@ -68,9 +68,10 @@ func (s *Source) allowed() *allow.List {
 
 // Options say what Open keeps in force. One of Policy, File and Source is required.
 type Options struct {
-	// Policy is a policy in place. Beside a Source it only says which version is stable, and where
-	// that runs, until there is a first good document. If it is not enabled then, all requests get
-	// the stable version of the source's documents too. Default: none.
+	// Policy is a policy in place. Beside a Source it says which version is stable until there is a
+	// first good document, and where the versions run that documents give neither upstreams nor a
+	// discovery URL. If it is not enabled then, all requests get the stable version of the source's
+	// documents too. Default: none.
 	Policy *core.Policy
 	// File is the path of a policy document that Open reads, in place of Policy. Default: none.
 	File string
@@ -92,7 +93,8 @@ type Options struct {
 	Logger *slog.Logger
 	// Apply puts what is in force to work: once before Open returns, then after every change, one
 	// call at a time. Its error refuses the document for this handle, whose last good one stays, and
-	// is Open's error where nothing can change. It must be quick, must keep no lock that Open or
+	// is Open's error where nothing can change. A host that serves the stable version itself refuses
+	// one that IsLocated says runs nowhere. Apply must be quick, must keep no lock that Open or
 	// Close is called under, and must not call this package. Default: nothing is done; see
 	// Handle.Current.
 	Apply func(*Current) error
@@ -122,32 +124,8 @@ type Current struct {
 	Revision string
 	// Since is when the document came into force.
 	Since time.Time
-}
 
-// Addresses returns the upstreams of a version: those that the policy lists, or those that a
-// registry does. One that weighs more is in it several times (see discover.Upstreams). There are
-// none without a policy.
-func (c *Current) Addresses(version string) []string {
-	if c.Engine == nil {
-		return nil
-	}
-	v := c.Engine.Versions()[version]
-	if v.Discover == "" {
-		return discover.Upstreams(listed(v.Upstreams))
-	}
-	return discover.Upstreams(c.Upstreams[version])
-}
-
-// listed are the instances that a policy lists.
-func listed(upstreams []string) []discover.Instance {
-	instances := make([]discover.Instance, 0, len(upstreams))
-	for _, text := range upstreams {
-		address, weight, err := core.SplitWeight(text)
-		if err == nil {
-			instances = append(instances, discover.Instance{URL: address, Weight: float64(weight)})
-		}
-	}
-	return instances
+	base map[string]core.Version // of the policy beside the source
 }
 
 // Handle is one use of a policy.
@@ -195,7 +173,7 @@ func openSource(o Options, p *core.Policy) (*Handle, error) {
 		}
 		base, err := core.New(p)
 		if err == nil {
-			err = CheckDiscovery(base.Versions()).Err()
+			err = CheckBase(base.Versions()).Err()
 		}
 		if err != nil {
 			return nil, err
@@ -252,6 +230,12 @@ func (h *Handle) Ready() <-chan struct{} { return h.user.ready }
 
 // State reports how the policy stands.
 func (h *Handle) State() State { return h.watch.state(h.user) }
+
+// Recheck has Apply judge again what is in force, after a change of what the host asks of a policy.
+// A document that Apply refuses now is rejected as a new one would be: the last one that all
+// handles took serves, or else the policy beside the source. The error is Apply's about what
+// nothing can take the place of. Recheck must not be called by Apply.
+func (h *Handle) Recheck() error { return h.watch.recheck(h.user) }
 
 // Close ends the use. The last handle ends the watch and its connection. When it returns, all is on
 // disk and Apply is not called any more. It may be called more than once, but not by Apply.

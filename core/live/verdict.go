@@ -152,12 +152,46 @@ func (w *watch) currentOf(u *user, d *document) *Current {
 	e := overlaid(u, d, force)
 	c := &Current{Engine: e, Overlay: e.Overlay(), Origin: d.origin, Revision: d.revision, Since: d.since,
 		Rollout: d.rollout}
+	if u.base != nil {
+		c.base = u.base.Versions()
+	}
 	if len(d.feeds) > 0 {
 		upstreams, isHeld := w.instancesOf(d)
 		c.Upstreams = upstreams
 		c.StableHeld = isHeld
 	}
 	return c
+}
+
+// recheck has a handle's host judge again what is in force. What it refuses now is rejected like a
+// new document. The error is that of what nothing else can serve in place of.
+func (w *watch) recheck(u *user) error {
+	w.applying.Lock()
+	defer w.applying.Unlock()
+	w.mu.Lock()
+	defer w.sweep()
+	defer w.mu.Unlock()
+	refused := u.document
+	if refused == nil {
+		return try(u, w.currentOfBase(u))
+	}
+	err := w.offer(u, refused)
+	if err == nil || w.isInPlace {
+		return err
+	}
+	if w.accepted == nil || w.accepted == refused || w.offer(u, w.accepted) != nil {
+		if err := try(u, w.currentOfBase(u)); err != nil {
+			return err
+		}
+		w.replace(&u.document, nil)
+	}
+	w.refuseFor(u, refused, err)
+	return nil
+}
+
+// currentOfBase is what a handle has in force without a document.
+func (w *watch) currentOfBase(u *user) *Current {
+	return &Current{Engine: u.base, Overlay: overlayOf(u.base), Origin: "none"}
 }
 
 // refresh has all handles apply what changed beside their documents. Called with mu held.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -94,6 +95,82 @@ func TestAddressesByWeight(t *testing.T) {
 	require.Equal(t, []string{"10.0.0.1:8080", "10.0.0.1:8080", "10.0.0.1:8080", "10.0.0.2:8080"},
 		h.Current().Addresses("v1"))
 	require.Equal(t, []string{"10.0.1.1:8080", "10.0.1.1:8080", "10.0.1.2:8080"}, h.Current().Addresses("v2"))
+}
+
+// Versions that a document does not locate run where the policy beside the source says.
+func TestAddressesBesideASource(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "p")
+	putDocument(t, path, `{"service": "s", "stable": "v1", "versions": {"v1": {}, "v2": {"upstreams": ["10.0.2.2:80"]},
+		"v3": {"discover": "srv://127.0.0.1:1/x"}, "v4": {}}}`)
+	h, _ := open(t, Options{
+		Source: from("file://" + path + "?interval=10ms"),
+		Policy: &core.Policy{Service: "s", Stable: "v1", Versions: map[string]core.Version{
+			"v1": {Upstreams: []string{"10.0.1.1:80 weight=2", "10.0.1.2:80"}},
+			"v2": {Upstreams: []string{"10.9.9.9:80"}}, "v3": {Upstreams: []string{"10.9.9.9:80"}},
+		}},
+	})
+	<-h.Ready()
+	c := h.Current()
+	for version, want := range map[string][]string{
+		"v1": {"10.0.1.1:80", "10.0.1.1:80", "10.0.1.2:80"}, "v2": {"10.0.2.2:80"}, "v3": nil, "v4": nil, "v5": nil,
+	} {
+		require.ElementsMatch(t, want, c.Addresses(version), version)
+		require.Equal(t, want != nil || version == "v3", c.IsLocated(version), version)
+	}
+
+	_, err := Open(Options{
+		Source: from("file://" + path),
+		Policy: &core.Policy{Service: "s", Stable: "v1", Versions: map[string]core.Version{
+			"v1": {}, "v2": {Discover: "srv://127.0.0.1:1/x"},
+		}},
+	})
+	require.ErrorContains(t, err, "versions.v2.discover: beside a source, only upstreams count")
+}
+
+// A host that asks more of a policy than before has what is in force judged again.
+func TestRecheck(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "p")
+	o := Options{Source: from("file://" + path + "?interval=10ms"), Policy: &core.Policy{Service: "s", Stable: "v1",
+		Versions: map[string]core.Version{"v1": {}}}}
+	for _, c := range []struct {
+		name, first, second, refused, want string
+		rejections                         uint64
+	}{
+		{"taken again", "v1 v2", "v1 v2", "v3", "v1 v2", 0},
+		{"back to the policy beside the source", "v1 v2", "v1 v2", "v2", "v1", 1},
+		{"back to what all took", "v1 v2", "v1 v3", "v3", "v1 v2", 2},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			put(t, path, c.first)
+			other, one := o, o
+			other.Apply = picky(c.refused)
+			if c.first == c.second {
+				other.Apply = picky("")
+			}
+			var refused atomic.Value
+			refused.Store("")
+			one.Apply = func(now *Current) error { return picky(refused.Load().(string))(now) }
+			h, err := Open(one)
+			require.NoError(t, err)
+			defer h.Close()
+			<-h.Ready()
+			ho, err := Open(other)
+			require.NoError(t, err)
+			defer ho.Close()
+			put(t, path, c.second)
+			eventually(t, "the document is in force", func() bool { return text(h.Current()) == c.second })
+			refused.Store(c.refused)
+			require.NoError(t, h.Recheck())
+			require.Equal(t, c.want, text(h.Current()))
+			s := h.State()
+			require.Equal(t, c.rejections, s.Rejections)
+			require.Equal(t, c.rejections > 0, s.Rejected != nil)
+		})
+	}
+	h, err := Open(Options{Policy: o.Policy, Apply: picky("")})
+	require.NoError(t, err)
+	defer h.Close()
+	require.NoError(t, h.Recheck())
 }
 
 // A document that every handle refuses takes neither the lists nor the revision of the one in

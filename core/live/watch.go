@@ -91,7 +91,7 @@ func (w *watch) join(u *user, p *core.Policy) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if u.document == nil {
-		if err := try(u, &Current{Engine: u.base, Overlay: overlayOf(u.base), Origin: "none"}); err != nil {
+		if err := try(u, w.currentOfBase(u)); err != nil {
 			return err
 		}
 	}
