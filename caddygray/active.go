@@ -23,8 +23,10 @@ type active struct {
 	engine   *core.Engine
 	verified bool // tokens are verified, if the policy has any
 	versions map[string]*version
-	stable   *version
-	outcomes map[string]*outcome // by rule, "" for none
+	// isLocated says that it is known where versions run, of some at least.
+	isLocated bool
+	stable    *version
+	outcomes  map[string]*outcome // by rule, "" for none
 
 	tracker *guard.Tracker // observes requests for the rollout, nil if it has nothing to compare
 
@@ -85,6 +87,7 @@ func newActive(h *Handler, now *live.Current) (*active, error) {
 			continue
 		}
 		made.open = open
+		r.isLocated = r.isLocated || now.IsLocated(name)
 		r.versions[name] = made
 	}
 	if len(problems) > 0 {

@@ -29,6 +29,14 @@ func parseDirective(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 //			health_interval <duration>
 //			health_timeout  <duration>
 //			health_status   <status>
+//			health_body     <regular expression>
+//			health_passes   <number>
+//			health_fails    <number>
+//			health_method   <method>
+//			health_port     <port>
+//			health_headers {
+//				<name> <values...>
+//			}
 //		}
 //		enabled true|false
 //		off

@@ -1,6 +1,8 @@
 package caddygray
 
 import (
+	"net/http"
+	"reflect"
 	"strconv"
 	"strings"
 
@@ -105,6 +107,12 @@ func (p *parser) version() error {
 		"health_interval": p.duration(&check.Interval),
 		"health_timeout":  p.duration(&check.Timeout),
 		"health_status":   p.status(&check.Status),
+		"health_body":     p.text("", &check.Body),
+		"health_passes":   p.count(&check.Passes),
+		"health_fails":    p.count(&check.Fails),
+		"health_method":   p.text("", &check.Method),
+		"health_port":     p.count(&check.Port),
+		"health_headers":  p.headers(&check.Headers),
 	})
 	if err != nil {
 		return err
@@ -136,7 +144,7 @@ func (p *parser) upstreams(path string, into *[]string) error {
 }
 
 func (p *parser) health(version string, check *HealthCheck) error {
-	if *check == (HealthCheck{}) {
+	if reflect.ValueOf(check).Elem().IsZero() {
 		return nil
 	}
 	if p.handler.HealthChecks == nil {
@@ -148,6 +156,42 @@ func (p *parser) health(version string, check *HealthCheck) error {
 		return p.d.Errf("health check of version %s: %w", version, err)
 	}
 	return nil
+}
+
+// count makes the reader of a subdirective whose argument is a number of 1 or more.
+func (p *parser) count(into *int) func() error {
+	return func() error {
+		word, text := p.d.Val(), ""
+		if !p.d.AllArgs(&text) {
+			return p.d.ArgErr()
+		}
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 {
+			return p.d.Errf("%s: %q is not a number of 1 or more", word, text)
+		}
+		*into = n
+		return nil
+	}
+}
+
+// headers makes the reader of a block of headers, each with its values.
+func (p *parser) headers(into *http.Header) func() error {
+	return func() error {
+		if err := p.noArgs(); err != nil {
+			return err
+		}
+		*into = http.Header{}
+		for nesting := p.d.Nesting(); p.d.NextBlock(nesting); {
+			name, values := p.d.Val(), p.d.RemainingArgs()
+			if len(values) == 0 {
+				return p.d.ArgErr()
+			}
+			for _, value := range values {
+				into.Add(name, value)
+			}
+		}
+		return nil
+	}
 }
 
 func (p *parser) duration(into *caddy.Duration) func() error {

@@ -88,17 +88,6 @@ func (p *parser) loop() error {
 		return p.d.ArgErr()
 	}
 	return p.block(words{
-		"gateways": func() error {
-			var text string
-			if !p.d.AllArgs(&text) {
-				return p.d.ArgErr()
-			}
-			n, err := strconv.Atoi(text)
-			if err != nil || n < 1 {
-				return p.d.Errf("gateways: %q is not a number of gateways: 1 or more", text)
-			}
-			l.Gateways = n
-			return nil
-		},
+		"gateways": p.count(&l.Gateways),
 	})
 }

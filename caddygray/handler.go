@@ -87,14 +87,14 @@ type Handler struct {
 	configuration *configuration
 	configured    *core.Policy // of the fields here, or of the file
 
-	current   *atomic.Pointer[active] // holds nil while there is no policy
-	isProxied *atomic.Bool            // `dynamic gray` has no other upstreams than the versions'
-	handle    *live.Handle
-	place     string    // where what stands above the policy is kept, a URL
-	use       *loop.Use // of the rollout's loop, nil if there is none
-	cancel    context.CancelFunc
-	checking  *sync.WaitGroup
-	logger    *zap.Logger
+	current  *atomic.Pointer[active] // holds nil while there is no policy
+	proxies  *proxies
+	handle   *live.Handle
+	place    string    // where what stands above the policy is kept, a URL
+	use      *loop.Use // of the rollout's loop, nil if there is none
+	cancel   context.CancelFunc
+	checking *sync.WaitGroup
+	logger   *zap.Logger
 
 	emitEvent func(name string, data map[string]any)
 }
@@ -120,8 +120,11 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	h.logger = ctx.Logger()
 	h.checking = new(sync.WaitGroup)
 	h.current = new(atomic.Pointer[active])
-	h.isProxied = new(atomic.Bool)
-	h.configuration = joinConfiguration(ctx)
+	h.proxies = new(proxies)
+	var err error
+	if h.configuration, err = joinConfiguration(ctx); err != nil {
+		return err
+	}
 	if err := registerMetrics(ctx.GetMetricsRegistry()); err != nil {
 		return fmt.Errorf("registering metrics: %w", err)
 	}
@@ -147,7 +150,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 
 // document is the policy of the module's own fields or of its file.
 func (h *Handler) document() (*core.Policy, error) {
-	if err := replacePlaceholders(&h.Policy, &h.PolicyFile, &h.Source, &h.Cache); err != nil {
+	if err := replacePlaceholders(&h.Policy, &h.PolicyFile, &h.Source, &h.Cache, &h.HealthChecks); err != nil {
 		return nil, err
 	}
 	if h.PolicyFile == "" {
@@ -232,6 +235,7 @@ func (h *Handler) install(ctx context.Context, r *active) {
 		before.close()
 	}
 	h.leaveVersions(r.service)
+	h.configuration.checkReferences()
 }
 
 // warn logs what somebody may have left in a policy by mistake.
@@ -300,7 +304,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	d.serving.open.begin(d)
 	defer func() { d.serving.open.end(d) }()
 	recorder := d.record(w)
-	d.observe(recorder.started)
+	if !active.isLocated { // what follows goes by the version in a way that is not seen here
+		d.use()
+	}
 	defer recorder.broke()
 	err := next.ServeHTTP(recorder, r)
 	recorder.finish(err)

@@ -9,6 +9,8 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -34,6 +36,21 @@ type HealthCheck struct {
 	Timeout caddy.Duration `json:"timeout,omitempty"`
 	// Status is the expected status code, or its class (2 for 200 to 299). Default: 2.
 	Status int `json:"status,omitempty"`
+	// Body is a regular expression that matches the body of a healthy upstream's response, of which
+	// the first 64 KiB are read. Default: any body.
+	Body string `json:"body,omitempty"`
+	// Passes is how many checks in a row an upstream must pass that has failed. Default: 1.
+	Passes int `json:"passes,omitempty"`
+	// Fails is how many checks in a row an upstream must fail to get no requests. Default: 1.
+	Fails int `json:"fails,omitempty"`
+	// Method of the request. Default: GET.
+	Method string `json:"method,omitempty"`
+	// Headers of the request; Host among them. Default: none but User-Agent.
+	Headers http.Header `json:"headers,omitempty"`
+	// Port to ask in place of the upstream's own. Sockets have none. Default: the upstream's.
+	Port int `json:"port,omitempty"`
+
+	body *regexp.Regexp // nil is any
 }
 
 const maxHealthBody = 64 << 10 // bytes that are read so that the connection can be kept
@@ -59,6 +76,36 @@ func (c *HealthCheck) provision() error {
 	}
 	if c.Status < 1 || c.Status > 5 && c.Status < 100 || c.Status > 599 {
 		return fmt.Errorf("status: %d is neither a status code nor the first digit of a class", c.Status)
+	}
+	return c.provisionMore()
+}
+
+// provisionMore prepares what few checks have.
+func (c *HealthCheck) provisionMore() (err error) {
+	if c.Passes < 0 || c.Fails < 0 {
+		return errors.New("passes and fails cannot be negative")
+	}
+	c.Passes = max(c.Passes, 1)
+	c.Fails = max(c.Fails, 1)
+	if c.Port < 0 || c.Port > 65535 {
+		return fmt.Errorf("port: %d is not a valid port (1 to 65535)", c.Port)
+	}
+	if c.Method == "" {
+		c.Method = http.MethodGet
+	}
+	if _, err := http.NewRequest(c.Method, "/", nil); err != nil { //nolint:noctx // it is sent nowhere
+		return fmt.Errorf("method: %q is not a valid method", c.Method)
+	}
+	for name := range c.Headers {
+		if err := checkHeaderName("headers", name); err != nil {
+			return err
+		}
+	}
+	if c.Body == "" {
+		return nil
+	}
+	if c.body, err = regexp.Compile(c.Body); err != nil {
+		return fmt.Errorf("body: not a valid regular expression (RE2 syntax): %w", err)
 	}
 	return nil
 }
@@ -109,7 +156,7 @@ func (c *HealthCheck) client() *http.Client {
 		Transport: &http.Transport{
 			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 				u := ctx.Value(upstreamKey{}).(*upstream)
-				address, err := caddy.ParseNetworkAddressWithDefaults(u.dial, "tcp", 0)
+				address, err := caddy.ParseNetworkAddressWithDefaults(c.dial(u), "tcp", 0)
 				if err != nil {
 					return nil, err
 				}
@@ -138,7 +185,11 @@ func (c *HealthCheck) check(ctx context.Context, client *http.Client, u *upstrea
 		return // the end of the checks, not of the upstream
 	}
 	down := err != nil
-	if u.health.down.Swap(down) == down {
+	needed := c.Passes
+	if down {
+		needed = c.Fails
+	}
+	if u.health.inARow(down) < needed || u.health.down.Swap(down) == down {
 		return
 	}
 	if down {
@@ -148,30 +199,49 @@ func (c *HealthCheck) check(ctx context.Context, client *http.Client, u *upstrea
 	u.logger.Info("upstream passes its health check again", u.fields()...)
 }
 
+// dial returns what is dialed to check an upstream.
+func (c *HealthCheck) dial(u *upstream) string {
+	host, _, err := net.SplitHostPort(u.dial)
+	if c.Port == 0 || u.isSocket() || err != nil {
+		return u.dial
+	}
+	return net.JoinHostPort(host, strconv.Itoa(c.Port))
+}
+
 func (c *HealthCheck) ask(ctx context.Context, client *http.Client, u *upstream) error {
 	scheme := "http"
 	if u.scheme == "https" {
 		scheme = "https"
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+"://localhost"+c.URI, nil)
+	req, err := http.NewRequestWithContext(ctx, c.Method, scheme+"://localhost"+c.URI, nil)
 	if err != nil {
 		return err
 	}
-	req.URL.Host = u.dial // connections are kept by it
+	req.URL.Host = c.dial(u) // connections are kept by it
 	if !u.isSocket() {
-		req.Host = u.dial
+		req.Host = req.URL.Host
 	}
 	req.Header.Set("User-Agent", "Caddy gray health check")
+	for name, values := range c.Headers {
+		if name = http.CanonicalHeaderKey(name); name == "Host" && len(values) > 0 {
+			req.Host = values[0]
+		}
+		req.Header[name] = values
+	}
 	res, err := client.Do(req)
 	if err != nil {
 		return err
 	}
 	defer res.Body.Close()
-	if _, err := io.Copy(io.Discard, io.LimitReader(res.Body, maxHealthBody)); err != nil {
+	body, err := io.ReadAll(io.LimitReader(res.Body, maxHealthBody))
+	if err != nil {
 		return err
 	}
 	if !caddyhttp.StatusCodeMatches(res.StatusCode, c.Status) {
 		return fmt.Errorf("answered with status %d", res.StatusCode)
+	}
+	if c.body != nil && !c.body.Match(body) {
+		return fmt.Errorf("answered with a body that does not match %s", c.Body)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package caddygray_test
 
 import (
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -10,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/caddyserver/caddy/v2"
 	"github.com/stretchr/testify/require"
 )
 
@@ -162,4 +164,57 @@ func TestHealthCheckTimeout(t *testing.T) {
 		res.Body.Close()
 		return res.StatusCode == http.StatusOK
 	}, 10*time.Second, 10*time.Millisecond)
+}
+
+// What is asked, and how many checks in a row count.
+func TestHealthCheckRequest(t *testing.T) {
+	began, bodies, end := make(chan *http.Request), make(chan string), make(chan struct{})
+	checked := backend(t, func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case began <- r:
+		case <-end:
+			return
+		}
+		select {
+		case body := <-bodies:
+			_, _ = w.Write([]byte(body))
+		case <-end:
+		}
+	})
+	t.Cleanup(func() { close(end) })
+	_, port, err := net.SplitHostPort(checked)
+	require.NoError(t, err)
+	url := gateway(t, "version v1 "+says(t, "one")+"\nversion v2 "+says(t, "two")+" {\nhealth_uri /healthz\n"+
+		"health_interval 1ms\nhealth_method POST\nhealth_port "+port+"\nhealth_body `state: (well|busy)`\n"+
+		"health_headers {\nX-Check a b\nHost check.example\n}\nhealth_fails 3\nhealth_passes 2\n}", "")
+	r := <-began
+	require.Equal(t, "POST /healthz check.example [a b]", fmt.Sprint(r.Method, " ", r.URL, " ", r.Host, " ", r.Header["X-Check"]))
+	for i, step := range []struct{ body, serves string }{
+		{"state: well", "two told v2"},
+		{"state: ill", "two told v2"}, {"", "two told v2"}, {"state: busy", "two told v2"}, // two in a row are not three
+		{"state: ill", "two told v2"}, {"state: ill", "two told v2"}, {"state: ill", "one told v1"},
+		{"state: well", "one told v1"}, {"state: ill", "one told v1"}, // one in a row is not two
+		{"state: well", "one told v1"}, {"state: well", "two told v2"},
+	} {
+		bodies <- step.body
+		<-began // the check before has its effect
+		require.Equal(t, step.serves, get(t, url, "v2").body, "step %d", i)
+	}
+}
+
+// Health checks of the proxy would check nothing.
+func TestHealthChecksOfTheProxy(t *testing.T) {
+	for check, want := range map[string]string{"health_uri /healthz": "put the health checks into the versions of `gray`", "": ""} {
+		for own, want := range map[string]string{"": want, "127.0.0.1:1": ""} {
+			config := adapt(t, quiet+"http://"+freeAddress(t)+" {\ngray checked {\nstable v1\nversion v1 127.0.0.1:1\n}\n"+
+				"reverse_proxy "+own+" {\ndynamic gray\n"+check+"\n}\n}\n")
+			err := caddy.Load(config, true)
+			if want == "" {
+				require.NoError(t, err)
+				require.NoError(t, caddy.Stop())
+			} else {
+				require.ErrorContains(t, err, want)
+			}
+		}
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/exp/zapslog"
@@ -91,7 +92,7 @@ func (h *Handler) apply(ctx context.Context, c *live.Current) error {
 // in for a document is served as far as that goes.
 func (h *Handler) checkStable(c *live.Current) error {
 	stable := c.Engine.Stable()
-	if !h.isProxied.Load() || c.Origin == "none" || c.IsLocated(stable) {
+	if !h.proxies.needStable.Load() || c.Origin == "none" || c.IsLocated(stable) {
 		return nil
 	}
 	where := ""
@@ -102,10 +103,18 @@ func (h *Handler) checkStable(c *live.Current) error {
 		"the stable version needs upstreams or discover%s: `dynamic gray` has no others to serve it by", where)
 }
 
-// serveBy has the versions' upstreams serve the requests of a proxy that has no others. The error
-// refuses a configuration with which they never could.
-func (h *Handler) serveBy() error {
-	if h.isProxied.Swap(true) {
+// proxies says what `dynamic gray` does with a handler's decisions.
+type proxies struct {
+	areThere   atomic.Bool // some reverse_proxy uses the versions' upstreams
+	needStable atomic.Bool // and has no others
+	unused     atomic.Bool // it was logged that requests pass them by
+}
+
+// serve has the versions' upstreams serve the requests of a proxy; isOnly says that it has no
+// others. The error refuses a configuration with which they never could.
+func (h *Handler) serve(isOnly bool) error {
+	h.proxies.areThere.Store(true)
+	if !isOnly || h.proxies.needStable.Swap(true) {
 		return nil
 	}
 	base := h.configured

@@ -23,6 +23,8 @@ type Matcher struct {
 	Versions []string `json:"versions,omitempty"`
 	// Rules lists rules, one of which must have decided. Default: any, or none.
 	Rules []string `json:"rules,omitempty"`
+
+	configuration *configuration
 }
 
 // CaddyModule returns the Caddy module information.
@@ -31,6 +33,24 @@ func (Matcher) CaddyModule() caddy.ModuleInfo {
 		ID:  "http.matchers.gray",
 		New: func() caddy.Module { return new(Matcher) },
 	}
+}
+
+// Provision has the names looked for in the policies of the configuration.
+func (m *Matcher) Provision(ctx caddy.Context) (err error) {
+	if m.configuration, err = joinConfiguration(ctx); err != nil {
+		return err
+	}
+	m.configuration.refer(reference{of: "matcher gray", service: m.Service, versions: m.Versions, rules: m.Rules,
+		logger: ctx.Logger()})
+	return nil
+}
+
+// Cleanup leaves the configuration.
+func (m *Matcher) Cleanup() error {
+	if m.configuration != nil {
+		m.configuration.leave()
+	}
+	return nil
 }
 
 // Validate refuses a matcher that is empty.
@@ -46,6 +66,9 @@ func (m *Matcher) MatchWithError(r *http.Request) (bool, error) {
 	d := stateOf(r).of(m.Service)
 	if d == nil {
 		return false, nil
+	}
+	if !d.active.handler.proxies.areThere.Load() {
+		d.use()
 	}
 	return anyOf(m.Versions, d.decision.Version) && anyOf(m.Rules, d.decision.Rule), nil
 }
@@ -93,6 +116,8 @@ func (m *Matcher) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 
 // Interface guards
 var (
+	_ caddy.Provisioner                 = (*Matcher)(nil)
+	_ caddy.CleanerUpper                = (*Matcher)(nil)
 	_ caddy.Validator                   = (*Matcher)(nil)
 	_ caddyhttp.RequestMatcherWithError = (*Matcher)(nil)
 	_ caddyfile.Unmarshaler             = (*Matcher)(nil)

@@ -5,9 +5,45 @@ import (
 	"strings"
 	"time"
 
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+
 	"github.com/grayrelease/gray/core"
 	"github.com/grayrelease/gray/rollout/guard"
 )
+
+// use notes that the version has a say in how the request is answered, which counts for it from here
+// on: in responses, in latency, and for the rollout's guards. Where versions have upstreams, that is
+// so once `dynamic gray` is asked for them; where no `dynamic gray` is, once a matcher is asked. What
+// answers before, such as a login, is the same for all versions. It says nothing about one.
+func (d *decided) use() {
+	if d.isUsed || d.recorder.recorded {
+		return
+	}
+	d.isUsed = true
+	d.observe(d.recorder.started)
+}
+
+// passedBy warns, once for each handler, of requests that go to a proxy without `dynamic gray`
+// although the versions have upstreams.
+func (d *decided) passedBy() {
+	proxies := d.active.handler.proxies
+	if proxies.areThere.Load() || proxies.unused.Load() {
+		return
+	}
+	repl, _ := d.caller.Request.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+	if repl == nil {
+		return
+	}
+	address, isProxied := repl.GetString("http.reverse_proxy.upstream.hostport")
+	if !isProxied || address == "" || proxies.unused.Swap(true) {
+		return
+	}
+	d.active.handler.logger.Warn("the versions' upstreams are not used, and nothing counts for the versions: "+
+		"write `dynamic gray` into reverse_proxy in place of its addresses, "+
+		"or leave the upstreams out of the policy where a header or a placeholder says the version",
+		zap.String("service", d.active.service), zap.String("upstream", address))
+}
 
 // observe has the rollout's guards observe the request, if its rule was asked about the caller.
 func (d *decided) observe(started time.Time) {

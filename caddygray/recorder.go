@@ -104,8 +104,12 @@ func (r *recorder) complete(status int) {
 	}
 }
 
-// count counts the response.
+// count counts the response, unless the version had no say in it.
 func (r *recorder) count(status int) {
+	if !r.decided.isUsed {
+		r.decided.passedBy()
+		return
+	}
 	v := r.decided.serving
 	at := time.Now()
 	v.latency.Observe(at.Sub(r.started).Seconds())

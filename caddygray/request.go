@@ -41,6 +41,7 @@ type decided struct {
 	abort    func()   // ends the exchange; nil if the handler does not end any
 	recorder recorder
 	exchange guard.Exchange // as the rollout's guards observe it
+	isUsed   bool           // the version has a say in how the request is answered
 	before   *decided
 }
 

@@ -21,6 +21,8 @@ type Selection struct {
 	// Service whose decision counts if a request passes several `gray` handlers. Default: the last
 	// one.
 	Service string `json:"service,omitempty"`
+
+	configuration *configuration
 }
 
 // CaddyModule returns the Caddy module information.
@@ -29,6 +31,23 @@ func (Selection) CaddyModule() caddy.ModuleInfo {
 		ID:  "http.reverse_proxy.selection_policies.gray",
 		New: func() caddy.Module { return new(Selection) },
 	}
+}
+
+// Provision has the service looked for in the policies of the configuration.
+func (s *Selection) Provision(ctx caddy.Context) (err error) {
+	if s.configuration, err = joinConfiguration(ctx); err != nil {
+		return err
+	}
+	s.configuration.refer(reference{of: "lb_policy gray", service: s.Service, logger: ctx.Logger()})
+	return nil
+}
+
+// Cleanup leaves the configuration.
+func (s *Selection) Cleanup() error {
+	if s.configuration != nil {
+		s.configuration.leave()
+	}
+	return nil
 }
 
 // Select returns the available upstream of the pool that is closest to the caller, or nil if none
@@ -116,6 +135,8 @@ func (s *Selection) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 
 // Interface guards
 var (
+	_ caddy.Provisioner     = (*Selection)(nil)
+	_ caddy.CleanerUpper    = (*Selection)(nil)
 	_ reverseproxy.Selector = (*Selection)(nil)
 	_ caddyfile.Unmarshaler = (*Selection)(nil)
 )

@@ -119,7 +119,26 @@ type healthKey struct{ service, version, dial string }
 // health is the health of an upstream.
 type health struct {
 	passive *proxy.Health
-	down    atomic.Bool // say the active health checks
+	down    atomic.Bool  // say the active health checks
+	checks  atomic.Int64 // in a row that it passed; below zero, that it failed
+}
+
+// inARow notes a check, and returns how many in a row had the same result.
+func (h *health) inARow(failed bool) int {
+	step := int64(1)
+	if failed {
+		step = -1
+	}
+	for {
+		before := h.checks.Load()
+		after := before + step
+		if before*step < 0 {
+			after = step
+		}
+		if h.checks.CompareAndSwap(before, after) {
+			return int(after * step)
+		}
+	}
 }
 
 // A request's view of an upstream.

@@ -65,18 +65,28 @@ func (u *Upstreams) Provision(ctx caddy.Context) error {
 		lb.Retries = retries
 	}
 	u.isOnly = len(proxy.Upstreams) == 0
+	if checks := proxy.HealthChecks; u.isOnly && checks != nil && checks.Active != nil && checks.Active.IsEnabled() {
+		return errHealthChecks
+	}
 	_, u.selects = proxy.LoadBalancing.SelectionPolicy.(*Selection)
 	t, err := watch(ctx, proxy)
 	if err != nil {
 		return fmt.Errorf("setting up the transport: %w", err)
 	}
 	u.transport = t
-	u.configuration = joinConfiguration(ctx)
-	if h := u.configuration.last(u.Service); h != nil && u.isOnly {
-		return h.serveBy()
+	if u.configuration, err = joinConfiguration(ctx); err != nil {
+		return err
+	}
+	u.configuration.refer(reference{of: "dynamic gray", service: u.Service, logger: ctx.Logger()})
+	if h := u.configuration.last(u.Service); h != nil {
+		return h.serve(u.isOnly)
 	}
 	return nil
 }
+
+// errHealthChecks refuses active health checks that would check nothing.
+var errHealthChecks = errors.New("health_uri and health_port of reverse_proxy check its own upstreams only: put the " +
+	"health checks into the versions of `gray`, as in `version v2 10.0.0.1:8080 { health_uri /healthz }`")
 
 // proxyOf returns the proxy whose configuration is being provisioned.
 func proxyOf(ctx caddy.Context) *reverseproxy.Handler {
@@ -116,8 +126,12 @@ func (u *Upstreams) GetUpstreams(r *http.Request) ([]*reverseproxy.Upstream, err
 	state := stateOf(r)
 	d := state.of(u.Service)
 	if d == nil {
-		return nil, u.once(r, undecided(r))
+		return nil, u.once(r, u.undecided(r))
 	}
+	if there := &d.active.handler.proxies.areThere; !there.Load() {
+		there.Store(true) // of a service that is not the last before the proxy
+	}
+	d.use()
 	a := &state.attempt
 	if a.again {
 		a.again = false
@@ -145,7 +159,11 @@ func (u *Upstreams) once(r *http.Request, err error) error {
 }
 
 // undecided returns the error of a request without a decision.
-func undecided(r *http.Request) error {
+func (u *Upstreams) undecided(r *http.Request) error {
+	if state := stateOf(r); state != nil {
+		return fmt.Errorf("no version has been decided on for the service %q: `gray` has decided for %s",
+			u.Service, state.services())
+	}
 	if caddyhttp.GetVar(r.Context(), noPolicyKey) != nil {
 		return errNoPolicy
 	}
