@@ -161,7 +161,8 @@ func TestCommandLine(t *testing.T) {
 		err := cmd.Execute()
 		return out.String(), err
 	}
-	out, err := run("explain", "shop", "--header", "X-Beta: 1", "--cookie", "uid=u-1", "--ip", "192.0.2.7",
+	out, err := run("explain", "shop", "--header", "X-Beta: 1", "--cookie", "uid=u-1", "--placeholder",
+		"http.auth.user.id=ann", "--ip", "192.0.2.7",
 		"--path", "/cart")
 	require.NoError(t, err)
 	assert.Contains(t, out, `"rule": "testers"`)
@@ -178,7 +179,8 @@ func TestCommandLine(t *testing.T) {
 	assert.Contains(t, out, "rolled back by hand: I say so")
 	for _, args := range [][]string{
 		{"switch", "shop"}, {"switch", "shop", "v1", "--end"}, {"switch", "shop", "v9"}, {"advance", "shop"},
-		{"explain", "shop", "--header", "X-Beta"}, {"explain", "shop", "--cookie", "uid"}, {"explain", "nobody"},
+		{"explain", "shop", "--header", "X-Beta"}, {"explain", "shop", "--cookie", "uid"},
+		{"explain", "shop", "--placeholder", "x"}, {"explain", "nobody"},
 	} {
 		_, err := run(args...)
 		assert.Error(t, err, args)

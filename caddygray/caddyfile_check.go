@@ -57,7 +57,7 @@ func (p *parser) check() error {
 	if policy.Tester != nil && jwt.IsFile(policy.Tester.Secret) {
 		policy.Tester = &core.Tester{Secret: strings.Repeat("x", 32), Lifetime: policy.Tester.Lifetime}
 	}
-	engine, err := core.New(&policy)
+	engine, err := core.NewOn(host, &policy)
 	problems = append(problems, problem.Of(err)...)
 	if err == nil && p.handler.Source == nil {
 		p.warn(engine.Warnings())

@@ -80,7 +80,7 @@ func statusCommandLine() *cobra.Command {
 
 func explainCommandLine() *cobra.Command {
 	var c explainCommand
-	var headers, cookies []string
+	var headers, cookies, placeholders []string
 	cmd := &cobra.Command{
 		Use: "explain <service>", Short: "Says what version a request would get, and why", Args: cobra.ExactArgs(1),
 		Example: "  caddy gray explain shop --header 'X-App-Version: beta'\n" +
@@ -94,24 +94,37 @@ func explainCommandLine() *cobra.Command {
 				}
 				c.Headers[name] = append(c.Headers[name], strings.TrimSpace(value))
 			}
-			c.Cookies = map[string]string{}
-			for _, pair := range cookies {
-				name, value, ok := strings.Cut(pair, "=")
-				if !ok {
-					return fmt.Errorf("--cookie: %q is not a cookie: want name=value", pair)
-				}
-				c.Cookies[name] = value
+			var err error
+			if c.Cookies, err = pairs("cookie", cookies); err != nil {
+				return err
+			}
+			if c.Placeholders, err = pairs("placeholder", placeholders); err != nil {
+				return err
 			}
 			return call(cmd, http.MethodPost, servicePath(args[0], "explain"), c)
 		},
 	}
 	cmd.Flags().StringArrayVar(&headers, "header", nil, "A header of the request, as 'Name: value'")
 	cmd.Flags().StringArrayVar(&cookies, "cookie", nil, "A cookie of the request, as name=value")
+	cmd.Flags().StringArrayVar(&placeholders, "placeholder", nil, "A placeholder that the policy reads, as name=value")
 	cmd.Flags().StringVar(&c.Address, "ip", "", "The client's address (default: 127.0.0.1)")
 	cmd.Flags().StringVar(&c.Method, "method", "", "The method (default: GET)")
 	cmd.Flags().StringVar(&c.Host, "host", "", "The host that the request is sent to")
 	cmd.Flags().StringVar(&c.Path, "path", "", "The path, with its query (default: /)")
 	return cmd
+}
+
+// pairs reads what a flag gives as name=value.
+func pairs(flag string, given []string) (map[string]string, error) {
+	values := map[string]string{}
+	for _, pair := range given {
+		name, value, ok := strings.Cut(pair, "=")
+		if !ok {
+			return nil, fmt.Errorf("--%s: %q is not a %s: want name=value", flag, pair, flag)
+		}
+		values[name] = value
+	}
+	return values, nil
 }
 
 func switchCommandLine() *cobra.Command {

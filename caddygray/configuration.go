@@ -77,8 +77,8 @@ func (c *configuration) last(service string) *Handler {
 	return nil
 }
 
-// serviceName is the service of the policy in force, or else of the configuration; "" while only the
-// documents to come know it.
+// serviceName is the service of the policy in force, or else of the configuration. It is "" while
+// only the documents to come know it.
 func (h *Handler) serviceName() string {
 	if r := h.current.Load(); r != nil {
 		return r.service

@@ -22,6 +22,8 @@ type explainCommand struct {
 	Cookies map[string]string   `json:"cookies"`
 	// Address is the client's, as Caddy resolves it. Default: 127.0.0.1.
 	Address string `json:"address"`
+	// Placeholders by their names, as in http.auth.user.id. Default: none.
+	Placeholders map[string]string `json:"placeholders"`
 }
 
 // serveExplain says what version a request would get, and why.
@@ -72,5 +74,9 @@ func (c *explainCommand) caller() (*core.Caller, error) {
 		}
 	}
 	request.RemoteAddr = netip.AddrPortFrom(address, 0).String()
-	return &core.Caller{Request: request, Client: address.String()}, nil
+	placeholder := func(_ *http.Request, name string) (string, bool) {
+		value, ok := c.Placeholders[name]
+		return value, ok
+	}
+	return &core.Caller{Request: request, Client: address.String(), Placeholder: placeholder}, nil
 }

@@ -199,7 +199,7 @@ func (c *HealthCheck) check(ctx context.Context, client *http.Client, u *upstrea
 	u.logger.Info("upstream passes its health check again", u.fields()...)
 }
 
-// dial returns what is dialed to check an upstream.
+// dial returns where an upstream is checked.
 func (c *HealthCheck) dial(u *upstream) string {
 	host, _, err := net.SplitHostPort(u.dial)
 	if c.Port == 0 || u.isSocket() || err != nil {

@@ -188,7 +188,8 @@ func TestHealthCheckRequest(t *testing.T) {
 		"health_interval 1ms\nhealth_method POST\nhealth_port "+port+"\nhealth_body `state: (well|busy)`\n"+
 		"health_headers {\nX-Check a b\nHost check.example\n}\nhealth_fails 3\nhealth_passes 2\n}", "")
 	r := <-began
-	require.Equal(t, "POST /healthz check.example [a b]", fmt.Sprint(r.Method, " ", r.URL, " ", r.Host, " ", r.Header["X-Check"]))
+	require.Equal(t, "POST /healthz check.example [a b]",
+		fmt.Sprint(r.Method, " ", r.URL, " ", r.Host, " ", r.Header["X-Check"]))
 	for i, step := range []struct{ body, serves string }{
 		{"state: well", "two told v2"},
 		{"state: ill", "two told v2"}, {"", "two told v2"}, {"state: busy", "two told v2"}, // two in a row are not three
@@ -204,7 +205,9 @@ func TestHealthCheckRequest(t *testing.T) {
 
 // Health checks of the proxy would check nothing.
 func TestHealthChecksOfTheProxy(t *testing.T) {
-	for check, want := range map[string]string{"health_uri /healthz": "put the health checks into the versions of `gray`", "": ""} {
+	for check, want := range map[string]string{
+		"health_uri /healthz": "put the health checks into the versions of `gray`", "": "",
+	} {
 		for own, want := range map[string]string{"": want, "127.0.0.1:1": ""} {
 			config := adapt(t, quiet+"http://"+freeAddress(t)+" {\ngray checked {\nstable v1\nversion v1 127.0.0.1:1\n}\n"+
 				"reverse_proxy "+own+" {\ndynamic gray\n"+check+"\n}\n}\n")

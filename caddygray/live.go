@@ -24,7 +24,8 @@ func (h *Handler) open(ctx context.Context, policy *core.Policy) error {
 	if h.Cache == "" && h.isFollowed(policy) {
 		h.Cache = dataFolder()
 	}
-	options := live.Options{Policy: policy, Source: h.Source, Service: policy.Service, Cache: h.Cache, Logger: h.slog()}
+	options := live.Options{Policy: policy, Source: h.Source, Service: policy.Service, Host: host, Cache: h.Cache,
+		Logger: h.slog()}
 	options.Apply = func(c *live.Current) error { return h.apply(ctx, c) }
 	if h.Source != nil {
 		if h.PolicyFile == "" && firstField(policy) == "" {
@@ -88,8 +89,8 @@ func (h *Handler) apply(ctx context.Context, c *live.Current) error {
 	return nil
 }
 
-// checkStable refuses a policy whose stable version `dynamic gray` cannot serve. One that only fills
-// in for a document is served as far as that goes.
+// checkStable refuses a policy whose stable version `dynamic gray` cannot serve. A policy that only
+// fills in for a document is taken as it is.
 func (h *Handler) checkStable(c *live.Current) error {
 	stable := c.Engine.Stable()
 	if !h.proxies.needStable.Load() || c.Origin == "none" || c.IsLocated(stable) {

@@ -12,10 +12,11 @@ import (
 	"github.com/grayrelease/gray/rollout/guard"
 )
 
-// use notes that the version has a say in how the request is answered, which counts for it from here
-// on: in responses, in latency, and for the rollout's guards. Where versions have upstreams, that is
-// so once `dynamic gray` is asked for them; where no `dynamic gray` is, once a matcher is asked. What
-// answers before, such as a login, is the same for all versions. It says nothing about one.
+// use notes that the version has a say in how the request is answered, which counts for it from
+// here on: in responses, in latency, and for the rollout's guards. Where versions have upstreams,
+// that is so once `dynamic gray` is asked for them; where no `dynamic gray` is, once a matcher is
+// asked. What answers before, such as a login page, is the same for all versions and says nothing
+// about one.
 func (d *decided) use() {
 	if d.isUsed || d.recorder.recorded {
 		return

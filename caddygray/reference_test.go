@@ -15,15 +15,20 @@ import (
 // Names that no policy of the configuration has are warned about, once.
 func TestNamesThatNoPolicyHas(t *testing.T) {
 	for _, c := range []struct{ name, after, want string }{
-		{"version", "@m gray v9\nrespond @m hi", `matcher gray: no policy has the version \"v9\" (one of v1, v2)`},
-		{"service among versions", "@m gray referred v2\nrespond @m hi", `matcher gray: \"referred\" is a service, not a version: ` +
-			"name it in the matcher's block, by `service referred`"},
-		{"rule", "@m gray {\nrule nosuch\n}\nrespond @m hi", `matcher gray: no policy has the rule \"nosuch\" (one of testers)`},
+		{"version", "@m gray v9\nrespond @m hi",
+			`matcher gray: no policy has the version \"v9\" (one of v1, v2)`},
+		{"service among versions", "@m gray referred v2\nrespond @m hi",
+			`matcher gray: \"referred\" is a service, not a version: ` +
+				"name it in the matcher's block, by `service referred`"},
+		{"rule", "@m gray {\nrule nosuch\n}\nrespond @m hi",
+			`matcher gray: no policy has the rule \"nosuch\" (one of testers)`},
 		{"service of a matcher", "@m gray v2 {\nservice refered\n}\nrespond @m hi",
 			`matcher gray: no policy is about the service \"refered\" (did you mean \"referred\"?)`},
-		{"within not", "@m not gray v9\nrespond @m hi", `matcher gray: no policy has the version \"v9\" (one of v1, v2)`},
-		{"version for a service", "reverse_proxy {\ndynamic gray v2\n}", `dynamic gray: no policy is about the service \"v2\" ` +
-			`(one of referred): it is a version, which is found by itself`},
+		{"within not", "@m not gray v9\nrespond @m hi",
+			`matcher gray: no policy has the version \"v9\" (one of v1, v2)`},
+		{"version for a service", "reverse_proxy {\ndynamic gray v2\n}",
+			`dynamic gray: no policy is about the service \"v2\" ` +
+				`(one of referred): it is a version, which is found by itself`},
 		{"service of a selection", "reverse_proxy {\ndynamic gray\nlb_policy gray shop\n}",
 			`lb_policy gray: no policy is about the service \"shop\" (one of referred)`},
 		{"all is well", "@m gray v1 v2 {\nservice referred\nrule testers tester\n}\nrespond @m hi\n" +
@@ -51,8 +56,8 @@ func TestNamesThatNoDocumentHas(t *testing.T) {
 		require.NoError(t, os.WriteFile(file+"~", []byte(document), 0o600))
 		require.NoError(t, os.Rename(file+"~", file))
 	}
-	logged := startLogging(t, fmt.Sprintf("http://%s {\ngray referred {\nstable v1\nversion v1\nsource file://%s?interval=10ms\n"+
-		"cache %s\n}\n@m gray v2\nrespond @m hi\n}\n", freeAddress(t), file, t.TempDir()))
+	logged := startLogging(t, fmt.Sprintf("http://%s {\ngray referred {\nstable v1\nversion v1\n"+
+		"source file://%s?interval=10ms\ncache %s\n}\n@m gray v2\nrespond @m hi\n}\n", freeAddress(t), file, t.TempDir()))
 	const text = `no policy has the version \"v2\"`
 	require.Empty(t, logged(text), "there is no document yet")
 	write(`"v2": {}`)
@@ -68,5 +73,6 @@ func TestUndecidedService(t *testing.T) {
 	logged := startLogging(t, fmt.Sprintf("http://%s {\ngray referred {\nstable v1\nversion v1 127.0.0.1:1\n}\n"+
 		"reverse_proxy {\ndynamic gray v1\n}\n}\n", address))
 	require.Equal(t, http.StatusServiceUnavailable, get(t, "http://"+address, "").status)
-	require.Len(t, logged(`no version has been decided on for the service \"v1\": `+"`gray` has decided for "+`\"referred\"`), 1)
+	const text = `no version has been decided on for the service \"v1\": ` + "`gray` has decided for " + `\"referred\"`
+	require.Len(t, logged(text), 1)
 }

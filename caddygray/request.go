@@ -61,6 +61,7 @@ func decide(active *active, r *http.Request, vars map[string]any) *decided {
 	d.caller.Request = r
 	d.caller.Client, _ = vars[caddyhttp.ClientIPVarKey].(string)
 	d.caller.Secure = cameByTLS
+	d.caller.Placeholder = readPlaceholder
 	d.decision = core.Decide(active.engine, &d.caller)
 	d.outcome = active.outcomeOf(d.decision)
 	d.serving = d.outcome.version
@@ -74,6 +75,18 @@ func decide(active *active, r *http.Request, vars map[string]any) *decided {
 func cameByTLS(r *http.Request) bool {
 	trusted, _ := caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool)
 	return trusted && core.ForwardedSecurely(r)
+}
+
+// host is what Caddy offers to policies.
+var host = core.Host{Placeholders: true}
+
+// readPlaceholder returns the value of a placeholder of Caddy.
+func readPlaceholder(r *http.Request, name string) (string, bool) {
+	repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+	if !ok {
+		return "", false
+	}
+	return repl.GetString(name)
 }
 
 // announce gives placeholders and the access log the request's state. Neither costs more if it is

@@ -18,8 +18,9 @@ const quiet = "{\n\tadmin off\n\tpersist_config off\n\tgrace_period 1ns\n\tauto_
 func TestStableWithoutUpstreams(t *testing.T) {
 	t.Cleanup(func() { require.NoError(t, caddy.Stop()) })
 	for _, c := range []struct{ name, policy, proxy, want string }{
-		{"refused", "version v1", "reverse_proxy {\ndynamic gray\n}", "policy of \"nowhere\":\nversions.v1: the stable version " +
-			"needs upstreams or discover: `dynamic gray` has no others to serve it by"},
+		{"refused", "version v1", "reverse_proxy {\ndynamic gray\n}",
+			"policy of \"nowhere\":\nversions.v1: the stable version " +
+				"needs upstreams or discover: `dynamic gray` has no others to serve it by"},
 		{"by name", "version v1", "reverse_proxy {\ndynamic gray nowhere\n}", "versions.v1: the stable version needs"},
 		{"of another service", "version v1", "reverse_proxy {\ndynamic gray elsewhere\n}", ""},
 		{"with a registry", "version v1 {\ndiscover srv://127.0.0.1:1/_http._tcp.v1\n}\ncache " + t.TempDir(),
@@ -49,7 +50,8 @@ func TestFollowedDocumentWithoutUpstreams(t *testing.T) {
 		require.NoError(t, os.WriteFile(file+"~", []byte(document), 0o600))
 		require.NoError(t, os.Rename(file+"~", file))
 	}
-	const versions = `"versions": {"v1": {}, "v2": {}}, "rules": [{"name": "wanted", "version": "v2", "when": ["header X-V = v2"]}]}`
+	const versions = `"versions": {"v1": {}, "v2": {}},
+		"rules": [{"name": "wanted", "version": "v2", "when": ["header X-V = v2"]}]}`
 	write(`{"service": "local", "stable": "v1", ` + versions)
 	cache := t.TempDir()
 	caddyfile := func(address, more string) string {
@@ -60,11 +62,11 @@ func TestFollowedDocumentWithoutUpstreams(t *testing.T) {
 	logged := startLogging(t, caddyfile(address, "reverse_proxy {\ndynamic gray\n}"))
 	require.Eventually(t, func() bool { return len(logged("policy in force")) == 1 }, 10*time.Second, 5*time.Millisecond)
 	require.Equal(t, "one told v1", get(t, "http://"+address, "").body)
-	require.Equal(t, "one told v1", get(t, "http://"+address, "v2").body, "stable serves in place of a version that runs nowhere")
+	require.Equal(t, "one told v1", get(t, "http://"+address, "v2").body, "v2 runs nowhere: stable serves")
 
 	write(`{"service": "local", "stable": "v2", ` + versions)
-	const refused = "versions.v2: the stable version needs upstreams or discover, in the document or in the gateway's own " +
-		"configuration: `dynamic gray` has no others to serve it by"
+	const refused = "versions.v2: the stable version needs upstreams or discover, in the document or in the gateway's " +
+		"own configuration: `dynamic gray` has no others to serve it by"
 	require.Eventually(t, func() bool { return len(logged(refused)) == 1 }, 10*time.Second, 5*time.Millisecond)
 	require.Equal(t, "one told v1", get(t, "http://"+address, "").body, "the last good one stays")
 	require.NoError(t, caddy.Stop())
@@ -73,7 +75,8 @@ func TestFollowedDocumentWithoutUpstreams(t *testing.T) {
 	address = freeAddress(t)
 	matched := caddyfile(address, "respond {http.gray.version}")
 	startCaddyfile(t, matched)
-	require.Eventually(t, func() bool { return get(t, "http://"+address, "").body == "v2" }, 10*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return get(t, "http://"+address, "").body == "v2" },
+		10*time.Second, 5*time.Millisecond)
 	require.NoError(t, caddy.Stop())
 
 	// And with a proxy again it is not, whether it is kept or new.

@@ -116,8 +116,8 @@ var (
 	errNoPolicy = errors.New("no version has been decided on: `gray` has no policy yet, since its source has given no " +
 		"good document " +
 		"(GET /gray/ of the admin API tells why). To serve without one, give `stable` and its version beside `source`")
-	errUnlocated = errors.New("the stable version has no upstreams: no policy document has come from the source yet, and " +
-		"the policy beside it has none either")
+	errUnlocated = errors.New("the stable version has no upstreams: no policy document has come from the source yet, " +
+		"and the policy beside it has none either")
 	errUnlisted = errors.New("the stable version has no upstreams: the registry of its `discover` lists no instance")
 )
 

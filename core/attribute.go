@@ -35,6 +35,7 @@ const (
 	fromMethod
 	fromIdentity
 	fromAuthority
+	fromPlaceholder
 )
 
 // attributeSpec is what the engine knows about a kind of attribute, except how to read its values:
@@ -75,6 +76,8 @@ var attributes = []attributeSpec{
 	fromIdentity: {word: "identity", cost: 3, varies: onIdentity, check: accept},
 	// `header Host`, which net/http keeps apart from the other headers.
 	fromAuthority: {varies: onURL, check: accept},
+	// `{NAME}`, which the host reads.
+	fromPlaceholder: {isIdentity: true, cost: 4, varies: onClient, check: checkPlaceholder},
 }
 
 // attributeWords returns the words that condition lines may use, in the order of the table.
@@ -108,6 +111,9 @@ func parseAttribute(line string, at int) (attribute, int, *lineError) {
 	}
 	a.kind = kindOf(w)
 	a.text = w.text
+	if a.kind < 0 && isPlaceholder(w) {
+		setPlaceholder(&a, w.text)
+	}
 	if a.kind < 0 {
 		words := attributeWords()
 		if w.isEnd() {

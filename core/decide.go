@@ -16,13 +16,18 @@ type Caller struct {
 	// Secure reports whether the client came by TLS, where the connection itself did not; see Client.
 	// nil: it did not.
 	Secure func(*http.Request) bool
+	// Placeholder returns the value of a placeholder of the host by its name, and whether there is
+	// one; an empty value counts as none. It is called once for each name, and only if the policy
+	// asks. nil: the host reads none (see Host).
+	Placeholder func(r *http.Request, name string) (value string, ok bool)
 
 	random string // the identity of a caller without one
 	isNew  bool   // random is to be remembered in a cookie
 
 	testing string // the Set-Cookie by which a tester's link begins or ends
 
-	claims *jwt.Set // nil until asked for
+	claims *jwt.Set             // nil until asked for
+	held   map[string]heldValue // of placeholders, nil until asked for
 
 	asked *bucket // the last one that was, nil if none
 	id    string  // who the caller counted as there

@@ -14,6 +14,7 @@ import (
 // Engine is a policy made ready to decide. It is immutable and safe for any number of requests at
 // once; another policy is another Engine.
 type Engine struct {
+	host    Host
 	policy  *Policy // without its lists
 	written []*rule // as the policy has them
 	rules   []*rule // written, as an overlay changes them
@@ -51,10 +52,13 @@ type Engine struct {
 // network I/O; Start fetches the keys that a URL names.
 //
 // The error is a problem.List: everything that is wrong with the policy.
-func New(p *Policy) (*Engine, error) { return newWithin(p, nil) }
+func New(p *Policy) (*Engine, error) { return NewOn(Host{}, p) }
 
-func newWithin(p *Policy, allowed *allow.List) (*Engine, error) {
-	c := &checker{policy: p, engine: &Engine{policy: withoutLists(p)}, allowed: allowed}
+// NewOn is New for a host that offers something to policies.
+func NewOn(h Host, p *Policy) (*Engine, error) { return newWithin(h, p, nil) }
+
+func newWithin(h Host, p *Policy, allowed *allow.List) (*Engine, error) {
+	c := &checker{policy: p, engine: &Engine{host: h, policy: withoutLists(p)}, allowed: allowed}
 	c.service()
 	c.header()
 	c.identity()
@@ -74,13 +78,14 @@ func newWithin(p *Policy, allowed *allow.List) (*Engine, error) {
 
 // Load reads a policy document and makes it ready: ParsePolicy and New in one, with the problems of
 // both.
-func Load(document []byte) (*Engine, error) { return LoadWithin(document, nil) }
+func Load(document []byte) (*Engine, error) { return LoadWithin(Host{}, document, nil) }
 
-// LoadWithin is Load for a document that may have the gateway read and ask only what is allowed.
-func LoadWithin(document []byte, allowed *allow.List) (*Engine, error) {
+// LoadWithin is Load on a host for a document that may have the gateway read and ask only what is
+// allowed.
+func LoadWithin(h Host, document []byte, allowed *allow.List) (*Engine, error) {
 	p := &Policy{}
 	problems := decodeStrict(document, p)
-	e, err := newWithin(p, allowed)
+	e, err := newWithin(h, p, allowed)
 	if len(problems) == 0 {
 		return e, err
 	}

@@ -36,7 +36,7 @@ func isSent(a *attribute) bool { return a.kind == fromHeader || a.kind == fromBa
 func identityWords() []string {
 	var words []string
 	for _, spec := range attributes {
-		if spec.isIdentity {
+		if spec.isIdentity && spec.word != "" {
 			words = append(words, spec.word)
 		}
 	}

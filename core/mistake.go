@@ -123,7 +123,7 @@ func (c *condition) misread(w word, lists map[string]*list) *lineError {
 	if c.op != "matches" && placeholderText.MatchString(text) ||
 		c.op == "matches" && placeholderText.FindString(text) == text {
 		return &lineError{w.at, problem.Quote(placeholderText.FindString(text)) +
-			" would be compared as it is written: conditions have no placeholders, so write the value" + quoteIt}
+			" would be compared as it is written: operands have no placeholders, so write the value" + quoteIt}
 	}
 	if err := c.joined(w); err != nil {
 		return err

@@ -124,6 +124,9 @@ type Rule struct {
 	//	operand   the rest of the line; `in` takes a comma-separated list or @listname; in double quotes
 	//	          where a comma or edge space is meant (\" and \\ within)
 	//
+	// In Caddy, a placeholder such as {http.auth.user.id} is an attribute too; other gateways refuse
+	// it.
+	//
 	// An absent value makes every operator false, != is exactly `not ... =`, and `not` negates the
 	// line. Where an attribute has several values the line holds when any does, before `not`.
 	When []string `json:"when,omitempty"`

@@ -91,7 +91,11 @@ func implies(a, b *condition) bool {
 
 // isSingle reports whether an attribute has one value at most.
 func isSingle(kind attributeKind) bool {
-	return kind == fromPath || kind == fromHost || kind == fromMethod || kind == fromIdentity || kind == fromAuthority
+	switch kind {
+	case fromPath, fromHost, fromMethod, fromIdentity, fromAuthority, fromPlaceholder:
+		return true
+	}
+	return false
 }
 
 // covers reports whether each value that satisfies the operator of narrow satisfies that of wide,

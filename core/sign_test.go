@@ -76,7 +76,7 @@ func TestSecretsOfTheCookie(t *testing.T) {
 	assert.Equal(t, "u-1", signedID(e, signed("u-1")), "the old secret counts still")
 	assert.Equal(t, []string{twoSecret, oneSecret}, e.cookieKeys)
 
-	_, err = LoadWithin([]byte(head+"file://"+path+`"}}`), &allow.List{})
+	_, err = LoadWithin(Host{}, []byte(head+"file://"+path+`"}}`), &allow.List{})
 	require.ErrorContains(t, err, "cookie.secret: the file is not allowed here")
 	for secret, want := range map[string]string{
 		"short": "cookie.secret: needs at least 32 bytes", "file:///nowhere": "cookie.secret: open /nowhere", `\n`: "is empty",

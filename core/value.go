@@ -57,6 +57,8 @@ func nextValue(e *Engine, c *Caller, a *attribute, at *cursor) (string, bool) {
 		return c.Request.Method, true
 	case fromAuthority:
 		return authority(c.Request.Host), true
+	case fromPlaceholder:
+		return placeholder(c, a.key)
 	default: // fromIdentity
 		value := identity(e, c)
 		return value, value != ""

@@ -82,6 +82,8 @@ func TestRefusals(t *testing.T) {
 			c.Source = &source{Source: live.Source{URL: "file:///nowhere/p.json"}}
 			c.Versions["v2"] = map[string]interface{}{"discover": "consul://127.0.0.1:1/shop"}
 		}, "versions.v2.discover: beside a source, only upstreams count"},
+		"placeholder of Caddy": {func(c *Config) { c.Rules[0].When = []string{"{http.auth.user.id} = ann"} },
+			`rules[0].when[0]: "{http.auth.user.id}" is a placeholder of Caddy, which no other gateway can read`},
 		"state of nothing":      {func(c *Config) { c.StatePath = "/gray" }, "statePath: the policy has no state"},
 		"state at no path":      {func(c *Config) { c.StatePath = "gray" }, `statePath: "gray" must begin with a slash`},
 		"cache without a thing": {func(c *Config) { c.Cache = "/tmp" }, "cache: there is nothing to keep"},

@@ -19,7 +19,9 @@ import (
 // A document that says nothing of where a version runs is served by the addresses beside the
 // source. Mode header needs none, and mode proxy none for stable.
 func TestFollowedDocumentWithoutUpstreams(t *testing.T) {
-	canary := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "canary") }))
+	canary := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, "canary")
+	}))
 	defer canary.Close()
 	router := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, "router told "+r.Header.Get("X-Gray-Version"))

@@ -30,12 +30,12 @@ type document struct {
 }
 
 // compileDocument checks a document and makes it ready. A panic on the way is an error.
-func compileDocument(data []byte, allowed *allow.List) (*document, error) {
-	return guarded(func() (*core.Engine, error) { return core.LoadWithin(data, allowed) }, allowed)
+func compileDocument(h core.Host, data []byte, allowed *allow.List) (*document, error) {
+	return guarded(func() (*core.Engine, error) { return core.LoadWithin(h, data, allowed) }, allowed)
 }
 
-func compilePolicy(p *core.Policy) (*document, error) {
-	return guarded(func() (*core.Engine, error) { return core.New(p) }, nil)
+func compilePolicy(h core.Host, p *core.Policy) (*document, error) {
+	return guarded(func() (*core.Engine, error) { return core.NewOn(h, p) }, nil)
 }
 
 func guarded(compile func() (*core.Engine, error), allowed *allow.List) (d *document, err error) {

@@ -89,6 +89,8 @@ type Options struct {
 	// gateway starts while their servers are down. It is made if need be; files are replaced
 	// atomically, and only their owner can read them. Default: nothing is kept.
 	Cache string
+	// Host is what the gateway offers to policies. Default: nothing.
+	Host core.Host
 	// Logger gets a line for every change and for every new failure. Default: no log.
 	Logger *slog.Logger
 	// Apply puts what is in force to work: once before Open returns, then after every change, one
@@ -171,7 +173,7 @@ func openSource(o Options, p *core.Policy) (*Handle, error) {
 		if p.Service != u.service {
 			return nil, problem.New("service", "the policy beside the source is about %q, not %q", p.Service, u.service)
 		}
-		base, err := core.New(p)
+		base, err := core.NewOn(o.Host, p)
 		if err == nil {
 			err = CheckBase(base.Versions()).Err()
 		}
@@ -188,7 +190,7 @@ func openSource(o Options, p *core.Policy) (*Handle, error) {
 	if field, err := allowed.Check(); err != nil {
 		return nil, problem.New(problem.Field("source", "allow_"+field), "%s", err)
 	}
-	started := newWatch(src.Name, src.Identity+" "+o.Cache+allowed.Key())
+	started := newWatch(o.Host, src.Name, src.Identity+" "+o.Cache+allowed.Key())
 	started.allowed = allowed
 	w, err := acquire(started, src, nil, u)
 	if err != nil {
@@ -212,7 +214,7 @@ func openPolicy(o Options, p *core.Policy) (*Handle, error) {
 		key += " " + beside.Identity
 	}
 	u := newUser(o, p)
-	started := newWatch(name, key)
+	started := newWatch(o.Host, name, key)
 	started.isInPlace = true
 	w, err := acquire(started, beside, p, u)
 	if err != nil {

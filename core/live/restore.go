@@ -17,7 +17,7 @@ func (w *watch) restore() {
 	if known.data == nil {
 		return
 	}
-	d, err := compileDocument(known.data, w.allowed)
+	d, err := compileDocument(w.host, known.data, w.allowed)
 	if err != nil {
 		w.logError("kept policy is refused", err)
 		return

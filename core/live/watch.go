@@ -21,6 +21,7 @@ type watch struct {
 	source   *source.Source // nil: nothing is watched
 	listener int64          // by which feeds know this watch
 	keeper   *keeper
+	host     core.Host
 	allowed  *allow.List // what the source's documents may have the gateway read and ask
 
 	isInPlace bool // the policy is; the source has only what stands above it
@@ -53,8 +54,11 @@ type memory struct {
 	since    time.Time
 }
 
-func newWatch(name, key string) *watch {
-	w := &watch{name: name, key: key, listener: nextListener(), keeper: &keeper{}}
+func newWatch(h core.Host, name, key string) *watch {
+	if h.Placeholders {
+		key += " placeholders"
+	}
+	w := &watch{host: h, name: name, key: key, listener: nextListener(), keeper: &keeper{}}
 	w.counters.Source = name
 	w.keeper.failed = func(what string, err error) { w.logError(what, err) }
 	return w
@@ -146,7 +150,7 @@ func overlayOf(e *core.Engine) core.Overlay {
 // joinPolicy puts a policy in place in force, compiled for the first user.
 func (w *watch) joinPolicy(u *user, p *core.Policy) error {
 	if w.offered == nil {
-		d, err := compilePolicy(p)
+		d, err := compilePolicy(w.host, p)
 		if err != nil {
 			return err
 		}
@@ -326,7 +330,7 @@ func (w *watch) takeDocument(ctx context.Context, at source.Document) {
 		w.sweep()
 		return
 	}
-	d, err := compileDocument(at.Data, w.allowed)
+	d, err := compileDocument(w.host, at.Data, w.allowed)
 	if err != nil {
 		if !at.Settling {
 			w.refuse(at.Data, at.Revision, err)
