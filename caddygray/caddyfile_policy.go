@@ -377,11 +377,14 @@ func (p *parser) noArgs() error {
 }
 
 func (p *parser) percent(path string, into **float64) error {
-	var text string
-	if !p.d.AllArgs(&text) {
+	args := p.d.RemainingArgs()
+	if len(args) == 2 && args[1] == "%" {
+		return p.d.Errf("percent: write %s%% in one word, or %s", args[0], args[0])
+	}
+	if len(args) != 1 {
 		return p.d.ArgErr()
 	}
-	percent, err := p.percentage(text)
+	percent, err := p.percentage(args[0])
 	if err != nil {
 		return err
 	}
@@ -424,13 +427,10 @@ func (p *parser) list() error {
 }
 
 func (p *parser) jwt() error {
-	if p.d.NextArg() {
-		return p.d.ArgErr()
-	}
 	c := &jwt.Config{}
 	p.handler.JWT = c
 	p.mark("jwt")
-	return p.block(words{
+	known := words{
 		"header": p.text("jwt.header", &c.Header),
 		"cookie": p.text("jwt.cookie", &c.Cookie),
 		"query":  p.text("jwt.query", &c.Query),
@@ -450,7 +450,15 @@ func (p *parser) jwt() error {
 		"audience":   p.texts("jwt.audience", &c.Audience),
 		"leeway":     p.text("jwt.leeway", &c.Leeway),
 		"verify":     p.flag("jwt.verify", &c.Verify),
-	})
+	}
+	args := p.d.RemainingArgs()
+	switch {
+	case len(args) == 0:
+		return p.block(known)
+	case known[args[0]] != nil:
+		return p.d.Errf("jwt takes a block: put %s on a line of its own, within jwt { and }", strings.Join(args, " "))
+	}
+	return p.d.ArgErr()
 }
 
 func (p *parser) debugHeader() error {
@@ -461,7 +469,7 @@ func (p *parser) debugHeader() error {
 	if p.d.NextArg() {
 		return p.d.ArgErr()
 	}
-	return p.here(checkHeaderName("debug_header", p.handler.DebugHeader))
+	return p.here(checkDebugHeader(p.handler.DebugHeader))
 }
 
 func (p *parser) vary() error {

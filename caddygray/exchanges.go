@@ -10,12 +10,14 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/grayrelease/gray/core"
+	"github.com/grayrelease/gray/core/proxy"
 )
 
 // exchanges are the requests that one version of a service is serving, over changes of the policy
 // and reloads: a websocket may outlive many of them.
 type exchanges struct {
-	count atomic.Int64 // of all
+	count     atomic.Int64 // of all
+	fallbacks *proxy.Seldom
 
 	mu     sync.Mutex
 	isLeft bool                     // the version was switched away from

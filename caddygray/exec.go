@@ -13,6 +13,8 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyevents"
 	"go.uber.org/zap"
+
+	"github.com/grayrelease/gray/core"
 )
 
 func init() { caddy.RegisterModule(Exec{}) }
@@ -57,6 +59,9 @@ func (e *Exec) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	}
 	return nil
 }
+
+// UnmarshalJSON reads the handler's JSON strictly.
+func (e *Exec) UnmarshalJSON(data []byte) error { return core.Decode(data, e) }
 
 // Provision looks for the program.
 func (e *Exec) Provision(ctx caddy.Context) error {

@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -114,6 +117,9 @@ func (Handler) CaddyModule() caddy.ModuleInfo {
 	}
 }
 
+// UnmarshalJSON reads the handler's JSON as strictly as a policy document.
+func (h *Handler) UnmarshalJSON(data []byte) error { return core.Decode(data, h) }
+
 // Provision reads the policy and starts what runs beside requests: health checks, and the watch of
 // a source or a registry.
 func (h *Handler) Provision(ctx caddy.Context) error {
@@ -161,7 +167,7 @@ func (h *Handler) document() (*core.Policy, error) {
 	}
 	document, err := os.ReadFile(h.PolicyFile)
 	if err != nil {
-		return nil, fmt.Errorf("reading the policy: %w", err)
+		return nil, fmt.Errorf("reading the policy: %w%s", err, inFolder(h.PolicyFile))
 	}
 	policy, err := core.ParsePolicy(document)
 	if err != nil {
@@ -173,9 +179,18 @@ func (h *Handler) document() (*core.Policy, error) {
 	return policy, nil
 }
 
+// inFolder says which folder a path is relative to.
+func inFolder(path string) string {
+	folder, err := os.Getwd()
+	if err != nil || filepath.IsAbs(path) {
+		return ""
+	}
+	return " (the path begins in Caddy's working directory, " + folder + ")"
+}
+
 // checkExtras checks what this module has beside the policy.
 func (h *Handler) checkExtras(policy *core.Policy) error {
-	if err := checkHeaderName("debug_header", h.DebugHeader); err != nil && h.DebugHeader != "" {
+	if err := checkDebugHeader(h.DebugHeader); err != nil && h.DebugHeader != "" {
 		return err
 	}
 	if err := h.Vary.check(); err != nil {
@@ -206,11 +221,28 @@ func (v *Vary) check() error {
 		return nil
 	}
 	for i, name := range v.Headers {
+		if isAnswer(name) {
+			return fmt.Errorf("vary: %q is not the name of a header: without names it lists what the policy reads, and without "+
+				"vary there is none", name)
+		}
 		if err := checkHeaderName(problem.Index("vary.headers", i), name); err != nil { // "*" is one too
 			return err
 		}
 	}
 	return nil
+}
+
+func checkDebugHeader(name string) error {
+	if isAnswer(name) {
+		return fmt.Errorf("debug_header: %q is not the name of a header: without a name it is %s, and without debug_header "+
+			"there is none", name, defaultDebugHeader)
+	}
+	return checkHeaderName("debug_header", name)
+}
+
+// isAnswer reports whether a word says whether something is wanted, and not what.
+func isAnswer(word string) bool {
+	return slices.Contains([]string{"on", "off", "true", "false", "yes", "no"}, strings.ToLower(word))
 }
 
 func checkHeaderName(path, name string) error {

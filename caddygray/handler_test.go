@@ -462,7 +462,7 @@ func TestRefusals(t *testing.T) {
 		want    []string
 	}{
 		"empty":         {object{}, []string{"service: required", "versions: required", "stable: required"}},
-		"unknown field": {object{"ruls": 1}, []string{`unknown field "ruls"`}},
+		"unknown field": {object{"ruls": 1}, []string{`ruls: unknown field (did you mean "rules"?)`}},
 		"several problems": {object{"service": "s", "stable": "v2", "versions": versions, "anonymous": "x"},
 			[]string{`policy of "s":` + "\n", "\nstable: version", "anonymous: unknown word"}},
 		"bad file": {object{"policy": bad},
@@ -484,7 +484,7 @@ func TestRefusals(t *testing.T) {
 			"vary": object{"headers": []string{"*", "A", "B,"}}}, []string{`vary.headers[2]: "B," is not a valid header name`}},
 		"placeholder": {object{"service": "s", "stable": "v1",
 			"versions": object{"v1": object{"upstreams": []string{"{env.GRAY_NOT_SET}"}}}},
-			[]string{"versions.v1.upstreams[0]:"}},
+			[]string{"placeholder {env.GRAY_NOT_SET} has no value"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.handler["handler"] = "gray"

@@ -8,6 +8,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/grayrelease/gray/core"
 )
 
 // Matcher matches requests by the decision of a `gray` handler, so that any other handler can
@@ -34,6 +36,9 @@ func (Matcher) CaddyModule() caddy.ModuleInfo {
 		New: func() caddy.Module { return new(Matcher) },
 	}
 }
+
+// UnmarshalJSON reads the matcher's JSON strictly.
+func (m *Matcher) UnmarshalJSON(data []byte) error { return core.Decode(data, m) }
 
 // Provision has the names looked for in the policies of the configuration.
 func (m *Matcher) Provision(ctx caddy.Context) (err error) {

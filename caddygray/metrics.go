@@ -98,7 +98,7 @@ type policyCollector struct {
 var (
 	policyInfo = prometheus.NewDesc("caddy_gray_policy_info",
 		"The policy in force: its revision, whether it is enabled (no kill switch sends everybody to one version) and "+
-			"whether tokens are verified.",
+			"whether tokens are verified (empty: it has none).",
 		[]string{"service", "revision", "enabled", "tokens_verified"}, nil)
 	policyAge = prometheus.NewDesc("caddy_gray_policy_age_seconds",
 		"How long this revision of the policy has been in force.", []string{"service"}, nil)
@@ -127,6 +127,14 @@ func (c *policyCollector) latest() map[string]*active {
 	return latest
 }
 
+// tokensVerified says whether tokens are verified, "" of a policy that has none.
+func (r *active) tokensVerified() string {
+	if r.engine.Policy().JWT == nil {
+		return ""
+	}
+	return strconv.FormatBool(r.verified)
+}
+
 // Describe implements prometheus.Collector.
 func (c *policyCollector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- policyInfo
@@ -139,7 +147,7 @@ func (c *policyCollector) Collect(ch chan<- prometheus.Metric) {
 		revision := strings.ToValidUTF8(r.now.Revision, "?")
 		enabled := r.now.Overlay.Force == ""
 		ch <- prometheus.MustNewConstMetric(policyInfo, prometheus.GaugeValue, 1, service, revision,
-			strconv.FormatBool(enabled), strconv.FormatBool(r.verified))
+			strconv.FormatBool(enabled), r.tokensVerified())
 		ch <- prometheus.MustNewConstMetric(policyAge, prometheus.GaugeValue, time.Since(r.now.Since).Seconds(), service)
 	}
 }

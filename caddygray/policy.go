@@ -3,6 +3,7 @@ package caddygray
 import (
 	"encoding/json"
 	"fmt"
+	"os"
 	"reflect"
 	"regexp"
 	"strings"
@@ -72,9 +73,13 @@ func (r *replacing) text(s string) string {
 		return s
 	}
 	return globalPlaceholder.ReplaceAllStringFunc(s, func(placeholder string) string {
-		value, ok := r.values.GetString(placeholder[1 : len(placeholder)-1])
+		name := placeholder[1 : len(placeholder)-1]
+		value, ok := r.values.GetString(name)
+		if variable, isVariable := strings.CutPrefix(name, "env."); isVariable {
+			_, ok = os.LookupEnv(variable) // for which Caddy has the empty text
+		}
 		if !ok && r.err == nil {
-			r.err = fmt.Errorf("placeholder %s has no value", placeholder)
+			r.err = fmt.Errorf("placeholder %s has no value: it is not set", placeholder)
 		}
 		return value
 	})

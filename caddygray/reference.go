@@ -45,11 +45,35 @@ func (c *configuration) checkReferences() {
 	}
 	for _, r := range c.references {
 		for _, text := range r.unknown(actives) {
-			if text = r.of + ": " + text; !c.said[text] {
-				c.said[text] = true
-				r.logger.Warn(text)
-			}
+			c.warnOnce(r.logger, r.of+": "+text)
 		}
+	}
+	c.checkServices(actives)
+}
+
+// warnOnce is called with the lock held.
+func (c *configuration) warnOnce(logger *zap.Logger, text string) {
+	if !c.said[text] {
+		c.said[text] = true
+		logger.Warn(text)
+	}
+}
+
+// checkServices warns of policies that are not the same and are about one service. It is called
+// with the lock held.
+func (c *configuration) checkServices(actives []*active) {
+	first := map[string]string{}
+	for _, r := range actives {
+		from := "the configuration, " + r.now.Revision // a digest
+		if r.handler.Source != nil {
+			from = r.handler.Source.URL
+		}
+		if before, isKnown := first[r.service]; isKnown && before != from {
+			c.warnOnce(r.handler.logger, "two policies of the configuration are about the service "+problem.Quote(r.service)+
+				": their callers fall into the same percentages, and their counters, switch and state are one: "+
+				"give each its own service, or import one policy into both sites")
+		}
+		first[r.service] = from
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/grayrelease/gray/core"
+	"github.com/grayrelease/gray/core/proxy"
 	"github.com/grayrelease/gray/rollout/guard"
 )
 
@@ -138,6 +139,10 @@ func (s *request) told(header string) string {
 // fallBack sends the request to stable. Nothing is decided again.
 func (d *decided) fallBack() {
 	d.serving.fallbacks.Inc()
+	if n := proxy.Due(d.serving.open.fallbacks); n > 0 {
+		d.active.handler.logger.Warn("version cannot be reached, stable serves instead",
+			zap.String("service", d.active.service), zap.String("version", d.serving.name), zap.Int64("requests", n))
+	}
 	d.serving.open.end(d)
 	d.serving = d.active.stable
 	d.serving.open.begin(d)

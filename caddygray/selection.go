@@ -33,6 +33,9 @@ func (Selection) CaddyModule() caddy.ModuleInfo {
 	}
 }
 
+// UnmarshalJSON reads the policy's JSON strictly.
+func (s *Selection) UnmarshalJSON(data []byte) error { return core.Decode(data, s) }
+
 // Provision has the service looked for in the policies of the configuration.
 func (s *Selection) Provision(ctx caddy.Context) (err error) {
 	if s.configuration, err = joinConfiguration(ctx); err != nil {

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/grayrelease/gray/core/proxy"
 )
 
 // seriesLife is how long series stay after the last policy that has their version or rule.
@@ -51,7 +53,7 @@ func (t *seriesTable) acquire(s subject) *exchanges {
 	defer t.mu.Unlock()
 	use := t.uses[s]
 	if use == nil {
-		use = &seriesUse{}
+		use = &seriesUse{open: exchanges{fallbacks: new(proxy.Seldom)}}
 		t.uses[s] = use
 	}
 	use.policies++

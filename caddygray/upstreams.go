@@ -11,6 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
+	"github.com/grayrelease/gray/core"
 	"github.com/grayrelease/gray/core/proxy"
 )
 
@@ -51,6 +52,9 @@ func (Upstreams) CaddyModule() caddy.ModuleInfo {
 		New: func() caddy.Module { return new(Upstreams) },
 	}
 }
+
+// UnmarshalJSON reads the source's JSON strictly.
+func (u *Upstreams) UnmarshalJSON(data []byte) error { return core.Decode(data, u) }
 
 // Provision finds the source's proxy, lets it retry, and watches its attempts.
 func (u *Upstreams) Provision(ctx caddy.Context) error {

@@ -117,14 +117,35 @@ func (d *decoder) note(path, message string) {
 // value reads the next JSON value into v. Its error ends the reading; what merely does not fit is
 // noted.
 func (d *decoder) value(path string, v reflect.Value) error {
-	if list, ok := v.Addr().Interface().(*[]string); ok {
-		return d.strings(path, list)
+	switch into := v.Addr().Interface().(type) {
+	case *[]string:
+		return d.strings(path, into)
+	case json.Unmarshaler:
+		if path != "" { // else it is what reads itself by this decoder
+			return d.itself(path, into)
+		}
 	}
 	token, err := d.tokens.Token()
 	if err != nil {
 		return err
 	}
 	return d.fill(path, v, token)
+}
+
+// itself has a value read itself.
+func (d *decoder) itself(path string, into json.Unmarshaler) error {
+	var text json.RawMessage
+	if err := d.tokens.Decode(&text); err != nil {
+		return err
+	}
+	if err := into.UnmarshalJSON(text); err != nil {
+		message := err.Error()
+		if wrong, ok := err.(*json.UnmarshalTypeError); ok {
+			message = "cannot be a " + wrong.Value
+		}
+		d.note(path, message)
+	}
+	return nil
 }
 
 func (d *decoder) fill(path string, v reflect.Value, token json.Token) error {
@@ -193,7 +214,7 @@ func (d *decoder) number(v reflect.Value, text string) bool {
 
 // object reads the fields of a struct, which its json tags name.
 func (d *decoder) object(path string, v reflect.Value) error {
-	names := fieldNames(v.Type())
+	names, places := fieldsOf(v.Type())
 	seen := map[string]bool{}
 	for d.tokens.More() {
 		key, err := d.key(path, seen)
@@ -209,7 +230,7 @@ func (d *decoder) object(path string, v reflect.Value) error {
 			}
 			continue
 		}
-		if err := d.value(at, v.Field(i)); err != nil {
+		if err := d.value(at, v.FieldByIndex(places[i])); err != nil {
 			return err
 		}
 	}
@@ -324,13 +345,25 @@ func (d *decoder) skip() error {
 	return nil
 }
 
-func fieldNames(t reflect.Type) []string {
-	names := make([]string, 0, t.NumField())
+// fieldsOf returns the names of a struct's fields, with those of structs embedded in it, and where
+// they are.
+func fieldsOf(t reflect.Type) (names []string, places [][]int) {
 	for i := 0; i < t.NumField(); i++ {
-		name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
-		names = append(names, name)
+		field := t.Field(i)
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		switch {
+		case name != "" && name != "-":
+			names = append(names, name)
+			places = append(places, []int{i})
+		case name == "" && field.Anonymous && field.Type.Kind() == reflect.Struct:
+			inner, within := fieldsOf(field.Type)
+			names = append(names, inner...)
+			for _, place := range within {
+				places = append(places, append([]int{i}, place...))
+			}
+		}
 	}
-	return names
+	return names, places
 }
 
 func wanted(k reflect.Kind) string {

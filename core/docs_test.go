@@ -46,6 +46,22 @@ func TestDocumentedBucket(t *testing.T) {
 	require.Equal(t, fmt.Sprintf("%016x", position), printed)
 }
 
+// Who tries README's examples without a cookie, on the machine itself, is outside of the 5 %.
+func TestReadmeOnTheMachineItself(t *testing.T) {
+	services := regexp.MustCompile(`(?m)^\s*(?:gray|service:|"service":) "?([a-z-]+)"?(?: \{|,|$)`).
+		FindAllStringSubmatch(document(t, "README.md"), -1)
+	require.Len(t, services, 3, "the Caddyfile, Traefik's YAML and the JSON")
+	for _, service := range services {
+		e, err := core.Load([]byte(`{"service": "` + service[1] + `", "stable": "v1", "versions": {"v1": {}, "v2": {}},
+			"rules": [{"name": "ramp", "version": "v2", "percent": 5}]}`))
+		require.NoError(t, err)
+		for _, address := range []string{"127.0.0.1", "::1"} {
+			caller := &core.Caller{Request: httptest.NewRequest("GET", "/", nil), Client: address}
+			require.Equal(t, "v1", core.Decide(e, caller).Version, "%s of %s", address, service[1])
+		}
+	}
+}
+
 // The policies of the documentation are valid, and nothing in them is warned about.
 func TestDocumentedPolicies(t *testing.T) {
 	for _, path := range []string{"README.md", "docs/policy.md", "docs/guide.md"} {

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/grayrelease/gray/core/problem"
 )
 
 // parseIdentity reads one line of a policy's identity.
@@ -19,7 +21,11 @@ func parseIdentity(line string) (*attribute, *lineError) {
 		return &a, err
 	}
 	if !w.isEnd() {
-		return &a, &lineError{w.at, "nothing may follow the attribute of an identity"}
+		message := "nothing may follow the attribute of an identity"
+		if kindOf(w) >= 0 || isPlaceholder(w) {
+			message = problem.Quote(w.text) + " begins another source: separate sources by commas"
+		}
+		return &a, &lineError{w.at, message}
 	}
 	if !attributes[a.kind].isIdentity {
 		words := strings.Join(identityWords(), ", ")

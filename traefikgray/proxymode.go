@@ -5,16 +5,11 @@ import (
 	"log"
 	"net/http"
 	"sort"
-	"sync/atomic"
-	"time"
 
 	"github.com/grayrelease/gray/core"
 	"github.com/grayrelease/gray/core/problem"
 	"github.com/grayrelease/gray/core/proxy"
 )
-
-// logEvery is how often a version that cannot be reached is mentioned in the log, in nanoseconds.
-const logEvery = int64(10 * time.Second)
 
 // target is where a version's requests go.
 type target struct {
@@ -52,29 +47,15 @@ func upstreamProblems(version string, err error) problem.List {
 }
 
 func newPool(name string) *proxy.Pool {
-	due := everySoOften()
+	failed := &proxy.Seldom{}
 	return proxy.NewPool(proxy.Options{
 		KeepForwarded: true, // Traefik's entry point has removed what it does not trust
 		Failed: func(upstream string, err error) {
-			if n := due(); n > 0 {
+			if n := proxy.Due(failed); n > 0 {
 				log.Printf("gray: middleware %s: upstream %s gave no response (%d requests so far): %v", name, upstream, n, err)
 			}
 		},
 	})
-}
-
-// everySoOften makes a function that counts its calls. It returns how many there were when it is
-// time for a line in the log, else 0.
-func everySoOften() func() int64 {
-	count, nextLine := new(int64), new(int64)
-	return func() int64 {
-		n := atomic.AddInt64(count, 1)
-		now, due := time.Now().UnixNano(), atomic.LoadInt64(nextLine)
-		if now >= due && atomic.CompareAndSwapInt64(nextLine, due, now+logEvery) {
-			return n
-		}
-		return 0
-	}
 }
 
 // canaries are the versions but for the stable one, in order.
@@ -100,9 +81,9 @@ func versionNames(versions map[string]core.Version) []string {
 // toStable makes the function that serves a version's requests from stable while none of its
 // upstreams can be reached.
 func toStable(engine *core.Engine, name, version string, next http.Handler) proxy.Fallback {
-	due := everySoOften()
+	failed := &proxy.Seldom{}
 	return func(w http.ResponseWriter, r *http.Request, err error) {
-		if n := due(); n > 0 {
+		if n := proxy.Due(failed); n > 0 {
 			log.Printf("gray: middleware %s: version %s cannot be reached, "+
 				"stable serves instead (%d requests so far): %v", name, version, n, err)
 		}

@@ -31,7 +31,7 @@ type offer struct {
 // those that it may name, nil while there is no policy; stable is the one that is safe, "" if it is
 // not known. The error is new: a refusal that was noted already is not reported again.
 func (l *ledger) take(o offer, versions []string, stable string) (*Switch, error) {
-	next, err := ParseSwitch(o.data)
+	next, err := parseSwitch(o.data, l.newest.Epoch+1)
 	if err == nil {
 		l.offered = next.Epoch
 	}

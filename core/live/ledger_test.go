@@ -7,6 +7,24 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// What is wrong with a switch is said with the epoch that would be taken.
+func TestErrorsProposeTheNextEpoch(t *testing.T) {
+	for document, want := range map[string]string{
+		`{"epoc": 10}`:                `switch: want {"epoch": 10, "to": "v1"}: epoc: unknown field (did you mean "epoch"?)`,
+		`{"epoch": "10", "to": "v1"}`: `switch: want {"epoch": 10, "to": "v1"}: epoch: must be a number, is the string "10"`,
+		`epoch: 10`:                   `switch: want {"epoch": 10, "to": "v1"}: not valid JSON`,
+		`{"to": "v1"}`:                "switch: epoch: want a number of 10 or more",
+		`{"epoch": 0, "to": "v1"}`:    "switch: epoch: want a number of 10 or more",
+		`{"epoch": 3, "to": "v2"}`:    "switch: epoch 3 is older than 9, which was seen: use 10 or more",
+		`{"epoch": 9, "to": "v2"}`:    "switch: epoch 9 was seen with another version: use 10 or more",
+	} {
+		l := ledger{newest: Switch{Epoch: 9, To: "v1"}}
+		_, err := l.take(offer{[]byte(document), false}, []string{"v1", "v2"}, "v1")
+		require.ErrorContains(t, err, want, document)
+		require.NotContains(t, err.Error(), "Go ")
+	}
+}
+
 // A store that was restored from a backup is behind what gateways have seen.
 func TestSafeDirectionWins(t *testing.T) {
 	versions := []string{"v1", "v2"}

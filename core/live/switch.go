@@ -34,14 +34,17 @@ type switchDocument struct {
 
 // ParseSwitch reads a switch document. Unknown and repeated fields are refused: a typo in a kill
 // switch must not go unseen.
-func ParseSwitch(data []byte) (Switch, error) {
+func ParseSwitch(data []byte) (Switch, error) { return parseSwitch(data, 1) }
+
+// parseSwitch reads a switch document. Next is the epoch that its errors propose.
+func parseSwitch(data []byte, next int64) (Switch, error) {
 	var d switchDocument
 	if err := core.Decode(data, &d); err != nil {
 		text := strings.ReplaceAll(err.Error(), "\n", "; ")
-		return Switch{}, fmt.Errorf("switch: want {\"epoch\": 1, \"to\": \"v1\"}: %s", text)
+		return Switch{}, fmt.Errorf("switch: want {\"epoch\": %d, \"to\": \"v1\"}: %s", next, text)
 	}
 	if d.Epoch == nil || *d.Epoch < 1 {
-		return Switch{}, errors.New("switch: epoch: want a number of 1 or more, higher than the last one")
+		return Switch{}, fmt.Errorf("switch: epoch: want a number of %d or more", next)
 	}
 	if d.To == nil {
 		return Switch{}, errors.New("switch: to: want the version that every request goes to, or \"\" to end the switch")
