@@ -55,14 +55,36 @@ func (c *checker) instances(path string, v Version) {
 	if c.allowed == nil {
 		return
 	}
-	// A gateway that follows the document may expand what is in braces.
 	for i, upstream := range v.Upstreams {
-		if strings.ContainsAny(upstream, "{}") {
-			c.note(problem.Index(problem.Field(path, "upstreams"), i), onlyOwnPlaceholders)
-		}
+		c.followedUpstream(problem.Index(problem.Field(path, "upstreams"), i), upstream)
 	}
 	if strings.ContainsAny(strings.ReplaceAll(v.Discover, "${", ""), "{") {
 		c.note(problem.Field(path, "discover"), onlyOwnPlaceholders)
+	}
+}
+
+// followedUpstream checks an upstream of a followed document: whether requests may be sent there.
+func (c *checker) followedUpstream(path, upstream string) {
+	// A gateway that follows the document may expand what is in braces.
+	if strings.ContainsAny(upstream, "{}") {
+		c.note(path, onlyOwnPlaceholders)
+		return
+	}
+	address, _, err := SplitWeight(upstream)
+	if err != nil {
+		return // it is noted already
+	}
+	if network, socket, found := strings.Cut(address, "/"); found && strings.HasPrefix(network, "unix") {
+		err = c.allowed.File(socket)
+	} else {
+		if _, rest, found := strings.Cut(address, "://"); found {
+			address = rest
+		}
+		address, _, _ = strings.Cut(address, "/")
+		err = c.allowed.Upstream(address)
+	}
+	if err != nil {
+		c.note(path, err.Error())
 	}
 }
 

@@ -292,11 +292,11 @@ func (c *condition) holdsFor(v string) bool {
 	var holds bool
 	switch c.op {
 	case "prefix":
-		holds = strings.HasPrefix(v, c.operand)
+		holds = strings.HasPrefix(v, c.operand) || endsHost(v, c)
 	case "suffix":
 		holds = strings.HasSuffix(v, c.operand)
 	case "contains":
-		holds = strings.Contains(v, c.operand)
+		holds = strings.Contains(v, c.operand) || endsHost(v, c)
 	case "matches":
 		holds = c.pattern.MatchString(v)
 	default: // exists

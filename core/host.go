@@ -6,8 +6,8 @@ import (
 )
 
 // Host names are compared in one form: lower-case, without the final dot of an absolute name, and
-// in ASCII (RFC 4343, RFC 1034 section 3.1, RFC 5890). Clients send internationalised names in
-// ASCII already; policies are written by people.
+// in ASCII (RFC 4343, RFC 1034 section 3.1, RFC 5890). Clients nearly always send internationalised
+// names in ASCII already; policies are written by people.
 
 // hostname returns a request's host without its port and without the brackets of an IPv6 address.
 func hostname(host string) string {
@@ -20,15 +20,16 @@ func hostname(host string) string {
 	if colon := strings.IndexByte(host, ':'); colon >= 0 && strings.IndexByte(host[colon+1:], ':') < 0 {
 		host = host[:colon]
 	}
-	return strings.ToLower(withoutFinalDot(host))
+	return withoutFinalDot(asciiHost(strings.ToLower(host)))
 }
 
 // authority returns a request's host with its port, as `header Host` compares it.
 func authority(host string) string {
+	host = asciiHost(strings.ToLower(host))
 	if colon := strings.LastIndexByte(host, ':'); colon > 1 && host[colon-1] == '.' {
 		host = host[:colon-1] + host[colon:]
 	}
-	return strings.ToLower(withoutFinalDot(host))
+	return withoutFinalDot(host)
 }
 
 func withoutFinalDot(host string) string {
@@ -42,7 +43,7 @@ func withoutFinalDot(host string) string {
 func isHost(kind attributeKind) bool { return kind == fromHost || kind == fromAuthority }
 
 // asHost brings an operand into the form that hosts are compared in. A part of a name keeps its
-// dots, unless it is the end of one.
+// dots, unless it is the end of one; see endsHost.
 func asHost(kind attributeKind, op, operand string) string {
 	operand = asciiHost(strings.ToLower(operand))
 	if op == "prefix" || op == "contains" {
@@ -52,6 +53,19 @@ func asHost(kind attributeKind, op, operand string) string {
 		return authority(operand)
 	}
 	return withoutFinalDot(operand)
+}
+
+// endsHost reports whether an operand of prefix or contains is the end of a host that is written
+// without its final dot: shop.example.com has the prefix shop.example.com. too.
+func endsHost(host string, c *condition) bool {
+	end := len(c.operand) - 1
+	if !isHost(c.attribute.kind) || end < 1 || c.operand[end] != '.' {
+		return false
+	}
+	if c.op == "prefix" {
+		return host == c.operand[:end]
+	}
+	return strings.HasSuffix(host, c.operand[:end])
 }
 
 // asciiHost writes each label that is not ASCII as Punycode. It maps no characters beyond their
@@ -75,14 +89,9 @@ func asciiHost(host string) string {
 	return strings.Join(labels, ".") + port
 }
 
-func isASCII(s string) bool {
-	for i := 0; i < len(s); i++ {
-		if s[i] >= utf8.RuneSelf {
-			return false
-		}
-	}
-	return true
-}
+// isASCII is true of bytes that are not UTF-8, too. Counting is one call in the interpreter, where
+// a loop over the bytes would be slow.
+func isASCII(s string) bool { return utf8.RuneCountInString(s) == len(s) }
 
 // Parameters of Punycode: RFC 3492, section 5.
 const (

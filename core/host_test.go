@@ -12,6 +12,8 @@ func TestHostsHaveOneForm(t *testing.T) {
 		{"shop.example.com.", "shop.example.com", "shop.example.com"},
 		{"Shop.example.com.:8443", "shop.example.com", "shop.example.com:8443"},
 		{"[2001:DB8::1]:80", "2001:db8::1", "[2001:db8::1]:80"},
+		{"Bücher.Example.:8443", "xn--bcher-kva.example", "xn--bcher-kva.example:8443"},
+		{"bücher。example。", "xn--bcher-kva.example", "xn--bcher-kva.example"},
 		{".", ".", "."},
 		{"", "", ""},
 	} {

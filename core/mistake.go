@@ -2,6 +2,7 @@ package core
 
 import (
 	"regexp"
+	"regexp/syntax"
 	"strings"
 
 	"github.com/grayrelease/gray/core/problem"
@@ -138,8 +139,27 @@ func (c *condition) misread(w word, lists map[string]*list) *lineError {
 		c.misreadMethod(w)
 	case c.attribute.kind == fromPath || c.attribute.kind == fromQuery:
 		c.misreadURL(w)
+	case isHost(c.attribute.kind) && c.op == "matches":
+		if pattern, err := syntax.Parse(text, syntax.Perl); err == nil && hasCapitals(pattern) {
+			c.doubt(w.at, "matches sees the host's name in small letters: write them in small letters, or (?i) before them"+
+				quoteIt)
+		}
 	}
 	return nil
+}
+
+// hasCapitals reports whether an expression demands a capital letter somewhere.
+func hasCapitals(pattern *syntax.Regexp) bool {
+	if pattern.Op == syntax.OpLiteral && pattern.Flags&syntax.FoldCase == 0 {
+		text := string(pattern.Rune)
+		return strings.ToLower(text) != text
+	}
+	for _, part := range pattern.Sub {
+		if hasCapitals(part) {
+			return true
+		}
+	}
+	return false
 }
 
 // joined looks for a word that joins conditions in other languages.

@@ -123,6 +123,10 @@ func TestWarningsOfOperands(t *testing.T) {
 		`path matches ^api`:          "write ^/api",
 		`path matches ^/api`:         "",
 		`cookie prefs = {"beta":1}`:  "",
+		`host matches ^Shop\.`:       "in small letters",
+		`header Host matches Api|b`:  "in small letters",
+		`host matches (?i)^Shop\.`:   "",
+		`host matches ^[A-Za-z]\S\pL`: "",
 	} {
 		text, err := json.Marshal(line)
 		require.NoError(t, err)

@@ -4,7 +4,6 @@
 package allow
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -82,86 +81,34 @@ func (l *List) File(path string) error {
 
 // Host returns why a host may not be asked, nil if it may. It looks nothing up. A port is ignored.
 func (l *List) Host(host string) error {
+	host = withoutPort(host)
+	if l == nil || l.names(host) {
+		return nil
+	}
+	addr, isAddr, err := addressOf(host)
+	switch {
+	case err != nil:
+		return err
+	case has(metadataNames, canonical(host)) || len(l.Hosts) == 0 && isAddr && isMetadata(addr):
+		return isRefused(host)
+	case len(l.Hosts) == 0 || isAddr && l.contains(addr):
+		return nil
+	case !isAddr && l.hasPrefixes():
+		return nil // a name may have an address in a listed prefix, which shows when it is dialled
+	}
+	return notListed(host)
+}
+
+// Upstream returns why requests may not be sent to a host, nil if they may: any host may get them
+// but those that only Hosts may name, link-local addresses and metadata services.
+func (l *List) Upstream(host string) error {
 	if l == nil || l.names(withoutPort(host)) {
 		return nil
 	}
-	host = withoutPort(host)
-	addr, err := netip.ParseAddr(host)
-	if len(l.Hosts) > 0 {
-		if err == nil && l.contains(addr) {
-			return nil
-		}
-		// A name may have an address in a listed prefix, which shows when it is dialled.
-		if err != nil && l.hasPrefixes() {
-			return nil
-		}
-		return notListed(host)
+	if addr, isAddr, _ := addressOf(withoutPort(host)); isAddr && l.contains(addr) {
+		return nil
 	}
-	if has(metadataNames, canonical(host)) || err == nil && isMetadata(addr) {
-		return isRefused(host)
-	}
-	return nil
-}
-
-// Dialer returns a function that connects as d does, but only to who may be asked. The address that
-// was checked is the one that is dialled, so that a name cannot have another one by then.
-func (l *List) Dialer(d *net.Dialer) func(ctx context.Context, network, address string) (net.Conn, error) {
-	return func(ctx context.Context, network, address string) (net.Conn, error) {
-		if l == nil {
-			return d.DialContext(ctx, network, address)
-		}
-		host, port, err := net.SplitHostPort(address)
-		if err != nil {
-			return nil, err
-		}
-		if err := l.Host(host); err != nil {
-			return nil, err
-		}
-		if l.names(host) {
-			return d.DialContext(ctx, network, address)
-		}
-		if d.Timeout > 0 {
-			bounded, cancel := context.WithTimeout(ctx, d.Timeout)
-			defer cancel()
-			ctx = bounded
-		}
-		return l.dial(ctx, d, network, host, port)
-	}
-}
-
-func (l *List) dial(ctx context.Context, d *net.Dialer, network, host, port string) (net.Conn, error) {
-	addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
-	if err != nil {
-		return nil, err
-	}
-	failure := fmt.Errorf("%s has no address", host)
-	for _, addr := range addrs {
-		addr = addr.Unmap()
-		if err := l.address(host, addr); err != nil {
-			failure = err
-			continue
-		}
-		conn, err := d.DialContext(ctx, network, net.JoinHostPort(addr.String(), port))
-		if err == nil {
-			return conn, nil
-		}
-		failure = err
-	}
-	return nil, failure
-}
-
-// address returns why an address of a host that is not listed by name may not be dialled.
-func (l *List) address(host string, addr netip.Addr) error {
-	if len(l.Hosts) > 0 {
-		if l.contains(addr) {
-			return nil
-		}
-		return notListed(host)
-	}
-	if isMetadata(addr) {
-		return isRefused(host)
-	}
-	return nil
+	return (&List{}).Host(host)
 }
 
 func notListed(host string) error {
@@ -217,7 +164,7 @@ func prefixOf(text string) (netip.Prefix, bool) {
 	return netip.PrefixFrom(addr, addr.BitLen()), true
 }
 
-func canonical(host string) string { return strings.ToLower(strings.TrimSuffix(host, ".")) }
+func canonical(host string) string { return strings.ToLower(strings.TrimRight(host, ".")) }
 
 func withoutPort(host string) string {
 	if name, _, err := net.SplitHostPort(host); err == nil {
@@ -235,26 +182,3 @@ func has(list []string, s string) bool {
 	return false
 }
 
-// Metadata services that clouds document outside of the link-local addresses: AWS by IPv6, Azure's
-// WireServer, Alibaba Cloud, Oracle Cloud; and the name of Google Cloud's.
-var (
-	metadataAddrs = []netip.Addr{
-		netip.MustParseAddr("fd00:ec2::254"), netip.MustParseAddr("168.63.129.16"),
-		netip.MustParseAddr("100.100.100.200"), netip.MustParseAddr("192.0.0.192"),
-	}
-	metadataNames = []string{"metadata.google.internal", "metadata", "instance-data"}
-)
-
-// isMetadata reports whether only the machine itself has business with an address.
-func isMetadata(addr netip.Addr) bool {
-	addr = addr.Unmap().WithZone("")
-	if addr.IsLinkLocalUnicast() || addr.IsMulticast() || addr.IsUnspecified() {
-		return true
-	}
-	for _, known := range metadataAddrs {
-		if addr == known {
-			return true
-		}
-	}
-	return false
-}

@@ -157,22 +157,26 @@ func matches(have, wanted map[string]string) bool {
 
 // list gathers instances: valid ones, each once.
 type list struct {
-	scheme string
-	byURL  map[string]float64
+	address *remote.Address
+	scheme  string
+	byURL   map[string]float64
 }
 
 func newList(a *remote.Address) *list {
-	l := &list{scheme: a.Options["scheme"], byURL: map[string]float64{}}
+	l := &list{address: a, scheme: a.Options["scheme"], byURL: map[string]float64{}}
 	if l.scheme == "" {
 		l.scheme = "http"
 	}
 	return l
 }
 
-// add takes an instance; what is no address, or has no weight, is left out, as registries hold what
-// their clients send.
+// add takes an instance; what is no address, has no weight, or may not get requests, is left out, as
+// registries hold what their clients send.
 func (l *list) add(host string, port int, weight float64) {
 	if port < 1 || port > 65535 || !(weight > 0) || weight > 1e9 || !plainHost(host) {
+		return
+	}
+	if l.address.Upstream(host) != nil {
 		return
 	}
 	l.byURL[l.scheme+"://"+net.JoinHostPort(host, strconv.Itoa(port))] = weight

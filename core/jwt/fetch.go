@@ -116,17 +116,14 @@ func fetch(ctx context.Context, address string, as asking) ([]byte, http.Header,
 
 // client returns a client that keeps no connection open between fetches, which are minutes apart.
 func client(as asking) *http.Client {
-	dial := as.allowed.Dialer(&net.Dialer{Timeout: fetchTimeout})
+	transport := &http.Transport{
+		DisableKeepAlives:      true,
+		ForceAttemptHTTP2:      true,
+		MaxResponseHeaderBytes: maxReplyHeaders,
+	}
+	as.allowed.Guard(transport, &net.Dialer{Timeout: fetchTimeout})
 	return &http.Client{
-		Transport: &http.Transport{
-			Proxy: http.ProxyFromEnvironment,
-			DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-				return dial(ctx, network, address)
-			},
-			DisableKeepAlives:      true,
-			ForceAttemptHTTP2:      true,
-			MaxResponseHeaderBytes: maxReplyHeaders,
-		},
+		Transport: transport,
 		CheckRedirect: func(next *http.Request, via []*http.Request) error {
 			if len(via) > maxRedirects {
 				return fmt.Errorf("more than %d redirects", maxRedirects)
@@ -134,7 +131,7 @@ func client(as asking) *http.Client {
 			if next.URL.Scheme != "https" && !as.plaintext {
 				return errors.New("redirected away from https")
 			}
-			return as.allowed.Host(next.URL.Host)
+			return nil
 		},
 	}
 }

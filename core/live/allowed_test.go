@@ -40,6 +40,22 @@ func TestFollowedDocumentsReadAndAskWhatIsAllowed(t *testing.T) {
 			"versions.v2.discover: 169.254.169.254 may not be asked"},
 		{"metadata that is listed", document(`{"discover": "consul://169.254.169.254:80/shop"}`),
 			Source{AllowHosts: []string{"169.254.0.0/16"}}, ""},
+		{"metadata, spelled oddly", document(`{"discover": "consul://0xa9fea9fe:80/shop"}`), Source{},
+			"versions.v2.discover: 0xa9fea9fe may not be asked"},
+		{"metadata as an upstream", document(`{"upstreams": ["10.0.0.1:80", "http://169.254.169.254"]}`), Source{},
+			"versions.v2.upstreams[1]: 169.254.169.254 may not be asked"},
+		{"metadata as an upstream with a weight", document(`{"upstreams": ["[::ffff:a9fe:a9fe]:80 weight=3"]}`), Source{},
+			"versions.v2.upstreams[0]: ::ffff:a9fe:a9fe may not be asked"},
+		{"metadata as an upstream that is listed", document(`{"upstreams": ["2852039166:80"]}`),
+			Source{AllowHosts: []string{"169.254.169.254"}}, ""},
+		{"upstream elsewhere than what may be asked", document(`{"upstreams": ["10.0.0.1:80"]}`),
+			Source{AllowHosts: []string{"*.example.com"}}, ""},
+		{"socket as an upstream", document(`{"upstreams": ["unix//var/run/docker.sock"]}`), Source{},
+			"versions.v2.upstreams[0]: the file is not allowed here"},
+		{"socket as an upstream, in HTTP/2", document(`{"upstreams": ["unix+h2c//run/shop/../docker.sock"]}`),
+			Source{AllowFiles: []string{"/run/shop"}}, "versions.v2.upstreams[0]: the file is not allowed here"},
+		{"socket as an upstream that is allowed", document(`{"upstreams": ["unix//run/shop/v2.sock"]}`),
+			Source{AllowFiles: []string{"/run/shop"}}, ""},
 		{"host", document(`{"discover": "consul://` + host + `/shop"}`), Source{AllowHosts: []string{"*.example.com"}},
 			"versions.v2.discover: 127.0.0.1 may not be asked"},
 	} {
@@ -64,4 +80,19 @@ func TestFollowedDocumentsReadAndAskWhatIsAllowed(t *testing.T) {
 	}
 	_, err := Open(Options{Source: &Source{URL: "file:///p.json", AllowFiles: []string{"keys"}}})
 	require.EqualError(t, err, `source.allow_files: "keys" is not an absolute path`)
+}
+
+// Whoever may write a document may name a registry of their own. It lists upstreams, and no more.
+func TestRegistriesListNoMetadataServices(t *testing.T) {
+	registry := newFakeConsul(t)
+	registry.list("one", "169.254.169.254", "10.0.0.1", "2852039166", "fe80::1", "::ffff:a9fe:a9fe", "metadata")
+	path := filepath.Join(t.TempDir(), "p")
+	putDocument(t, path, `{"service": "s", "stable": "v1", "versions": {"v1": {"discover": "consul://`+
+		registry.Listener.Addr().String()+`/one"}}}`)
+	for listed, want := range map[string]int{"127.0.0.1": 1, "169.254.169.254": 4} {
+		h, err := Open(Options{Source: &Source{URL: "file://" + path, AllowHosts: []string{"127.0.0.1", listed}}})
+		require.NoError(t, err)
+		eventually(t, "listed", func() bool { return len(h.Current().Upstreams["v1"]) == want })
+		h.Close()
+	}
 }

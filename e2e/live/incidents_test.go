@@ -284,6 +284,8 @@ func (l *listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch r.URL.Path {
 	case "/to-metadata":
 		http.Redirect(w, r, "http://169.254.169.254/latest", http.StatusFound)
+	case "/to-odd":
+		http.Redirect(w, r, "http://0xa9fea9fe/latest", http.StatusFound)
 	case "/to-inner":
 		http.Redirect(w, r, l.URL+"/inner", http.StatusFound)
 	default:
@@ -334,6 +336,15 @@ func trust(t *testing.T, b *backends.Backend, keys string, on func(testing.TB, s
 		{route: "closed", part: discover("consul://169.254.169.254:80/shop"), refused: "169.254.169.254 may not be asked"},
 		{route: "closed", part: discover("etcd://[::ffff:a9fe:a9fe]:80/shop/"), refused: "may not be asked"},
 		{route: "closed", part: discover("nacos://[fe80::1]:80/shop"), refused: "fe80::1 may not be asked"},
+		{route: "closed", part: discover("consul://2852039166/shop"), refused: "2852039166 may not be asked"},
+		{route: "closed", part: discover("consul://0xA9.0376.43518/shop"), refused: "may not be asked"},
+		{route: "closed", part: jwt("jwks", "http://0251.0376.0251.0376./keys"), refused: "may not be asked"},
+		{route: "closed", part: jwt("oidc", "http://[64:ff9b::169.254.169.254]"), refused: "may not be asked"},
+		{route: "closed", part: `"versions": {"v1": {}, "v2": {"upstreams": ["169.254.169.254:80"]}}`,
+			refused: "upstreams[0]: 169.254.169.254 may not be asked"},
+		{route: "closed", part: `"versions": {"v1": {}, "v2": {"upstreams": ["unix//var/run/docker.sock"]}}`,
+			refused: "upstreams[0]: the file is not allowed here"},
+		{route: "closed", part: jwt("jwks", l.URL+"/to-odd"), journal: "0xa9fea9fe may not be asked"},
 		{route: "closed", part: jwt("jwks", "http://169.254.169.254/keys"), refused: "169.254.169.254 may not be asked"},
 		{route: "closed", part: jwt("oidc", "http://metadata.google.internal"), refused: "may not be asked"},
 		{route: "closed", part: jwt("jwks", l.URL+"/to-metadata"), journal: "169.254.169.254 may not be asked"},

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/url"
 	"os"
 	"sort"
@@ -106,6 +107,15 @@ func (a *Address) checkAllowed() error {
 func (a *Address) Dialer(timeout time.Duration) func(ctx context.Context, network, address string) (net.Conn, error) {
 	return a.allowed.Dialer(&net.Dialer{Timeout: timeout, KeepAlive: 10 * time.Second})
 }
+
+// Guard has a transport ask only whom the address may.
+func (a *Address) Guard(t *http.Transport, timeout time.Duration) {
+	a.allowed.Guard(t, &net.Dialer{Timeout: timeout, KeepAlive: 10 * time.Second})
+}
+
+// Upstream returns why requests may not be sent to a host that the server at the address lists, nil
+// if they may.
+func (a *Address) Upstream(host string) error { return a.allowed.Upstream(host) }
 
 func parse(raw string, allowed *allow.List) (*Address, error) {
 	i := strings.Index(raw, "://")

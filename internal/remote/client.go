@@ -61,27 +61,24 @@ func NewClient(a *Address) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	dial := a.Dialer(timeout)
 	c.transport = &http.Transport{
-		Proxy: http.ProxyFromEnvironment,
-		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			return dial(ctx, network, address)
-		},
 		// For connections through a proxy, which the transport makes by itself.
-		TLSClientConfig: currentIdentity(identity),
-		DialTLSContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			conn, err := dial(ctx, network, address)
-			if err != nil {
-				return nil, err
-			}
-			return secured(ctx, conn, currentIdentity(identity), address, timeout)
-		},
+		TLSClientConfig:        currentIdentity(identity),
 		TLSHandshakeTimeout:    timeout,
 		MaxConnsPerHost:        1,
 		MaxIdleConns:           1,
 		MaxIdleConnsPerHost:    1,
 		IdleConnTimeout:        10 * time.Minute,
 		MaxResponseHeaderBytes: 64 << 10,
+	}
+	a.Guard(c.transport, timeout)
+	dial := c.transport.DialContext
+	c.transport.DialTLSContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return secured(ctx, conn, currentIdentity(identity), address, timeout)
 	}
 	c.http = &http.Client{Transport: c.transport, CheckRedirect: refuseRedirect}
 	if a.web() {
