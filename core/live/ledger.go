@@ -12,8 +12,8 @@ import (
 // The safe direction is the exception. A store that was restored from a backup is behind what
 // gateways have seen, and an operator who reads it there writes too low an epoch in the very moment
 // that counts. So a switch to the stable version that is written now, as the source itself tells,
-// comes into force all the same, under the epoch that was seen. To end it, or to force another
-// version, takes a higher epoch, as ever.
+// comes into force all the same, under the epoch that was seen, be that the same or a higher one. To
+// end it, or to force another version, takes a higher epoch, as ever.
 type ledger struct {
 	newest  Switch // the highest epoch seen, 0 is none, and what is in force by it
 	offered int64  // the epoch of the document that was seen last, 0 is none
@@ -40,7 +40,7 @@ func (l *ledger) take(o offer, versions []string, stable string) (*Switch, error
 		l.note = "switch: waits for the first policy"
 		return nil, nil
 	}
-	if err == nil && next.Epoch < l.newest.Epoch && next.To == stable && (o.written || next.To == l.newest.To) {
+	if err == nil && l.isBehind(next) && next.To == stable && (o.written || next.To == l.newest.To) {
 		return l.takeSafe(next), nil
 	}
 	if err == nil {
@@ -63,13 +63,21 @@ func (l *ledger) take(o offer, versions []string, stable string) (*Switch, error
 	return &next, nil
 }
 
+// isBehind reports whether a switch has an epoch that was seen, other than by itself.
+func (l *ledger) isBehind(next Switch) bool {
+	return next.Epoch < l.newest.Epoch || next.Epoch == l.newest.Epoch && next.To != l.newest.To
+}
+
 // takeSafe has a switch to the stable version in force although its epoch is behind, or already
 // was.
 func (l *ledger) takeSafe(next Switch) *Switch {
 	l.pending = nil
-	l.note = fmt.Sprintf("switch: epoch %d is behind %d, which was seen; "+
-		"it is in force, as it goes to the stable version: use %d or more to end it",
-		next.Epoch, l.newest.Epoch, l.newest.Epoch+1)
+	behind := fmt.Sprintf("epoch %d is behind %d, which was seen", next.Epoch, l.newest.Epoch)
+	if next.Epoch == l.newest.Epoch {
+		behind = fmt.Sprintf("epoch %d was seen with another version", next.Epoch)
+	}
+	l.note = fmt.Sprintf("switch: %s; it is in force, as it goes to the stable version: use %d or more to end it",
+		behind, l.newest.Epoch+1)
 	if next.To == l.newest.To {
 		return nil
 	}

@@ -45,7 +45,12 @@ func TestSafeDirectionWins(t *testing.T) {
 		{"away from stable", Switch{Epoch: 9}, 6, "v2", true, "", "epoch 6 is older than 9", true, false},
 		{"ending", Switch{Epoch: 9, To: "v2"}, 6, "", true, "v2", "epoch 6 is older than 9", true, false},
 		{"in force already, read again", Switch{Epoch: 9, To: "v1"}, 6, "v1", false, "v1", "it is in force", false, false},
-		{"the same epoch", Switch{Epoch: 9, To: "v2"}, 9, "v1", true, "v2", "was seen with another version", true, false},
+		{"the same epoch", Switch{Epoch: 9, To: "v2"}, 9, "v1", true, "v1", "use 10 or more to end it", false, true},
+		{"the same epoch, which ended a switch", Switch{Epoch: 9}, 9, "v1", true, "v1", "use 10 or more to end it", false, true},
+		{"the same epoch, a stale read", Switch{Epoch: 9}, 9, "v1", false, "", "was seen with another version", true, false},
+		{"the same epoch, away from stable", Switch{Epoch: 9, To: "v1"}, 9, "v2", true, "v1", "was seen with another", true, false},
+		{"the same epoch, ending", Switch{Epoch: 9, To: "v1"}, 9, "", true, "v1", "was seen with another version", true, false},
+		{"the same switch again", Switch{Epoch: 9, To: "v1"}, 9, "v1", true, "v1", "", false, false},
 		{"a higher epoch", Switch{Epoch: 9, To: "v2"}, 10, "", false, "", "", false, true},
 	} {
 		t.Run(c.what, func(t *testing.T) {

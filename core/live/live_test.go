@@ -175,7 +175,7 @@ func TestSwitch(t *testing.T) {
 	}
 	put(t, path+".switch", `{"epoch": 3, "to": "v2"}`)
 	force("v2")
-	put(t, path+".switch", `{"epoch": 3, "to": "v1"}`)
+	put(t, path+".switch", `{"epoch": 3, "to": ""}`)
 	note("epoch 3 was seen with another version: use 4 or more")
 	put(t, path+".switch", `{"epoch": 2, "to": ""}`)
 	note("epoch 2 is older than 3")

@@ -14,7 +14,8 @@ type etcd struct {
 	client    *remote.Etcd
 	name      string // of the policy
 	documents map[Key]Document
-	revision  int64 // at which the documents are known, 0 if none is
+	revision  int64         // at which the documents are known, 0 if none is
+	pasts     map[Key]*past // outlive failures
 }
 
 func newEtcd(a *remote.Address) (backend, error) {
@@ -28,7 +29,11 @@ func newEtcd(a *remote.Address) (backend, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &etcd{client: client, name: a.Options["namespace"] + a.Path, documents: map[Key]Document{}}, nil
+	e := &etcd{client: client, name: a.Options["namespace"] + a.Path, documents: map[Key]Document{}, pasts: map[Key]*past{}}
+	for _, key := range keys {
+		e.pasts[key] = newPast()
+	}
+	return e, nil
 }
 
 func (e *etcd) close() { e.client.Close() }
@@ -58,19 +63,23 @@ func (e *etcd) read(ctx context.Context, key Key) (Document, error) {
 	if e.revision == 0 { // the header of a later answer has the newest revision, not the one asked for
 		e.revision = revision
 	}
+	p := e.pasts[key]
 	d := Document{Missing: true}
 	if len(kvs) > 0 {
-		d = etcdDocument(&kvs[0])
+		p.found(kvs[0].Revision, e.revision)
+		d = etcdDocument(&kvs[0], p)
+	} else {
+		p.missed(e.revision)
 	}
 	e.documents[key] = d
 	return d, nil
 }
 
-func etcdDocument(kv *remote.EtcdKV) Document {
+func etcdDocument(kv *remote.EtcdKV, p *past) Document {
 	if kv.Deleted {
 		return Document{Missing: true}
 	}
-	return Document{Data: kv.Value, Revision: strconv.FormatInt(kv.Revision, 10), order: kv.Revision}
+	return Document{Data: kv.Value, Revision: strconv.FormatInt(kv.Revision, 10), order: p.order(kv.Revision)}
 }
 
 func (e *etcd) wait(ctx context.Context, _ bool, news func()) error {
@@ -84,7 +93,9 @@ func (e *etcd) wait(ctx context.Context, _ bool, news func()) error {
 	arrived := func(changes []remote.EtcdKV, revision int64) bool {
 		for i := range changes {
 			if key, ok := watched[changes[i].Key]; ok {
-				e.documents[key] = etcdDocument(&changes[i])
+				p := e.pasts[key]
+				p.wrote(changes[i].Revision)
+				e.documents[key] = etcdDocument(&changes[i], p)
 			}
 		}
 		if revision > e.revision {
