@@ -70,7 +70,7 @@ func Pass(e *Engine, c *Caller, response http.Header, d *Decision) {
 		response.Add("Set-Cookie", x.TesterCookie)
 	}
 	if x.SetCookie != "" || x.TesterCookie != "" {
-		response.Add("Cache-Control", keepPrivate)
+		startPrivate(response)
 	}
 }
 

@@ -8,6 +8,24 @@ import (
 // keepPrivate is what a response starts with that gives the caller an identity.
 const keepPrivate = "private"
 
+// Headers that certain caches read instead of Cache-Control, and what they are told: RFC 9213 and
+// its like by its name, and the older ones of Fastly and Varnish, Akamai, and nginx.
+var cacheHeaders = map[string]string{
+	"Cdn-Cache-Control": keepPrivate,
+	"Surrogate-Control": "no-store",
+	"Edge-Control":      "no-store",
+	"X-Accel-Expires":   "0",
+}
+
+// startPrivate is for hosts that cannot call KeepPrivate: what the service says is added to it, and
+// of both a cache goes by the stricter.
+func startPrivate(response http.Header) {
+	response.Add("Cache-Control", keepPrivate)
+	for name, value := range cacheHeaders {
+		response.Add(name, value)
+	}
+}
+
 // KeepPrivate has shared caches not store a response, whatever it says: RFC 9111, section 3. A host
 // calls it for a response to which Pass added a cookie, when the header is about to be written. A
 // cache that stored it would give everybody the same identity.
@@ -26,9 +44,8 @@ func KeepPrivate(response http.Header) {
 		}
 	}
 	response["Cache-Control"] = []string{strings.Join(directives, ", ")}
-	// What speaks to certain caches only: RFC 9213, and older headers like it.
 	for name := range response {
-		if strings.HasSuffix(name, "-Cache-Control") || name == "Surrogate-Control" || name == "X-Accel-Expires" {
+		if strings.HasSuffix(name, "-Cache-Control") || cacheHeaders[name] != "" {
 			delete(response, name)
 		}
 	}

@@ -19,7 +19,10 @@ func TestKeepPrivate(t *testing.T) {
 		{[]string{"no-store"}, "private, no-store"},
 		{[]string{`,, "`}, `private, "`},
 	} {
-		h := http.Header{"Cdn-Cache-Control": {"max-age=600"}, "Surrogate-Control": {"max-age=600"}, "X-Accel-Expires": {"600"}}
+		h := http.Header{
+			"Cdn-Cache-Control": {"max-age=600"}, "Cloudflare-Cdn-Cache-Control": {"max-age=600"}, "Edge-Control": {"max-age=1h"},
+			"Surrogate-Control": {"max-age=600"}, "X-Accel-Expires": {"600"},
+		}
 		if c.lines != nil {
 			h["Cache-Control"] = c.lines
 		}

@@ -158,8 +158,12 @@ func testerToken(secret, purpose, version string, until time.Time) string {
 	return text + "." + signature(secret, purpose, text)
 }
 
-// beginTesting has the caller's browser get the cookie of a version.
+// beginTesting has the caller's browser get the cookie of a version. Of a preflight it would not
+// take one.
 func beginTesting(e *Engine, c *Caller, version string) {
+	if isPreflight(c.Request) {
+		return
+	}
 	t := e.tester
 	cookie := e.cookieFor(c, t.name, testerToken(t.keys[0], t.cookie, version, time.Now().Add(t.lifetime)))
 	cookie.MaxAge = int(t.lifetime / time.Second)
@@ -169,7 +173,7 @@ func beginTesting(e *Engine, c *Caller, version string) {
 // endTesting takes the cookie back, if there is one.
 func endTesting(e *Engine, c *Caller) {
 	var at cursor
-	if _, there := nextOnLines(c.Request.Header["Cookie"], e.tester.name, &at); !there {
+	if _, there := nextOnLines(c.Request.Header["Cookie"], e.tester.name, &at); !there || isPreflight(c.Request) {
 		return
 	}
 	cookie := e.cookieFor(c, e.tester.name, "")
