@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/grayrelease/gray/core/plain"
 	"github.com/grayrelease/gray/core/problem"
 )
 
@@ -42,9 +43,9 @@ func Decode(document []byte, into any) error {
 
 // decodeStrict fills what `into` points to.
 func decodeStrict(document []byte, into any) problem.List {
-	document, err := plainText(document)
+	document, err := plain.Text(document)
 	if err != nil {
-		return problem.Of(err)
+		return problem.Of(fmt.Errorf("the document cannot be read: %w", err))
 	}
 	d := &decoder{tokens: json.NewDecoder(bytes.NewReader(document))}
 	d.tokens.UseNumber()
@@ -62,32 +63,6 @@ func decodeStrict(document []byte, into any) problem.List {
 	d.note("", fmt.Sprintf("not valid JSON at line %d, column %d: %s%s", line, column,
 		strings.TrimPrefix(err.Error(), "json: "), meant(document, offset)))
 	return d.problems
-}
-
-// Marks that editors put before a text to tell its encoding.
-const (
-	markUTF8    = "\xef\xbb\xbf"
-	markUTF16LE = "\xff\xfe"
-	markUTF16BE = "\xfe\xff"
-)
-
-// plainText returns a document without the byte order mark that some editors begin it with. UTF-16
-// is refused: it is what ">" writes in Windows PowerShell.
-func plainText(document []byte) ([]byte, error) {
-	text := string(document[:least(len(document), 4)])
-	if strings.HasPrefix(text, markUTF16LE) || strings.HasPrefix(text, markUTF16BE) ||
-		len(text) > 1 && (text[0] == 0 || text[1] == 0) {
-		return nil, problem.New("", "the document is in UTF-16 or UTF-32: save it as UTF-8 "+
-			"(in Windows PowerShell `... | Set-Content -Encoding utf8 FILE` in place of `> FILE`)")
-	}
-	return bytes.TrimPrefix(document, []byte(markUTF8)), nil
-}
-
-func least(a, b int) int {
-	if a < b {
-		return a
-	}
-	return b
 }
 
 // meant says what a document is that is not JSON, if that can be seen.

@@ -81,7 +81,7 @@ func (s *srv) lookup(ctx context.Context) ([]Instance, error) {
 		return []Instance{}, nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, s.address.Scrub(err)
 	}
 	l := newList(s.address)
 	for _, r := range records {

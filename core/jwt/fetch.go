@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/grayrelease/gray/core/allow"
+	"github.com/grayrelease/gray/core/plain"
 )
 
 // A fetched set is fresh for as long as its server says in Cache-Control, within these bounds.
@@ -108,6 +109,9 @@ func fetch(ctx context.Context, address string, as asking) ([]byte, http.Header,
 		return nil, nil, fmt.Errorf("%s: status %d", redacted(address), response.StatusCode)
 	}
 	text, err := readBounded(response.Body)
+	if err == nil {
+		text, err = plain.Text(text)
+	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", redacted(address), err)
 	}

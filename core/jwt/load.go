@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/grayrelease/gray/core/allow"
+	"github.com/grayrelease/gray/core/plain"
 )
 
 const (
@@ -142,6 +143,9 @@ func readFile(path string) ([]byte, error) {
 	text, err := readBounded(file)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	if text, err = plain.Key(text); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return text, nil
 }

@@ -348,7 +348,7 @@ func trust(t *testing.T, b *backends.Backend, keys string, on func(testing.TB, s
 		return `"versions": {"v1": {}}, "jwt": {"plaintext": true, "` + field + `": "` + value + `"}`
 	}
 	leak := discover("consul://" + host + "/${" + secretVariable + "}?token=${" + secretVariable + "}")
-	token := discover("consul://" + host + "/shop?token=${" + secretVariable + "}")
+	token := discover("consul://" + host + "/shop-${" + secretVariable + "}?token=${" + secretVariable + "}")
 	for _, c := range []struct {
 		route, part string
 		refused     string // by the state, or
@@ -400,9 +400,10 @@ func trust(t *testing.T, b *backends.Backend, keys string, on func(testing.TB, s
 	f := on(t, "open")
 	b.Put("open", `{"service": "open", "stable": "v1", `+token+`}`)
 	f.says("the variable that is allowed is used", func(s live.State) bool { return s.Upstreams["v2"].Error != "" })
-	require.True(t, l.wasAsked("s3cret"))
+	require.True(t, l.wasAsked("/shop-s3cret"))
 	for _, g := range f.gateways {
 		require.NotContains(t, fmt.Sprintf("%+v", g.state(t, "open")), "0f the inner server")
+		require.NotContains(t, fmt.Sprintf("%+v", g.state(t, "open")), "s3cret")
 		require.NotContains(t, g.log(), "s3cret")
 		require.NotContains(t, g.log(), "0f the inner server")
 	}

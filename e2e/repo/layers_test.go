@@ -19,13 +19,14 @@ var layers = []struct {
 }{
 	{"core/problem", nil, true},
 	{"core/allow", nil, true},
-	{"core/jwt", []string{"core/allow", "core/problem"}, true},
+	{"core/plain", nil, true},
+	{"core/jwt", []string{"core/allow", "core/plain", "core/problem"}, true},
 	{"core/proxy", []string{"core/problem"}, true},
 	{"core/source", []string{"core/problem", "internal/remote"}, true},
 	{"core/discover", []string{"core/allow", "core/problem", "internal/remote"}, true},
 	{"core/live", []string{"core", "core/allow", "core/problem", "core/source", "core/discover", "internal/remote"}, true},
-	{"core", []string{"core/allow", "core/problem", "core/jwt"}, true},
-	{"internal/remote", []string{"core/allow", "core/problem"}, true},
+	{"core", []string{"core/allow", "core/plain", "core/problem", "core/jwt"}, true},
+	{"internal/remote", []string{"core/allow", "core/plain", "core/problem"}, true},
 	{"rollout/guard", []string{"core"}, true},
 	{"rollout/internal/simulate", []string{"rollout/guard"}, true},
 	{"rollout/store", []string{"core/problem", "core/source", "internal/remote"}, false},
@@ -68,7 +69,7 @@ func TestEngineIsPure(t *testing.T) {
 	for path := range strings.FieldsSeq(string(out)) {
 		own, found := strings.CutPrefix(path, module+"/")
 		if found {
-			assert.Contains(t, []string{"core", "core/allow", "core/jwt", "core/problem"}, own)
+			assert.Contains(t, []string{"core", "core/allow", "core/jwt", "core/plain", "core/problem"}, own)
 		} else {
 			assert.True(t, isStandard(path), path)
 		}

@@ -34,6 +34,9 @@ type Address struct {
 
 	beside  map[string]bool // options that were given beside the URL
 	allowed *allow.List
+	values  []string // of the variables of a document's address
+	shown   *Address // with the names of these variables, nil if there are none
+	isShown bool     // this is that of another
 }
 
 // secretOptions are never shown.
@@ -66,31 +69,51 @@ func Resolve(raw string, options map[string]string, schemes []string, allowed *a
 // Allowed bounds the variables, files and hosts of an address that a document names; nil is for the
 // gateway's own configuration.
 func Parse(raw string, options map[string]string, allowed *allow.List) (*Address, error) {
-	a, err := parse(raw, allowed)
-	if err != nil {
-		return nil, problem.Of(err)
+	a := newAddress(allowed)
+	if err := a.parse(raw, options); err != nil {
+		return nil, err
+	}
+	if err := a.checkAllowed(); err != nil {
+		return nil, err
+	}
+	if len(a.values) > 0 {
+		a.shown = newAddress(allowed)
+		a.shown.isShown = true
+		if err := a.shown.parse(raw, options); err != nil {
+			return nil, err
+		}
+	}
+	return a, nil
+}
+
+func newAddress(allowed *allow.List) *Address {
+	return &Address{
+		Options: map[string]string{}, Repeated: map[string][]string{}, beside: map[string]bool{}, allowed: allowed,
+	}
+}
+
+func (a *Address) parse(raw string, options map[string]string) error {
+	if err := a.parseURL(raw); err != nil {
+		return problem.Of(a.Scrub(err))
 	}
 	for name, value := range options {
 		a.beside[name] = true
 		expanded, err := a.expand(value, verbatim, verbatimValue)
 		if err != nil {
-			return nil, a.Refuse(name, "%s", err)
+			return a.Refuse(name, "%s", err)
 		}
 		a.Options[name] = expanded
 		a.Repeated[name] = []string{expanded}
 	}
 	a.takeCredentials()
-	if err := a.checkAllowed(); err != nil {
-		return nil, err
-	}
-	return a, nil
+	return nil
 }
 
 // checkAllowed checks whom the address asks, and which files it reads.
 func (a *Address) checkAllowed() error {
 	for _, host := range a.Hosts {
 		if err := a.allowed.Host(host); err != nil {
-			return problem.Of(err)
+			return problem.Of(a.Scrub(err))
 		}
 	}
 	for _, option := range []string{"ca_file", "cert_file", "key_file"} {
@@ -117,27 +140,20 @@ func (a *Address) Guard(t *http.Transport, timeout time.Duration) {
 // if they may.
 func (a *Address) Upstream(host string) error { return a.allowed.Upstream(host) }
 
-func parse(raw string, allowed *allow.List) (*Address, error) {
+func (a *Address) parseURL(raw string) error {
 	i := strings.Index(raw, "://")
 	if i <= 0 {
-		return nil, errors.New("want a URL such as etcd://host:2379/key, file:///path or https://host/path")
+		return errors.New("want a URL such as etcd://host:2379/key, file:///path or https://host/path")
 	}
-	a := &Address{
-		Scheme: strings.ToLower(raw[:i]), Options: map[string]string{}, Repeated: map[string][]string{},
-		beside: map[string]bool{}, allowed: allowed,
-	}
-	rest := raw[i+3:]
-	authority, path, options := a.split(rest)
+	a.Scheme = strings.ToLower(raw[:i])
+	authority, path, options := a.split(raw[i+3:])
 	if err := a.parseAuthority(authority); err != nil {
-		return nil, err
+		return err
 	}
 	if err := a.parsePath(path); err != nil {
-		return nil, err
+		return err
 	}
-	if err := a.parseOptions(options); err != nil {
-		return nil, err
-	}
-	return a, nil
+	return a.parseOptions(options)
 }
 
 // Refuse returns the error that says what is wrong with an option.
@@ -198,8 +214,11 @@ func (a *Address) parseAuthority(text string) error {
 	}
 	for _, host := range strings.Split(hosts, ",") {
 		full, err := hostPort(strings.TrimSpace(host), defaultPorts[a.Scheme])
-		if err != nil {
+		if err != nil && !a.isShown {
 			return err
+		}
+		if err != nil {
+			full = host
 		}
 		a.Hosts = append(a.Hosts, full)
 	}
@@ -363,8 +382,11 @@ func (a *Address) Bool(name string) (bool, error) {
 }
 
 // Redacted is the address as people may see it: without user information, and without the values
-// that may be secret.
+// that may be secret. Of a document's address, variables are shown by name.
 func (a *Address) Redacted() string {
+	if a.shown != nil {
+		return strings.NewReplacer("%24%7B", "${", "$%7B", "${", "%7D", "}").Replace(a.shown.Redacted())
+	}
 	var b strings.Builder
 	b.WriteString(a.Scheme)
 	b.WriteString("://")
@@ -399,6 +421,7 @@ func (a *Address) Identity() string {
 	sum := sha256.New()
 	for _, part := range []string{
 		a.Redacted(), a.User, a.Password, a.Options["token"], a.RawPath, a.RawQuery, a.allowed.Key(),
+		strings.Join(a.values, "\x00"),
 	} {
 		sum.Write([]byte(strconv.Itoa(len(part)) + ":" + part))
 	}
@@ -408,12 +431,27 @@ func (a *Address) Identity() string {
 // Secrets are the texts that no message may show.
 func (a *Address) Secrets() []string {
 	var secrets []string
-	for _, s := range []string{a.Password, a.Options["token"], a.RawQuery} {
+	for _, s := range append([]string{a.Password, a.Options["token"], a.RawQuery}, a.values...) {
 		if s != "" {
 			secrets = append(secrets, s)
 		}
 	}
 	return secrets
+}
+
+// Scrub returns an error without the texts that no message may show.
+func (a *Address) Scrub(err error) error {
+	if secrets := a.Secrets(); err != nil && len(secrets) > 0 {
+		return errors.New(scrub(err.Error(), secrets))
+	}
+	return err
+}
+
+func scrub(text string, secrets []string) string {
+	for _, secret := range secrets {
+		text = strings.ReplaceAll(text, secret, "***")
+	}
+	return text
 }
 
 func hostPort(host, port string) (string, error) {
@@ -472,9 +510,21 @@ func (a *Address) expand(text string, decode func(string) (string, error), encod
 		if !ok {
 			return "", fmt.Errorf("environment variable %q is not set", name)
 		}
-		b.WriteString(encode(value))
+		b.WriteString(encode(a.known(name, value)))
 		text = text[i+j+1:]
 	}
+}
+
+// known notes the value of a variable, and returns it or, where the address is to be shown, its
+// name.
+func (a *Address) known(name, value string) string {
+	switch {
+	case a.isShown:
+		return "${" + name + "}"
+	case a.allowed != nil:
+		a.values = append(a.values, value)
+	}
+	return value
 }
 
 func contains(list []string, s string) bool {

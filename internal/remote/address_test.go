@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/grayrelease/gray/core/allow"
 )
 
 func TestParse(t *testing.T) {
@@ -85,6 +87,37 @@ func TestIdentity(t *testing.T) {
 	for _, other := range []string{"etcd://u:pw2@h/key", "etcd://v:pw1@h/key", "etcd://h/key", "etcd://u:pw1@h/key2", "etcd://u:pw1@h/key?token=a", "etcd://u:pw1@h/key?tls=true"} {
 		require.NotEqual(t, same, identity(other), other)
 	}
+}
+
+// What a followed document may use of the environment is not shown, wherever it is put.
+func TestVariablesOfDocumentsAreNotShown(t *testing.T) {
+	t.Setenv("GRAY_TEST_SECRET", "s3cret")
+	t.Setenv("GRAY_TEST_OTHER", "0ther")
+	allowed := &allow.List{Env: []string{"GRAY_TEST_SECRET", "GRAY_TEST_OTHER"}}
+	names := map[string]bool{}
+	for url, want := range map[string]string{
+		"consul://h/a-${GRAY_TEST_SECRET}/b?tag=${GRAY_TEST_SECRET}": "consul://h:8500/a-${GRAY_TEST_SECRET}/b?tag=${GRAY_TEST_SECRET}",
+		"consul://h/a-${GRAY_TEST_OTHER}/b?tag=v2":                   "consul://h:8500/a-${GRAY_TEST_OTHER}/b?tag=v2",
+		"consul://${GRAY_TEST_SECRET}:80/key":                        "consul://${GRAY_TEST_SECRET}:80/key",
+		"consul://${GRAY_TEST_SECRET}@h/key":                         "consul://h:8500/key",
+		"http://h/${GRAY_TEST_SECRET}?q=${GRAY_TEST_SECRET}":         "http://h:80/${GRAY_TEST_SECRET}",
+		"consul://h/key": "consul://h:8500/key",
+	} {
+		a, err := Parse(url, nil, allowed)
+		require.NoError(t, err, url)
+		require.Equal(t, want, a.Redacted())
+		require.NotContains(t, scrub("no such key: "+a.Path+a.Hosts[0], a.Secrets()), "s3cret")
+		require.False(t, names[a.Identity()], "each is another")
+		names[a.Identity()] = true
+	}
+	t.Setenv("GRAY_TEST_SECRET", "s3cret s3cret")
+	_, err := Parse("consul://${GRAY_TEST_SECRET}/key", nil, allowed)
+	require.ErrorContains(t, err, "not a valid host")
+	require.NotContains(t, err.Error(), "s3cret")
+	t.Setenv("GRAY_TEST_SECRET", "s3cret.example")
+	_, err = Parse("consul://${GRAY_TEST_SECRET}/key", nil, &allow.List{Env: allowed.Env, Hosts: []string{"h"}})
+	require.ErrorContains(t, err, "may not be asked")
+	require.NotContains(t, err.Error(), "s3cret")
 }
 
 func FuzzParse(f *testing.F) {

@@ -206,12 +206,7 @@ func (c *Client) fail(err error) error {
 	return errors.New(c.scrub(text))
 }
 
-func (c *Client) scrub(text string) string {
-	for _, secret := range c.secrets {
-		text = strings.ReplaceAll(text, secret, "***")
-	}
-	return text
-}
+func (c *Client) scrub(text string) string { return scrub(text, c.secrets) }
 
 // refuseRedirect: the servers' own interfaces have no redirects, and following one could carry a
 // token elsewhere.

@@ -4,11 +4,13 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"fmt"
 	"net"
 	"os"
 	"sync"
 	"time"
 
+	"github.com/grayrelease/gray/core/plain"
 	"github.com/grayrelease/gray/core/problem"
 )
 
@@ -73,7 +75,7 @@ func tlsConfig(a *Address) (*tls.Config, error) {
 		InsecureSkipVerify: insecure, //nolint:gosec // only when the user asks for it in so many words
 	}
 	if name := a.Options["ca_file"]; name != "" {
-		pem, err := os.ReadFile(name)
+		pem, err := readPEM(name)
 		if err != nil {
 			return nil, a.Refuse("ca_file", "%s", err)
 		}
@@ -87,11 +89,34 @@ func tlsConfig(a *Address) (*tls.Config, error) {
 		return nil, problem.New("", "cert_file and key_file go together")
 	}
 	if cert != "" {
-		pair, err := tls.LoadX509KeyPair(cert, key)
+		pair, err := readPair(cert, key)
 		if err != nil {
 			return nil, a.Refuse("cert_file", "%s", err)
 		}
 		config.Certificates = []tls.Certificate{pair}
 	}
 	return config, nil
+}
+
+func readPair(certFile, keyFile string) (tls.Certificate, error) {
+	cert, err := readPEM(certFile)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	key, err := readPEM(keyFile)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	return tls.X509KeyPair(cert, key)
+}
+
+func readPEM(path string) ([]byte, error) {
+	text, err := os.ReadFile(path)
+	if err == nil {
+		text, err = plain.Text(text)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return text, nil
 }

@@ -84,6 +84,14 @@ func TestRenewedCertificates(t *testing.T) {
 	c.Close()
 	require.Equal(t, "client two", asked())
 
+	for _, name := range []string{"/cert.pem", "/key.pem"} { // as some editors save them
+		text, err := os.ReadFile(client + name)
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(client+name, append([]byte("\ufeff"), text...), 0o600))
+	}
+	_, err = tlsConfig(a)
+	require.NoError(t, err)
+
 	require.NoError(t, os.WriteFile(client+"/key.pem", []byte("half a ke"), 0o600))
 	c.Close()
 	require.Equal(t, "client two", asked(), "files that are not good do not count")
