@@ -275,11 +275,6 @@ func (h *Handler) warn(r *active) {
 	if forced := r.now.Overlay.Force; forced != "" {
 		h.logger.Warn(r.now.Overlay.Reason, zap.String("service", r.service), zap.String("version", forced))
 	}
-	if open := r.engine.Unvouched(); len(open) > 0 {
-		h.logger.Warn("a client may send these headers itself and choose who it counts as: put gray after the handler that "+
-			"sets or removes them, in a route, and say `vouch gateway`, or let only peers in `trust` send them by `vouch peers`",
-			zap.String("service", r.service), zap.Strings("identity", open))
-	}
 	if !r.verified {
 		h.logger.Warn("tokens are believed as they stand: no signature is checked (jwt.verify is false)",
 			zap.String("service", r.service))

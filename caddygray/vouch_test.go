@@ -30,6 +30,19 @@ func TestWarningOfIdentityHeaders(t *testing.T) {
 	}
 }
 
+// With vouch peers, such a header counts from peers in trust alone.
+func TestIdentityHeadersOfPeers(t *testing.T) {
+	for trust, want := range map[string]string{"127.0.0.1": "two told v2", "192.0.2.1": "one told v1"} {
+		url := site(t, "gray shop {\nstable v1\nversion v1 "+says(t, "one")+"\nversion v2 "+says(t, "two")+
+			"\nidentity header X-User-ID, baggage user, cookie uid\nvouch peers\ntrust "+trust+
+			"\nrule testers v2 {\nwhen identity in u-tester\n}\n}\nreverse_proxy {\ndynamic gray\n}")
+		for _, claimed := range []string{"X-User-ID: u-tester", "Baggage: user=u-tester"} {
+			assert.Equal(t, want, asUser(t, url, "somebody", claimed), "%s by a peer while %s is trusted", claimed, trust)
+		}
+		assert.Equal(t, "two told v2", asUser(t, url, "u-tester", "X-Other: 1"), "the next identity counts")
+	}
+}
+
 // The site that the documentation shows for forward_auth: gray sees who the user is, and not who
 // the client says.
 func TestDocumentedForwardAuth(t *testing.T) {

@@ -22,6 +22,7 @@ func TestWarningsAtStart(t *testing.T) {
 	defer cancel()
 	_, err = New(ctx, http.NotFoundHandler(), shop(func(c *Config) {
 		c.Service = "warned"
+		c.Identity = []string{"cookie uid", "header X-User-ID"}
 		c.Rules = []rule{{Rule: core.Rule{Name: "everybody", Version: "v2"}}}
 	}), "shop-gray@file")
 	os.Stdout = before
@@ -30,5 +31,7 @@ func TestWarningsAtStart(t *testing.T) {
 	said, err := io.ReadAll(read)
 	require.NoError(t, err)
 	require.Contains(t, string(said), `level=WARN msg="policy warning" plugin=gray middleware=shop-gray@file service=warned`)
+	require.Contains(t, string(said), "a client may send these headers itself")
+	require.Contains(t, string(said), `identity="[header X-User-ID]"`)
 	require.Contains(t, string(said), `rules[0]: rule \"everybody\" has neither conditions nor a percentage`)
 }

@@ -32,7 +32,9 @@ func TestIncidents(t *testing.T) {
 	kept := map[string]*backends.Backend{
 		"file": backends.File(t), "etcd": backends.Etcd(t), "consul": backends.Consul(t), "nacos": backends.Nacos(t),
 	}
+	certified := newSecured(t)
 	routes := map[string]route{
+		"certified": {source: certified.source()},
 		"closed": {source: kept["etcd"].URL("closed")},
 		"listed": {source: kept["etcd"].URL("listed"), allow: map[string][]string{"allow_hosts": {"*.example.com"}}},
 		"open": {source: kept["etcd"].URL("open"), allow: map[string][]string{
@@ -70,6 +72,10 @@ func TestIncidents(t *testing.T) {
 				})
 			}
 		}
+		t.Run("certificates", func(t *testing.T) {
+			t.Parallel()
+			renewedCertificates(on(t, "certified"), certified, f)
+		})
 		t.Run("trust", func(t *testing.T) {
 			t.Parallel()
 			trust(t, kept["etcd"], keys, on)
