@@ -181,4 +181,3 @@ func has(list []string, s string) bool {
 	}
 	return false
 }
-

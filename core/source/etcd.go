@@ -66,7 +66,7 @@ func (e *etcd) read(ctx context.Context, key Key) (Document, error) {
 	p := e.pasts[key]
 	d := Document{Missing: true}
 	if len(kvs) > 0 {
-		p.found(kvs[0].Revision, e.revision)
+		p.found(kvs[0].Revision, kvs[0].Value, e.revision)
 		d = etcdDocument(&kvs[0], p)
 	} else {
 		p.missed(e.revision)
@@ -94,7 +94,7 @@ func (e *etcd) wait(ctx context.Context, _ bool, news func()) error {
 		for i := range changes {
 			if key, ok := watched[changes[i].Key]; ok {
 				p := e.pasts[key]
-				p.wrote(changes[i].Revision)
+				p.wrote(changes[i].Revision, changes[i].Value)
 				e.documents[key] = etcdDocument(&changes[i], p)
 			}
 		}

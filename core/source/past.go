@@ -1,20 +1,22 @@
 package source
 
+import "crypto/sha256"
+
 // past is what a watch knows of the writes of one key of etcd, by which it sees that a store was
 // restored from a backup and then written, even if it was away meanwhile. A store that is behind
-// shows what was written before: of the revisions between from and to, those in writes. Any other
-// one between them is of another history.
+// shows what was written before: of the revisions between from and to, those in writes, each with
+// its value. Anything else between them is of another history.
 type past struct {
 	from, to int64
-	writes   map[int64]bool
-	shift    int64 // from revisions to orders: those of another history come after all before
-	last     int64 // the highest order
+	writes   map[int64]string // digests of values by revision
+	shift    int64            // from revisions to orders: those of another history come after all before
+	last     int64            // the highest order
 }
 
 // maxWrites bounds what is remembered of a key.
 const maxWrites = 1024
 
-func newPast() *past { return &past{writes: map[int64]bool{}} }
+func newPast() *past { return &past{writes: map[int64]string{}} }
 
 // order returns the order of a revision that was found or written last.
 func (p *past) order(revision int64) int64 {
@@ -25,14 +27,15 @@ func (p *past) order(revision int64) int64 {
 	return order
 }
 
-// found notes that the key was written last at a revision, as the store is at another.
-func (p *past) found(revision, now int64) {
-	if !p.writes[revision] {
+// found notes a value that was written at a revision, and is the newest one of the store at another.
+func (p *past) found(revision int64, value []byte, now int64) {
+	digest := digestOf(value)
+	if p.writes[revision] != digest {
 		if revision >= p.from && revision <= p.to {
 			p.shift = p.last + 1 - revision
 		}
 		p.begin(revision)
-		p.writes[revision] = true
+		p.writes[revision] = digest
 	}
 	if now < p.to { // the store was restored
 		for write := range p.writes {
@@ -51,11 +54,11 @@ func (p *past) missed(now int64) {
 }
 
 // wrote notes a write that the watch was told of, or that the key was deleted.
-func (p *past) wrote(revision int64) {
+func (p *past) wrote(revision int64, value []byte) {
 	if len(p.writes) >= maxWrites {
 		p.begin(revision)
 	}
-	p.writes[revision] = true
+	p.writes[revision] = digestOf(value)
 	if revision > p.to {
 		p.to = revision
 	}
@@ -63,5 +66,10 @@ func (p *past) wrote(revision int64) {
 
 func (p *past) begin(revision int64) {
 	p.from = revision
-	p.writes = map[int64]bool{}
+	p.writes = map[int64]string{}
+}
+
+func digestOf(value []byte) string {
+	sum := sha256.Sum256(value)
+	return string(sum[:])
 }

@@ -35,8 +35,8 @@ func TestIncidents(t *testing.T) {
 	certified := newSecured(t)
 	routes := map[string]route{
 		"certified": {source: certified.source()},
-		"closed": {source: kept["etcd"].URL("closed")},
-		"listed": {source: kept["etcd"].URL("listed"), allow: map[string][]string{"allow_hosts": {"*.example.com"}}},
+		"closed":    {source: kept["etcd"].URL("closed")},
+		"listed":    {source: kept["etcd"].URL("listed"), allow: map[string][]string{"allow_hosts": {"*.example.com"}}},
 		"open": {source: kept["etcd"].URL("open"), allow: map[string][]string{
 			"allow_env": {secretVariable}, "allow_files": {keys}, "allow_hosts": {"localhost"}}},
 	}
@@ -214,12 +214,12 @@ func (i *incident) slowWriter() {
 // restoredBackup puts an etcd back to what it was some epochs before. The rollback is written while
 // the gateways see the store, and while they do not.
 func (i *incident) restoredBackup() {
-	backup := i.backUp()
+	backup := i.b.BackUp(i.t)
 	i.flip(20, "v1")
 	i.serves("v1")
 	i.flip(21, "")
 	i.serves("v2")
-	i.restore(backup)
+	i.b.Restore(i.t, backup)
 	i.says("an old copy is no switch", func(s live.State) bool { return s.Connected && s.SwitchOffered == 10 })
 	i.serves("v2")
 	i.flip(11, "v1")
@@ -230,14 +230,14 @@ func (i *incident) restoredBackup() {
 	i.flip(22, "")
 	i.serves("v2")
 
-	backup = i.backUp()
+	backup = i.b.BackUp(i.t)
 	i.flip(30, "v1")
 	i.serves("v1")
 	i.flip(31, "")
 	i.serves("v2")
 	i.b.Relay.Hold(true)
 	i.b.Relay.Cut()
-	i.restore(backup)
+	i.b.Restore(i.t, backup)
 	i.flip(23, "v1")
 	i.says("away", func(s live.State) bool { return !s.Connected && s.SwitchOffered == 31 })
 	i.b.Relay.Hold(false)
@@ -247,23 +247,6 @@ func (i *incident) restoredBackup() {
 	})
 	i.flip(32, "")
 	i.serves("v2")
-}
-
-// backUp copies what the server has on disk.
-func (i *incident) backUp() (folder string) {
-	folder = filepath.Join(i.t.TempDir(), "data")
-	i.b.Process.Kill()
-	require.NoError(i.t, os.CopyFS(folder, os.DirFS(filepath.Join(i.b.Process.Folder(), "data"))))
-	i.b.Process.Start()
-	return folder
-}
-
-func (i *incident) restore(backup string) {
-	data := filepath.Join(i.b.Process.Folder(), "data")
-	i.b.Process.Kill()
-	require.NoError(i.t, os.RemoveAll(data))
-	require.NoError(i.t, os.Rename(backup, data))
-	i.b.Process.Start()
 }
 
 // emptyRegistry has a registry list nobody for a while. Traefik's stable version is its own

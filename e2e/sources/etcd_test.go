@@ -1,6 +1,7 @@
 package sources
 
 import (
+	"fmt"
 	"strconv"
 	"syscall"
 	"testing"
@@ -31,6 +32,50 @@ func TestEtcdCompaction(t *testing.T) {
 			backends.Post(t, base+"/v3/kv/compaction", map[string]any{"revision": n, "physical": true})
 			b.Relay.Hold(false)
 			h.await("v2")
+		})
+	}
+}
+
+// A store that was restored from a backup is behind what gateways have seen. A rollback that is
+// written then reaches those that were cut off from it meanwhile; an old copy is none.
+func TestRollbackAfterARestoredBackup(t *testing.T) {
+	for _, mode := range modes {
+		t.Run(mode.name, func(t *testing.T) {
+			b := backends.Etcd(t)
+			flip := func(epoch int, to string) {
+				b.Put(b.Switch("store"), fmt.Sprintf(`{"epoch": %d, "to": %q}`, epoch, to))
+			}
+			b.Put("store", document("one", 100))
+			flip(4, "v1")
+			h := start(t, mode.load(t), b.URL("store"), "")
+			h.await("v1")
+			early := b.BackUp(t)
+			flip(5, "")
+			h.await("v2")
+			late := b.BackUp(t)
+			flip(8, "v1")
+			h.await("v1")
+			flip(9, "")
+			h.await("v2")
+			cut := func(backup string, write func()) {
+				b.Relay.Hold(true)
+				b.Relay.Cut()
+				b.Restore(t, backup)
+				write()
+				h.awaitState("away", func(s live.State) bool { return !s.Connected })
+				b.Relay.Hold(false)
+			}
+			cut(late, func() { flip(6, "v1") })
+			h.await("v1")
+			require.Contains(t, h.state().SwitchNote, "use 10 or more to end it")
+			flip(9, "v2")
+			h.awaitState("away from stable", func(s live.State) bool { return s.SwitchOffered == 9 })
+			require.Equal(t, "v1", h.version())
+			flip(10, "")
+			h.await("v2")
+			cut(early, func() {})
+			h.awaitState("an old copy", func(s live.State) bool { return s.Connected && s.SwitchOffered == 4 })
+			require.Equal(t, "v2", h.version())
 		})
 	}
 }
