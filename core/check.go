@@ -2,6 +2,7 @@ package core
 
 import (
 	"net/http"
+	"regexp"
 	"sort"
 	"strings"
 	"unicode/utf8"
@@ -85,6 +86,17 @@ func (c *checker) followedUpstream(path, upstream string) {
 	}
 	if err != nil {
 		c.note(path, err.Error())
+	}
+}
+
+// ownPlaceholder matches what gateways expand in their own configuration.
+var ownPlaceholder = regexp.MustCompile(`\{(env|file|system)\.[^}]*\}|\$\{[^}]*\}|\{\$[^}]*\}`)
+
+// unexpanded notes a text of a followed document that somebody may take to be expanded: the
+// placeholder itself would be the secret, or the address.
+func (c *checker) unexpanded(path, text string) {
+	if c.allowed != nil && ownPlaceholder.MatchString(text) {
+		c.note(path, onlyOwnPlaceholders)
 	}
 }
 
@@ -196,7 +208,12 @@ func (c *checker) token() {
 	if c.policy.JWT == nil {
 		return
 	}
-	verifier, err := jwt.NewWithin(c.policy.JWT, c.allowed)
+	given := c.policy.JWT
+	c.unexpanded("jwt.secret", given.Secret)
+	c.unexpanded("jwt.key", given.Key)
+	c.unexpanded("jwt.jwks", given.JWKS)
+	c.unexpanded("jwt.oidc", given.OIDC)
+	verifier, err := jwt.NewWithin(given, c.allowed)
 	if err != nil {
 		c.problems = append(c.problems, problem.Of(err).Under("jwt")...)
 		return

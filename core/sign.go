@@ -17,6 +17,7 @@ func (c *checker) secrets(path, text string) []string {
 	if text == "" {
 		return nil
 	}
+	c.unexpanded(path, text)
 	if jwt.IsFile(text) {
 		content, err := jwt.ReadFile(text, c.allowed)
 		if err != nil {

@@ -2,6 +2,7 @@ package allow
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -195,4 +196,20 @@ func TestCheck(t *testing.T) {
 		assert.Equal(t, field, got)
 		assert.Equal(t, field != "", err != nil)
 	}
+}
+
+// Errors quote what inner servers answer; documents' servers do so in none that is shown.
+func TestHide(t *testing.T) {
+	refused := &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("connection refused")}
+	for text, want := range map[string]string{
+		`malformed HTTP response "SSH-2.0-OpenSSH_9"`:                                      "no answer that can be used",
+		`x509: certificate is valid for vault.inner, not a`:                                "its certificate is not valid for this name, or not now",
+		`tls: failed to verify certificate: x509: certificate signed by unknown authority`: "its certificate is signed by an unknown authority",
+		`10.0.0.1 may not be asked: why`:                                                   "10.0.0.1 may not be asked: why",
+	} {
+		assert.EqualError(t, (&List{}).Hide(errors.New(text)), want)
+		assert.EqualError(t, (*List)(nil).Hide(errors.New(text)), text)
+	}
+	assert.Equal(t, error(refused), (&List{}).Hide(refused))
+	assert.NoError(t, (&List{}).Hide(nil))
 }

@@ -2,6 +2,7 @@ package jwt
 
 import (
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -49,7 +50,10 @@ func TestServersLeadOnlyToWhoIsAllowed(t *testing.T) {
 	outer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/redirect":
-			http.Redirect(w, r, inner.URL, http.StatusFound)
+			http.Redirect(w, r, inner.URL+"/s3cret", http.StatusFound)
+		case "/location":
+			w.Header().Set("Location", "http://s3cret%zz/")
+			w.WriteHeader(http.StatusFound)
 		case "/answer":
 			_, _ = fmt.Fprint(w, `s3cret`)
 		default:
@@ -57,10 +61,32 @@ func TestServersLeadOnlyToWhoIsAllowed(t *testing.T) {
 		}
 	}))
 	defer outer.Close()
+	banner, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer func() { _ = banner.Close() }()
+	go func() {
+		for {
+			conn, err := banner.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = conn.Write([]byte("SSH-2.0-s3cret\r\n"))
+			_ = conn.Close()
+		}
+	}()
 	outerURL = strings.Replace(outer.URL, "127.0.0.1", "localhost", 1)
 	as := asking{true, &allow.List{Hosts: []string{"localhost"}}}
-	_, _, err := fetchKeys(t.Context(), outerURL+"/redirect", as)
+	_, _, err = fetchKeys(t.Context(), outerURL+"/redirect", as)
 	require.ErrorContains(t, err, "127.0.0.1 may not be asked")
+	assert.NotContains(t, err.Error(), inner.URL+"/s3cret", "where an answer leads is part of it")
+	_, port, err := net.SplitHostPort(banner.Addr().String())
+	require.NoError(t, err)
+	_, _, err = fetchKeys(t.Context(), "http://localhost:"+port, as)
+	require.ErrorContains(t, err, "localhost:"+port+": ")
+	assert.NotContains(t, err.Error(), "s3cret")
+	_, _, err = fetchKeys(t.Context(), outerURL+"/location", as)
+	require.Error(t, err)
+	assert.NotContains(t, err.Error(), "s3cret")
 	_, _, err = discovering(outerURL, as)(t.Context())
 	require.ErrorContains(t, err, "jwks_uri: 127.0.0.1 may not be asked")
 	_, _, err = fetchKeys(t.Context(), outerURL+"/answer", as)

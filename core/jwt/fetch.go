@@ -102,7 +102,7 @@ func fetch(ctx context.Context, address string, as asking) ([]byte, http.Header,
 	request.Header.Set("User-Agent", "gray")
 	response, err := client(as).Do(request)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, unasked(err, address, as)
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
@@ -116,6 +116,16 @@ func fetch(ctx context.Context, address string, as asking) ([]byte, http.Header,
 		return nil, nil, fmt.Errorf("%s: %w", redacted(address), err)
 	}
 	return text, response.Header, nil
+}
+
+// unasked is the error for a server without an answer. Of one that a document names, it shows
+// neither what was answered nor where that led.
+func unasked(err error, address string, as asking) error {
+	var wrapped *url.Error
+	if as.allowed == nil || !errors.As(err, &wrapped) {
+		return err
+	}
+	return fmt.Errorf("%s: %w", redacted(address), as.allowed.Hide(wrapped.Err))
 }
 
 // client returns a client that keeps no connection open between fetches, which are minutes apart.

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/grayrelease/gray/core/allow"
 	"github.com/grayrelease/gray/core/problem"
 )
 
@@ -34,7 +35,7 @@ type Client struct {
 	hosts     []string
 	current   int
 	secrets   []string
-	quiet     bool // errors show nothing of answers
+	allowed   *allow.List // what errors may show
 	transport *http.Transport
 	http      *http.Client
 }
@@ -50,7 +51,7 @@ func NewClient(a *Address) (*Client, error) {
 		return nil, err
 	}
 	c := &Client{Header: http.Header{}, Timeout: timeout, scheme: "http", hosts: a.Hosts, secrets: a.Secrets()}
-	c.quiet = a.allowed != nil
+	c.allowed = a.allowed
 	if secure || a.Scheme == "https" {
 		c.scheme = "https"
 	}
@@ -183,7 +184,7 @@ func (c *Client) Unexpected(status int, body []byte) error {
 	switch {
 	case status == 401 || status == 403:
 		message += " (check user, password and token)"
-	case text != "" && !c.quiet:
+	case text != "" && c.allowed == nil:
 		message += ": " + strconv.Quote(text)
 	}
 	return errors.New(c.scrub(message))
@@ -196,7 +197,7 @@ func (c *Client) fail(err error) error {
 	if errors.As(err, &wrapped) {
 		err = wrapped.Err
 	}
-	text := err.Error()
+	text := c.allowed.Hide(err).Error()
 	if errors.Is(err, context.DeadlineExceeded) {
 		text = "no answer in time"
 	}
