@@ -204,6 +204,7 @@ func TestSwitch(t *testing.T) {
 	u, r = open(t, config)
 	require.Equal(t, "v1", r.last().Overlay.Force)
 	require.EqualValues(t, 5, u.State().Switch.Epoch)
+	eventually(t, "deleted, still in force", func() bool { return u.State().SwitchDeleted })
 	put(t, path+".switch", `{"epoch": 4, "to": ""}`)
 	note("epoch 4 is older than 5")
 	put(t, path+".switch", `{"epoch": 6, "to": ""}`)

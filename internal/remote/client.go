@@ -63,8 +63,7 @@ func NewClient(a *Address) (*Client, error) {
 		return nil, err
 	}
 	c.transport = &http.Transport{
-		// For connections through a proxy, which the transport makes by itself.
-		TLSClientConfig:        currentIdentity(identity),
+		TLSClientConfig:        forProxies(identity),
 		TLSHandshakeTimeout:    timeout,
 		MaxConnsPerHost:        1,
 		MaxIdleConns:           1,

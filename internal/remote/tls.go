@@ -42,6 +42,36 @@ func currentIdentity(i *identity) *tls.Config {
 	return i.last
 }
 
+// forProxies is the configuration of connections through a proxy, which a transport makes by itself
+// and always by the same one. It reads the files at each handshake.
+func forProxies(i *identity) *tls.Config {
+	config := currentIdentity(i).Clone()
+	if len(config.Certificates) > 0 {
+		config.Certificates = nil
+		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			current := currentIdentity(i)
+			return &current.Certificates[0], nil
+		}
+	}
+	if config.RootCAs != nil && !config.InsecureSkipVerify {
+		config.InsecureSkipVerify = true //nolint:gosec // VerifyConnection does it
+		config.VerifyConnection = func(state tls.ConnectionState) error {
+			return verify(&state, currentIdentity(i).RootCAs)
+		}
+	}
+	return config
+}
+
+// verify checks a server's certificates as crypto/tls does.
+func verify(state *tls.ConnectionState, roots *x509.CertPool) error {
+	options := x509.VerifyOptions{Roots: roots, DNSName: state.ServerName, Intermediates: x509.NewCertPool()}
+	for _, cert := range state.PeerCertificates[1:] {
+		options.Intermediates.AddCert(cert)
+	}
+	_, err := state.PeerCertificates[0].Verify(options)
+	return err
+}
+
 // secured makes a connection one of TLS, or closes it.
 func secured(
 	ctx context.Context, conn net.Conn, config *tls.Config, address string, timeout time.Duration,

@@ -12,6 +12,7 @@ import (
 	"io"
 	"log"
 	"math/big"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -45,6 +46,16 @@ func certificate(t *testing.T, folder, name string) tls.Certificate {
 	return pair
 }
 
+// read returns the name in the certificate of a folder.
+func read(t *testing.T, folder string) string {
+	text, err := os.ReadFile(filepath.Join(folder, "cert.pem"))
+	require.NoError(t, err)
+	block, _ := pem.Decode(text)
+	cert, err := x509.ParseCertificate(block.Bytes)
+	require.NoError(t, err)
+	return cert.Subject.CommonName
+}
+
 // Certificates are renewed on disk while the client runs: its own, and the server's that it
 // believes.
 func TestRenewedCertificates(t *testing.T) {
@@ -71,6 +82,29 @@ func TestRenewedCertificates(t *testing.T) {
 	c, err := NewClient(a)
 	require.NoError(t, err)
 	defer c.Close()
+	// Behind a proxy, which passes bytes on.
+	identity, err := newIdentity(a)
+	require.NoError(t, err)
+	proxied := forProxies(identity)
+	handshake := func(serverName string) error {
+		conn, err := net.Dial("tcp", s.Listener.Addr().String())
+		require.NoError(t, err)
+		defer func() { _ = conn.Close() }()
+		config := proxied.Clone()
+		config.ServerName = serverName
+		secure := tls.Client(conn, config)
+		if err := secure.Handshake(); err != nil {
+			return err
+		}
+		_, err = io.WriteString(secure, "GET / HTTP/1.0\r\n\r\n")
+		require.NoError(t, err)
+		text, err := io.ReadAll(secure)
+		require.NoError(t, err)
+		require.Contains(t, string(text), read(t, client))
+		return nil
+	}
+	require.NoError(t, handshake("localhost"))
+	require.ErrorContains(t, handshake("other.example"), "other.example")
 	asked := func() string {
 		resp, err := c.Do(context.Background(), Request{Path: "/"})
 		require.NoError(t, err)
@@ -83,6 +117,7 @@ func TestRenewedCertificates(t *testing.T) {
 	require.Equal(t, "client one", asked(), "the connection that stands goes on")
 	c.Close()
 	require.Equal(t, "client two", asked())
+	require.NoError(t, handshake("localhost"))
 
 	for _, name := range []string{"/cert.pem", "/key.pem"} { // as some editors save them
 		text, err := os.ReadFile(client + name)
