@@ -44,8 +44,8 @@ func send(t *testing.T, method, url string, headers ...string) (*http.Response, 
 
 // anonymous is a policy that gives cookies, with more options for them.
 func anonymous(options string) string {
-	return "gray shop {\n\tstable v1\n\tversion v1\n\tversion v2\n\tidentity cookie uid, cookie gray_id\n\tanonymous cookie\n\tcookie {\n" +
-		options + "\n\t}\n\trule ramp v2 {\n\t\tpercent 99.9999\n\t}\n}\n"
+	return "gray shop {\n\tstable v1\n\tversion v1\n\tversion v2\n\tidentity cookie uid, cookie gray_id\n" +
+		"\tanonymous cookie\n\tcookie {\n" + options + "\n\t}\n\trule ramp v2 {\n\t\tpercent 99.9999\n\t}\n}\n"
 }
 
 // The cookie is Secure by what trusted proxies say of how the client came, and by nobody else.
@@ -125,13 +125,14 @@ func TestPreflights(t *testing.T) {
 	res, body := send(t, http.MethodOptions, url, asks...)
 	assert.Empty(t, res.Header["Set-Cookie"])
 	assert.Equal(t, "v1", body, "percentages pass over it")
-	_, body = send(t, http.MethodOptions, url, append(asks, "Access-Control-Request-Headers: content-type, x-app-version")...)
+	asks = append(asks, "Access-Control-Request-Headers: content-type, x-app-version")
+	_, body = send(t, http.MethodOptions, url, asks...)
 	assert.Equal(t, "v2", body)
-	for _, other := range [][]string{nil, asks[:1], asks[1:]} {
+	for _, other := range [][]string{nil, asks[:1], asks[1:2]} {
 		res, _ = send(t, http.MethodOptions, url, other...)
 		assert.NotEmpty(t, res.Header["Set-Cookie"], "%v is no preflight", other)
 	}
-	res, _ = send(t, http.MethodPost, url, asks...)
+	res, _ = send(t, http.MethodPost, url, asks[:2]...)
 	assert.NotEmpty(t, res.Header["Set-Cookie"])
 }
 
@@ -164,7 +165,9 @@ func TestSignedIdentities(t *testing.T) {
 		return id + "." + base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 	}
 	good := sign("u-1", "gray_id")
-	for _, forged := range []string{"u-1", "u-1.", ".", "u-1." + strings.Repeat("A", 43), good + "A", "u-2" + good[3:], sign("u-1", "other")} {
+	for _, forged := range []string{
+		"u-1", "u-1.", ".", "u-1." + strings.Repeat("A", 43), good + "A", "u-2" + good[3:], sign("u-1", "other"),
+	} {
 		res, body := send(t, http.MethodGet, url, "Cookie: gray_id="+forged)
 		assert.NotEmpty(t, res.Header["Set-Cookie"], forged)
 		assert.Regexp(t, "^[0-9a-f]{32}$", body, forged)

@@ -18,7 +18,7 @@ func addressOf(host string) (addr netip.Addr, isAddr bool, err error) {
 	}
 	for i := 0; i < len(host); i++ {
 		if host[i] >= utf8.RuneSelf { // libraries turn some characters into digits and dots
-			return addr, false, fmt.Errorf("%q may not be asked: write the name in its ASCII form (as in xn--...)", host)
+			return addr, false, fmt.Errorf("%q may not be asked: write it in its ASCII form (as in xn--...)", host)
 		}
 	}
 	last := host[strings.LastIndexByte(host, '.')+1:]

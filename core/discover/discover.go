@@ -170,8 +170,8 @@ func newList(a *remote.Address) *list {
 	return l
 }
 
-// add takes an instance; what is no address, has no weight, or may not get requests, is left out, as
-// registries hold what their clients send.
+// add takes an instance; what is no address, has no weight, or may not get requests, is left out,
+// as registries hold what their clients send.
 func (l *list) add(host string, port int, weight float64) {
 	if port < 1 || port > 65535 || !(weight > 0) || weight > 1e9 || !plainHost(host) {
 		return

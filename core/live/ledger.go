@@ -12,8 +12,8 @@ import (
 // The safe direction is the exception. A store that was restored from a backup is behind what
 // gateways have seen, and an operator who reads it there writes too low an epoch in the very moment
 // that counts. So a switch to the stable version that is written now, as the source itself tells,
-// comes into force all the same, under the epoch that was seen, be that the same or a higher one. To
-// end it, or to force another version, takes a higher epoch, as ever.
+// comes into force all the same, under the epoch that was seen, be that the same or a higher one.
+// To end it, or to force another version, takes a higher epoch, as ever.
 type ledger struct {
 	newest  Switch // the highest epoch seen, 0 is none, and what is in force by it
 	offered int64  // the epoch of the document that was seen last, 0 is none

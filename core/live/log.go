@@ -50,8 +50,9 @@ const maxWarnings = 20
 // held.
 func (w *watch) noteWarnings(d *document) {
 	if open := d.engine.Unvouched(); len(open) > 0 {
-		w.note(slog.LevelWarn, "a client may send these headers itself and choose who it counts as: have gray run after what "+
-			"sets or removes them, and say vouch gateway, or let only peers in trust send them by vouch peers", "identity", open)
+		w.note(slog.LevelWarn, "a client may send these headers itself and choose who it counts as: have gray run after "+
+			"what sets or removes them, and say vouch gateway, or let only peers in trust send them by vouch peers",
+			"identity", open)
 	}
 	for i, warning := range d.engine.Warnings() {
 		if i == maxWarnings {

@@ -29,7 +29,8 @@ func newEtcd(a *remote.Address) (backend, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &etcd{client: client, name: a.Options["namespace"] + a.Path, documents: map[Key]Document{}, pasts: map[Key]*past{}}
+	e := &etcd{client: client, name: a.Options["namespace"] + a.Path, pasts: map[Key]*past{}}
+	e.forget()
 	for _, key := range keys {
 		e.pasts[key] = newPast()
 	}

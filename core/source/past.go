@@ -27,7 +27,7 @@ func (p *past) order(revision int64) int64 {
 	return order
 }
 
-// found notes a value that was written at a revision, and is the newest one of the store at another.
+// found notes a value that was written at a revision, and is the newest of the store at another.
 func (p *past) found(revision int64, value []byte, now int64) {
 	digest := digestOf(value)
 	if p.writes[revision] != digest {

@@ -57,7 +57,8 @@ func newSecured(t testing.TB) *secured {
 func (s *secured) source() string {
 	_, port, _ := strings.Cut(strings.TrimPrefix(s.URL, "https://"), ":")
 	cert, key := filepath.Join(s.folder, "cert.pem"), filepath.Join(s.folder, "key.pem")
-	return "https://localhost:" + port + "/user.json#interval=50ms&ca_file=" + cert + "&cert_file=" + cert + "&key_file=" + key
+	return "https://localhost:" + port + "/user.json#interval=50ms&ca_file=" + cert + "&cert_file=" + cert +
+		"&key_file=" + key
 }
 
 // renew replaces the certificate of the server, and the files.

@@ -106,7 +106,8 @@ func TestCookie(t *testing.T) {
 	mac.Write([]byte("gray_id\x00u-1"))
 	signature := base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 	for sent, isNew := range map[string]bool{
-		"u-1." + signature: false, "u-1": true, "u-2." + signature: true, "u-1." + signature + "x": true, "." + signature: true,
+		"u-1." + signature: false, "u-1": true, "u-2." + signature: true, "u-1." + signature + "x": true,
+		"." + signature: true,
 	} {
 		cookie := get(t, g, "signed.test", "Cookie", "gray_id="+sent).Header.Get("Set-Cookie")
 		assert.Equal(t, isNew, cookie != "", sent)
