@@ -33,7 +33,7 @@ func TestCaddyfileHasEveryFieldOfAPolicy(t *testing.T) {
 		of := reflect.TypeOf(block.of)
 		for i := range of.NumField() {
 			name, _, _ := strings.Cut(of.Field(i).Tag.Get("json"), ",")
-			isArgument := of.Name() == "Policy" && name == "service" || of.Name() == "Rule" &&
+			isArgument := of.Name() == "Policy" && (name == "$schema" || name == "service") || of.Name() == "Rule" &&
 				(name == "name" || name == "version")
 			isArgument = isArgument || of.Name() == "Rollout" && name == "rule"
 			assert.True(t, isArgument || known(name) || known(strings.TrimSuffix(name, "s")), "%s: no word for %q", of, name)

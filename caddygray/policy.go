@@ -85,12 +85,13 @@ func (r *replacing) text(s string) string {
 	})
 }
 
-// firstField returns the JSON name of the first field of a policy that is set, except the service.
+// firstField returns the JSON name of the first field of a policy that is set, except the schema
+// and the service.
 func firstField(policy *core.Policy) string {
 	v := reflect.ValueOf(policy).Elem()
 	for i := range v.NumField() {
 		name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ",")
-		if name != "service" && !v.Field(i).IsZero() {
+		if name != "$schema" && name != "service" && !v.Field(i).IsZero() {
 			return name
 		}
 	}

@@ -4,6 +4,8 @@ import (
 	"github.com/grayrelease/gray/core/jwt"
 )
 
+//go:generate go -C ../e2e/schema run .
+
 // Policy is the policy document: who gets which version of one service. Its JSON form is the same
 // in files, configuration centres, Caddy's JSON and Traefik's dynamic configuration.
 //
@@ -11,6 +13,9 @@ import (
 // serves. A value that is not UTF-8 or is longer than 8,192 bytes counts as absent, and so does a
 // whole query of more than 65,536 bytes.
 type Policy struct {
+	// Schema is the URL or the path of the document's JSON Schema, for editors. Gray does not read
+	// it. Default: none.
+	Schema string `json:"$schema,omitempty" mapstructure:"$schema"`
 	// Service names the service; it is part of every default salt. Required.
 	Service string `json:"service,omitempty"`
 	// Enabled set to false turns the policy off: every request gets the stable version, whatever

@@ -54,6 +54,7 @@ type Config struct {
 	// authentication. Default: none.
 	StatePath string `json:"statePath,omitempty"`
 
+	Schema  string `json:"$schema,omitempty" mapstructure:"$schema"`
 	Service string `json:"service,omitempty"`
 	Enabled *bool  `json:"enabled,omitempty"`
 	Stable  string `json:"stable,omitempty"`
@@ -179,7 +180,7 @@ func isFollowed(s *setup, config *Config) bool {
 func readPolicy(s *setup, config *Config) error {
 	versions, problems := readVersions(config.Versions)
 	policy := inlinePolicy(config, versions)
-	given := !reflect.DeepEqual(policy, &core.Policy{})
+	given := !reflect.DeepEqual(policy, &core.Policy{Schema: policy.Schema})
 	if config.Policy != "" {
 		if given {
 			return problem.New("policy", "the document is in %q, so none of its fields may be given beside it", config.Policy)
@@ -207,7 +208,7 @@ func readFile(s *setup, path string) error {
 // named lists it may.
 func inlinePolicy(c *Config, versions map[string]core.Version) *core.Policy {
 	policy := &core.Policy{
-		Service: c.Service, Enabled: c.Enabled, Stable: c.Stable, Versions: versions,
+		Schema: c.Schema, Service: c.Service, Enabled: c.Enabled, Stable: c.Stable, Versions: versions,
 		Identity: trimmed(c.Identity), Anonymous: c.Anonymous, Cookie: c.Cookie.Cookie,
 		Lists: c.Lists, Header: c.Header, Trust: trimmed(c.Trust), Vouch: c.Vouch,
 		JWT: trimmedJWT(c.JWT),
