@@ -21,16 +21,16 @@ func TestNamesThatNoPolicyHas(t *testing.T) {
 			`matcher gray: \"referred\" is a service, not a version: ` +
 				"name it in the matcher's block, by `service referred`"},
 		{"rule", "@m gray {\nrule nosuch\n}\nrespond @m hi",
-			`matcher gray: no policy has the rule \"nosuch\" (one of testers)`},
+			`matcher gray: no policy has the rule \"nosuch\" (only testers)`},
 		{"service of a matcher", "@m gray v2 {\nservice refered\n}\nrespond @m hi",
 			`matcher gray: no policy is about the service \"refered\" (did you mean \"referred\"?)`},
 		{"within not", "@m not gray v9\nrespond @m hi",
 			`matcher gray: no policy has the version \"v9\" (one of v1, v2)`},
 		{"version for a service", "reverse_proxy {\ndynamic gray v2\n}",
 			`dynamic gray: no policy is about the service \"v2\" ` +
-				`(one of referred): it is a version, which is found by itself`},
+				`(only referred): it is a version, which is found by itself`},
 		{"service of a selection", "reverse_proxy {\ndynamic gray\nlb_policy gray shop\n}",
-			`lb_policy gray: no policy is about the service \"shop\" (one of referred)`},
+			`lb_policy gray: no policy is about the service \"shop\" (only referred)`},
 		{"all is well", "@m gray v1 v2 {\nservice referred\nrule testers tester\n}\nrespond @m hi\n" +
 			"reverse_proxy {\ndynamic gray referred\nlb_policy gray referred\n}", ""},
 	} {

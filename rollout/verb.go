@@ -60,7 +60,7 @@ func Raises(verb string) bool { return verb != Pause && verb != Rollback }
 func Do(plan *core.RolloutPlan, s core.RolloutState, c Command, now time.Time) (core.RolloutState, error) {
 	do := verbs[c.Verb]
 	if do == nil {
-		return s, fmt.Errorf("unknown verb %s%s", problem.Quote(c.Verb), problem.Suggest(c.Verb, Verbs()))
+		return s, fmt.Errorf("unknown verb %s%s", problem.Quote(c.Verb), problem.OneOf(c.Verb, Verbs()))
 	}
 	for _, text := range []string{c.By, c.Reason} {
 		if err := checkText(text); err != nil {

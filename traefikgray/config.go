@@ -8,13 +8,14 @@ package traefikgray
 
 import (
 	"context"
+	"fmt"
 	"net/http"
-	"os"
 	"reflect"
 	"strings"
 
 	"github.com/grayrelease/gray/core"
 	"github.com/grayrelease/gray/core/jwt"
+	"github.com/grayrelease/gray/core/live"
 	"github.com/grayrelease/gray/core/problem"
 )
 
@@ -99,7 +100,8 @@ func newSetup(ctx context.Context, config *Config, name string) (*setup, error) 
 	problems = append(problems, problem.Of(err).Under("ipStrategy")...)
 	s.clientIP = clientIP
 	if config.Source != nil && config.Source.URL == "" {
-		problems = append(problems, problem.New("source.url", "missing: where is the policy document?")...)
+		problems = append(problems, problem.New("source.url",
+			"required: the URL of the policy document, as in file:///etc/gray/shop.json")...)
 	}
 	if config.StatePath != "" && config.StatePath[0] != '/' {
 		problems = append(problems, problem.New("statePath", "%q must begin with a slash", config.StatePath)...)
@@ -116,7 +118,28 @@ func newSetup(ctx context.Context, config *Config, name string) (*setup, error) 
 		_, err := core.New(s.policy)
 		problems = append(problems, problem.Of(err)...)
 	}
+	problems = withVersionHint(s, config, problems)
 	return nil, problems
+}
+
+// withVersionHint adds to what is wrong with the stable version how a version without fields is
+// written. In YAML, a name with nothing behind its colon never reaches plugins.
+func withVersionHint(s *setup, config *Config, problems problem.List) problem.List {
+	if config.Policy != "" || s.policy == nil || s.policy.Stable == "" {
+		return problems
+	}
+	if _, known := s.policy.Versions[s.policy.Stable]; known {
+		return problems
+	}
+	hinted := make(problem.List, 0, len(problems))
+	for _, p := range problems {
+		isMissing := p.Path == "versions" || p.Path == "stable" && !strings.Contains(p.Message, "did you mean")
+		if isMissing {
+			p.Message += fmt.Sprintf(": in YAML, a version without fields is %q", s.policy.Stable+": {}")
+		}
+		hinted = append(hinted, p)
+	}
+	return hinted
 }
 
 // checkMode checks the mode, or finds it by what the policy says where versions run.
@@ -195,11 +218,8 @@ func readPolicy(s *setup, config *Config) error {
 }
 
 func readFile(s *setup, path string) error {
-	document, err := os.ReadFile(path)
-	if err != nil {
-		return problem.Of(err).Under("policy")
-	}
-	s.policy, err = core.ParsePolicy(document)
+	policy, err := live.ReadPolicy(path)
+	s.policy = policy
 	return problem.Of(err).Under("policy").Err()
 }
 

@@ -38,13 +38,21 @@ func TestRefusals(t *testing.T) {
 		"balance of a word nobody knows": {func(c *Config) { c.Mode, c.Balance = "proxy", "random" },
 			`balance: unknown word "random" (one of turns, identity)`},
 		"balance in mode header":        {func(c *Config) { c.Mode, c.Balance = "header", "identity" }, "balance: needs mode proxy"},
-		"policy in a file that is none": {func(c *Config) { *c = Config{Policy: "/nowhere.json"} }, "policy: open /nowhere.json"},
+		"policy in a file that is none": {func(c *Config) { *c = Config{Policy: "/nowhere.json"} }, "policy: there is no file nowhere.json in the folder /"},
 		"policy in a file that is bad":  {func(c *Config) { *c = Config{Policy: file} }, `policy.stable: version "v9" is not in versions`},
 		"policy in a file and here":     {func(c *Config) { c.Policy = file }, "none of its fields may be given beside it"},
+		"stable without fields, as YAML drops it": {func(c *Config) { delete(c.Versions, "v1") },
+			`stable: version "v1" is not in versions (only v2): in YAML, a version without fields is "v1: {}"`},
+		"versions without fields, as YAML drops them": {func(c *Config) { c.Versions, c.Rules = nil, nil },
+			`versions: required: name the service's versions: in YAML, a version without fields is "v1: {}"`},
+		"stable that is near": {func(c *Config) { c.Versions["stable"], c.Stable = "", "stabel" },
+			`stable: version "stabel" is not in versions (did you mean "stable"?)`},
+		"policy in a folder that is none": {func(c *Config) { *c = Config{Policy: "no/policy.json"} },
+			" for the file policy.json (relative paths begin at the working directory)"},
 		"several at once": {func(c *Config) { c.Mode, c.Stable = "x", "v9" },
 			"mode: unknown word \"x\" (one of header, proxy); stable: version \"v9\" is not in versions"},
 		"strategy":                    {func(c *Config) { c.IPStrategy = &ipStrategy{IPStrategy: core.IPStrategy{Depth: -1}} }, "ipStrategy.depth: must be 0 or more"},
-		"source without a URL":        {func(c *Config) { c.Source = &source{} }, "source.url: missing"},
+		"source without a URL":        {func(c *Config) { c.Source = &source{} }, "source.url: required: the URL of the policy document, as in file:///etc/gray/shop.json"},
 		"source that nobody knows":    {func(c *Config) { c.Source = &source{Source: live.Source{URL: "zoo://x"}} }, `unknown scheme "zoo"`},
 		"registry that nobody knows":  {func(c *Config) { c.Versions["v2"] = map[string]interface{}{"discover": "consol://x/y"} }, `versions.v2.discover: unknown scheme "consol"`},
 		"versions that are no object": {func(c *Config) { c.Versions["v2"] = 7 }, "versions.v2: must be an object"},
@@ -64,7 +72,7 @@ func TestRefusals(t *testing.T) {
 		"no upstreams to forward to": {func(c *Config) {
 			c.Mode = "proxy"
 			c.Versions["v2"] = nil
-		}, "versions.v2.upstreams: missing"},
+		}, "versions.v2.upstreams: required: mode proxy forwards to them"},
 		"upstream that is none": {func(c *Config) {
 			c.Mode = "proxy"
 			c.Versions["v2"] = map[string]interface{}{"upstreams": "ftp://x"}

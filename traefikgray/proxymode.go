@@ -39,7 +39,7 @@ func forwardingTo(t *target, identify func(*http.Request) string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { proxy.Forward(t.pool, w, r, t.fallback) })
 }
 
-var errNoUpstreams = errors.New("missing: mode proxy forwards to them")
+var errNoUpstreams = errors.New("required: mode proxy forwards to them")
 
 // upstreamProblems are what is wrong with a version's upstreams, as the policy has them.
 func upstreamProblems(version string, err error) problem.List {

@@ -50,7 +50,8 @@ func New(ctx context.Context, next http.Handler, config *Config, name string) (h
 		err = problem.Of(err).Under("policy")
 	}
 	if err != nil {
-		return nil, refusal(name, err)
+		problems := withVersionHint(s, config, problem.Of(err))
+		return nil, refusal(name, problems)
 	}
 	return handler, nil
 }

@@ -103,3 +103,16 @@ func TestMessagesHoldNoSecret(t *testing.T) {
 		require.NotContains(t, err.Error(), "hunter2")
 	}
 }
+
+// What is wrong with a key set is said in words of JSON, not of Go.
+func TestKeySetsOfOtherTypes(t *testing.T) {
+	for text, want := range map[string]string{
+		`{"keys": "x"}`:                     `jwks: not a JSON Web Key Set: "keys" cannot be of type string`,
+		`{"keys": [{"kty": 1}]}`:            `jwks: the key set has no usable key: "kty" cannot be of type number`,
+		`{"keys": ["x"]}`:                   `jwks: the key set has no usable key: it cannot be of type string`,
+		`{"keys": [{"key_ops": {"a": 1}}]}`: `jwks: the key set has no usable key: "key_ops" cannot be of type object`,
+	} {
+		_, err := New(&Config{JWKS: text})
+		require.EqualError(t, err, want, text)
+	}
+}

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"strconv"
 	"strings"
 )
 
@@ -205,7 +206,7 @@ func webKeys(text []byte, secrets bool) (*keySet, error) {
 		Keys []json.RawMessage `json:"keys"`
 	}
 	if err := json.Unmarshal(text, &document); err != nil {
-		return nil, fmt.Errorf("not a JSON Web Key Set: %w", err)
+		return nil, fmt.Errorf("not a JSON Web Key Set: %s", notOfType(err))
 	}
 	if len(document.Keys) > maxKeys {
 		return nil, fmt.Errorf("more than %d keys", maxKeys)
@@ -232,7 +233,7 @@ func webKeys(text []byte, secrets bool) (*keySet, error) {
 func webKeyOf(raw []byte, secrets bool) (*key, error) {
 	var w webKey
 	if err := json.Unmarshal(raw, &w); err != nil {
-		return nil, err
+		return nil, errors.New(notOfType(err))
 	}
 	if w.Use != "" && w.Use != "sig" {
 		return nil, fmt.Errorf("key %q is not for signatures", w.Kid)
@@ -245,6 +246,18 @@ func webKeyOf(raw []byte, secrets bool) (*key, error) {
 		return nil, fmt.Errorf("key %q: %w", w.Kid, err)
 	}
 	return bound(k, &w)
+}
+
+// notOfType is the error of a JSON text that is not of a type, in words of JSON and not of Go.
+func notOfType(err error) string {
+	wrong, ok := err.(*json.UnmarshalTypeError)
+	if !ok {
+		return err.Error()
+	}
+	if wrong.Field == "" {
+		return "it cannot be of type " + wrong.Value
+	}
+	return strconv.Quote(wrong.Field) + " cannot be of type " + wrong.Value
 }
 
 // bound gives a key the name and the algorithm of its set.

@@ -29,7 +29,6 @@ package live
 import (
 	"encoding/json"
 	"log/slog"
-	"os"
 	"sync/atomic"
 	"time"
 
@@ -160,11 +159,7 @@ func policyOf(o Options) (*core.Policy, error) {
 	if o.File == "" {
 		return o.Policy, nil
 	}
-	document, err := os.ReadFile(o.File)
-	if err != nil {
-		return nil, err
-	}
-	return core.ParsePolicy(document)
+	return ReadPolicy(o.File)
 }
 
 func openSource(o Options, p *core.Policy) (*Handle, error) {

@@ -132,7 +132,16 @@ func TestOpenErrors(t *testing.T) {
 	_, err = Open(Options{Source: from("ftp://x")})
 	require.ErrorContains(t, err, `unknown scheme "ftp"`)
 	_, err = Open(Options{File: "/nowhere/policy.json"})
-	require.ErrorContains(t, err, "/nowhere/policy.json")
+	require.EqualError(t, err, "there is no folder /nowhere for the file policy.json")
+}
+
+// A source's first document is refused: the log says whose it is.
+func TestRefusalNamesTheServiceFromTheFirst(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "p")
+	putDocument(t, path, `{"service": "shop", "stable": "v9", "versions": {"v1": {}}}`)
+	h, r := open(t, Options{Source: from("file://" + path + "?interval=10ms")})
+	eventually(t, "refused", func() bool { return h.State().Rejections == 1 })
+	require.True(t, r.said(`msg="policy refused; there is none before it" service=shop source=`))
 }
 
 func TestBadDocumentsNeverReplaceGoodOnes(t *testing.T) {
@@ -472,8 +481,8 @@ func TestParseSwitch(t *testing.T) {
 		``:                               "want {",
 		`[]`:                             "want {",
 		`{"epoch": 7}`:                   "to: want the version",
-		`{"to": "v1"}`:                   "epoch: want a number",
-		`{"epoch": 0, "to": ""}`:         "epoch: want a number",
+		`{"to": "v1"}`:                   "epoch: want a number of 1 or more",
+		`{"epoch": 0, "to": ""}`:         "epoch: want a number of 1 or more",
 		`{"epoch": 1.5, "to": ""}`:       "want {",
 		`{"epoch": "7", "to": ""}`:       "want {",
 		`{"epoch": 1, "to": ""} {}`:      "after top-level value",

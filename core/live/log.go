@@ -2,6 +2,7 @@ package live
 
 import (
 	"context"
+	"encoding/json"
 	"log/slog"
 )
 
@@ -23,7 +24,11 @@ func (w *watch) noteTo(log *slog.Logger, level slog.Level, text string, pairs ..
 	if log == nil {
 		return
 	}
-	log.Log(context.Background(), level, text, append([]any{"service", w.service(), "source", w.name}, pairs...)...)
+	about := []any{"source", w.name}
+	if service := w.service(); service != "" {
+		about = []any{"service", service, "source", w.name}
+	}
+	log.Log(context.Background(), level, text, append(about, pairs...)...)
 }
 
 func (w *watch) logError(text string, err error) {
@@ -84,5 +89,18 @@ func (w *watch) service() string {
 			return u.service
 		}
 	}
-	return ""
+	return w.named
 }
+
+// serviceOf is the service that a document names which is not good, "" if it cannot be told.
+func serviceOf(document []byte) string {
+	var named struct {
+		Service string `json:"service"`
+	}
+	if json.Unmarshal(document, &named) != nil || len(named.Service) > maxServiceText {
+		return ""
+	}
+	return named.Service
+}
+
+const maxServiceText = 256

@@ -123,6 +123,9 @@ func (w *watch) refuse(data []byte, revision string, err error) {
 		u.rejected = w.refusal
 	}
 	w.counters.Rejections++
+	if named := serviceOf(data); named != "" {
+		w.named = named
+	}
 	w.note(slog.LevelError, refusalText(w.offered != nil), "revision", revision, "error", err.Error())
 }
 

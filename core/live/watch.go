@@ -38,6 +38,7 @@ type watch struct {
 
 	isSwitchDeleted bool // the switch in force is not at the source (any more)
 
+	named    string    // the service that refused documents name, while no other is known
 	refused  string    // digest of the newest document, if it was not good
 	refusal  *Rejected // why it was not
 	ledger   ledger

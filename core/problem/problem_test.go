@@ -55,5 +55,6 @@ func TestSuggestOnlyWhatIsNear(t *testing.T) {
 		assert.Contains(t, said, want, written)
 	}
 	assert.Equal(t, " (one of v1, v2)", OneOf("v9", []string{"v1", "v2"}))
+	assert.Equal(t, " (only v2)", OneOf("v1", []string{"v2"}))
 	assert.Empty(t, OneOf("v9", nil))
 }

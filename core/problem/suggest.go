@@ -3,7 +3,8 @@ package problem
 import "strings"
 
 // OneOf says which of the words was meant: ` (did you mean "prefix"?)` when one is near to what was
-// written, or else all of them, ` (one of a, b, c)`. It is "" if they are many and none is near.
+// written, or else all of them, ` (one of a, b, c)` or ` (only a)`. It is "" if they are many and
+// none is near.
 func OneOf(written string, words []string) string {
 	const most, longest = 24, 300
 	if near := Suggest(written, words); near != "" {
@@ -15,6 +16,9 @@ func OneOf(written string, words []string) string {
 	}
 	if all == "" || len(all) > longest || strings.ContainsAny(all, "\n\r\t") {
 		return ""
+	}
+	if len(words) == 1 {
+		return " (only " + all + ")"
 	}
 	return " (one of " + all + ")"
 }

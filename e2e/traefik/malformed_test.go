@@ -52,6 +52,7 @@ func TestWrongConfigurationCostsItsRouterAlone(t *testing.T) {
 	log := g.Log()
 	assert.NotContains(t, log, "this is a bug")
 	assert.NotContains(t, log, "panic")
+	assert.NotContains(t, log, "Go struct field")
 	assert.Contains(t, log,
 		`"error":"gray: middleware wrong-6@file: rules[0].when[0]: column 18: not a valid regular expression (RE2 syntax): `+
 			`missing closing ): `)
@@ -67,6 +68,33 @@ func TestWrongConfigurationCostsItsRouterAlone(t *testing.T) {
 		assert.Equal(t, "v2", get(t, g, host, "X-App-Version", "beta").Header.Get("Served-By"), host)
 	}
 	assert.True(t, g.Alive())
+}
+
+// YAML drops a version that has nothing behind its colon. The error says how to write one.
+func TestVersionThatYAMLDrops(t *testing.T) {
+	routes := dynamic(
+		object{"shop": object{"rule": "Host(`shop.test`)", "middlewares": []any{"shop-gray"}, "service": "v1"}},
+		nil, object{"v1": server(upstream(t, "v1"))})
+	const middleware = `http:
+  middlewares:
+    shop-gray:
+      plugin:
+        gray:
+          service: shop
+          stable: v1
+          versions:
+            v1:
+            v2: {upstreams: ["http://127.0.0.1:1"]}
+`
+	g := traefik.Start(t, traefik.Options{Plugins: map[string]string{"gray": root}, Dynamic: routes,
+		Files: map[string]string{"shop.yml": middleware}})
+	assert.Equal(t, http.StatusNotFound, g.Status("shop.test"))
+	assert.Contains(t, g.Log(), `gray: middleware shop-gray@file: stable: version \"v1\" is not in versions (only v2): `+
+		`in YAML, a version without fields is \"v1: {}\"`)
+
+	g = traefik.Start(t, traefik.Options{Plugins: map[string]string{"gray": root}, Dynamic: routes,
+		Files: map[string]string{"shop.yml": strings.Replace(middleware, "v1:\n", "v1: {}\n", 1)}})
+	assert.Equal(t, http.StatusOK, g.Status("shop.test"))
 }
 
 // While the canary is down, stable serves every request, POSTs included, and the log says so.

@@ -118,7 +118,7 @@ func TestSource(t *testing.T) {
 
 func TestSourceIsChecked(t *testing.T) {
 	plugin := yaegi.Load(t, root)
-	for source, problem := range map[string]string{"": "source.url: missing", "zookeeper://host/key": "unknown scheme"} {
+	for source, problem := range map[string]string{"": "source.url: required", "zookeeper://host/key": "unknown scheme"} {
 		_, err := plugin.New(t.Context(), http.NotFoundHandler(),
 			map[string]any{"source": map[string]any{"url": source}}, "gray@test")
 		require.ErrorContains(t, err, problem)

@@ -82,6 +82,6 @@ func TestEveryProblemIsInTheError(t *testing.T) {
 		`mode: unknown word "prox" (one of header, proxy) (did you mean "proxy"?); `+
 		`ipStrategy.depth: must be 0 or more, is -1; `+
 		`service: required: the service's name is part of every bucket's salt; `+
-		`stable: version "v9" is not in versions (one of v1); `+
+		`stable: version "v9" is not in versions (only v1): in YAML, a version without fields is "v9: {}"; `+
 		`rules[0].when[0]: column 10: unknown operator "prefx" (did you mean "prefix"?)`)
 }
