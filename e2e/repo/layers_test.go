@@ -38,7 +38,7 @@ var layers = []struct {
 		"core/discover", "core/live", "rollout", "rollout/guard", "rollout/loop", "rollout/store"}, false},
 	{"internal/casetest", nil, true},
 	{"internal/routegen", nil, true},
-	{"examples", []string{"core", "core/live"}, true},
+	{"examples", []string{"core", "core/live", "core/proxy"}, true},
 }
 
 // Each layer imports only what is below it. The engine knows no source and no host, hosts share the
