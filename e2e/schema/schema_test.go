@@ -139,11 +139,3 @@ func TestWords(t *testing.T) {
 		}
 	}
 }
-
-// A document may name its schema, for editors.
-func TestDocumentMayNameItsSchema(t *testing.T) {
-	const document = `{"$schema": "policy.schema.json", "service": "shop", "stable": "v1", "versions": {"v1": {}}}`
-	_, err := core.Load([]byte(document))
-	require.NoError(t, err)
-	require.NoError(t, validate(t, compiled(t), document))
-}
