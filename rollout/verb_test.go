@@ -86,6 +86,8 @@ func TestDo(t *testing.T) {
 		{Goto, at(plan, core.PhaseRolledBack, 4), rolledBack},
 
 		{"rolback", at(plan, core.PhaseRunning, 1), `unknown verb "rolback" (did you mean "rollback"?)`},
+		{"begin", at(plan, core.PhaseRunning, 1),
+			`unknown verb "begin" (one of advance, approve, goto, pause, promote, resume, retry, rollback)`},
 	} {
 		t.Run(c.verb+"/"+c.state.Phase, func(t *testing.T) {
 			before := written(t, c.state)
