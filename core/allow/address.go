@@ -16,10 +16,8 @@ func addressOf(host string) (addr netip.Addr, isAddr bool, err error) {
 	if addr, err := netip.ParseAddr(host); err == nil {
 		return addr, true, nil
 	}
-	for i := 0; i < len(host); i++ {
-		if host[i] >= utf8.RuneSelf { // libraries turn some characters into digits and dots
-			return addr, false, fmt.Errorf("%q may not be asked: write it in its ASCII form (as in xn--...)", host)
-		}
+	if !isASCII(host) { // libraries turn some characters into digits and dots
+		return addr, false, fmt.Errorf("%q may not be asked: write it in its ASCII form (as in xn--...)", host)
 	}
 	last := host[strings.LastIndexByte(host, '.')+1:]
 	if _, isNumber := numberOf(last); !isNumber {
@@ -30,6 +28,15 @@ func addressOf(host string) (addr netip.Addr, isAddr bool, err error) {
 		return addr, false, fmt.Errorf("%q may not be asked: it is neither a name nor an address", host)
 	}
 	return addr, true, nil
+}
+
+func isASCII(host string) bool {
+	for i := 0; i < len(host); i++ {
+		if host[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
 }
 
 // spelledOddly reads an IPv4 address as inet_aton does: of 1 to 4 numbers, each decimal, octal or

@@ -50,6 +50,9 @@ func (l *List) Check() (field string, err error) {
 		if _, isPrefix := prefixOf(host); !isPrefix && strings.ContainsAny(host, "/: @") {
 			return "hosts", fmt.Errorf("%q is not a host (write it as in keys.example.com, *.example.com or 10.0.0.0/8)", host)
 		}
+		if !isASCII(host) {
+			return "hosts", fmt.Errorf("%q: write it in its ASCII form (as in xn--...)", host)
+		}
 	}
 	return "", nil
 }

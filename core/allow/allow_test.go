@@ -201,6 +201,8 @@ func TestCheck(t *testing.T) {
 		assert.Equal(t, field, got)
 		assert.Equal(t, field != "", err != nil)
 	}
+	_, err := (&List{Hosts: []string{"*.bücher.example"}}).Check()
+	assert.ErrorContains(t, err, "write it in its ASCII form")
 }
 
 // Errors quote what inner servers answer; documents' servers do so in none that is shown.
