@@ -3,6 +3,8 @@ package allow
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -220,5 +222,6 @@ func TestHide(t *testing.T) {
 		assert.EqualError(t, (*List)(nil).Hide(errors.New(text)), text)
 	}
 	assert.Equal(t, error(refused), (&List{}).Hide(refused))
+	assert.Equal(t, io.EOF, (&List{}).Hide(fmt.Errorf("after %q: %w", "SSH-2.0", io.EOF)))
 	assert.NoError(t, (&List{}).Hide(nil))
 }

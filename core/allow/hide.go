@@ -3,6 +3,7 @@ package allow
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"strings"
 )
@@ -19,9 +20,13 @@ var shownErrors = []string{
 func (l *List) Hide(err error) error {
 	var op *net.OpError
 	var lookup *net.DNSError
-	if l == nil || err == nil || errors.As(err, &op) || errors.As(err, &lookup) ||
-		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+	if l == nil || err == nil || errors.As(err, &op) || errors.As(err, &lookup) {
 		return err
+	}
+	for _, harmless := range []error{context.DeadlineExceeded, context.Canceled, io.EOF, io.ErrUnexpectedEOF} {
+		if errors.Is(err, harmless) {
+			return harmless
+		}
 	}
 	text := err.Error()
 	for _, part := range shownErrors {
