@@ -2,6 +2,7 @@ package docs
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -58,7 +59,9 @@ func runStatic(t *testing.T, b block) {
 // runDynamic has Traefik serve by the block, as a file. The routers and services that the block
 // leaves to the reader are in another file.
 func runDynamic(t *testing.T, b block) {
-	server := object{"loadBalancer": object{"servers": []any{object{"url": "http://127.0.0.1:1"}}}}
+	stable := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	t.Cleanup(stable.Close)
+	server := object{"loadBalancer": object{"servers": []any{object{"url": stable.URL}}}}
 	router := object{"rule": "Host(`shop.test`)", "middlewares": []any{"shop-gray"}, "service": "shop-v1"}
 	rest := object{"routers": object{"shop": router}, "services": object{"shop-v1": server}}
 	if b.language == "yaml" {
@@ -77,7 +80,10 @@ func runDynamic(t *testing.T, b block) {
 		Plugins: map[string]string{"gray": root}, Static: object{"log": object{"level": "WARN", "format": "json"}},
 		Dynamic: object{"http": rest}, Files: map[string]string{"block" + extension: b.text},
 	})
-	// The service is one that nothing answers. A router that Traefik has refused would be a 404.
-	assert.Equal(t, http.StatusBadGateway, g.Status("shop.test"))
-	assert.NotContains(t, g.Log(), `"level":"error"`)
+	assert.Equal(t, http.StatusOK, g.Status("shop.test")) // a router that Traefik has refused is a 404
+	for line := range strings.Lines(g.Log()) {
+		if strings.Contains(line, `"level":"error"`) {
+			assert.Contains(t, line, "dashboard", "the build for the tests has none")
+		}
+	}
 }
