@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -165,27 +163,17 @@ func (h *Handler) document() (*core.Policy, error) {
 	if field := firstField(&h.Policy); field != "" {
 		return nil, fmt.Errorf("%s is given beside the policy file %s: keep one of the two", field, h.PolicyFile)
 	}
-	document, err := os.ReadFile(h.PolicyFile)
-	if err != nil {
-		return nil, fmt.Errorf("reading the policy: %w%s", err, inFolder(h.PolicyFile))
+	policy, err := live.ReadPolicy(h.PolicyFile)
+	if problems := (problem.List)(nil); errors.As(err, &problems) {
+		return nil, fmt.Errorf("policy file %s:\n%w", h.PolicyFile, problems)
 	}
-	policy, err := core.ParsePolicy(document)
 	if err != nil {
-		return nil, fmt.Errorf("policy file %s:\n%w", h.PolicyFile, err)
+		return nil, fmt.Errorf("reading the policy: %w", err)
 	}
 	if h.Service != "" && h.Service != policy.Service {
 		return nil, fmt.Errorf("policy file %s is about the service %q, not %q", h.PolicyFile, policy.Service, h.Service)
 	}
 	return policy, nil
-}
-
-// inFolder says which folder a path is relative to.
-func inFolder(path string) string {
-	folder, err := os.Getwd()
-	if err != nil || filepath.IsAbs(path) {
-		return ""
-	}
-	return " (the path begins in Caddy's working directory, " + folder + ")"
 }
 
 // checkExtras checks what this module has beside the policy.

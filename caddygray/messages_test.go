@@ -44,9 +44,10 @@ func TestMessagesOfJSON(t *testing.T) {
 			`{"handler": "reverse_proxy", "load_balancing": {"selection_policy": {"policy": "gray", "servic": ""}}}`,
 			`servic: unknown field (did you mean "service"?)`},
 		{"policy file", `{"handler": "gray", "policy": "nofile.json"}`,
-			"open nofile.json: no such file or directory (the path begins in Caddy's working directory, " + folder + ")"},
+			"reading the policy: there is no file nofile.json in the folder " + folder +
+				" (relative paths begin at the working directory)"},
 		{"policy file elsewhere", `{"handler": "gray", "policy": "/nowhere/p.json"}`,
-			"reading the policy: open /nowhere/p.json: no such file or directory"},
+			"reading the policy: there is no folder /nowhere for the file p.json"},
 		{"variable",
 			`{"handler": "gray", "service": "s", "stable": "v1", "versions": {"v1": {"upstreams": ["{env.NOPE}:80"]}}}`,
 			"placeholder {env.NOPE} has no value: it is not set"},

@@ -98,7 +98,7 @@ func TestRefusedConfigurationLeavesNoTrace(t *testing.T) {
 	age := metric(t, "caddy_gray_policy_age_seconds", "service=refused")
 	require.GreaterOrEqual(t, age, 0.05)
 	require.ErrorContains(t, caddy.Load(withList("refused", address, "b", `{"handler": "gray", "policy": "/nowhere"}`),
-		true), "/nowhere", "after the first is provisioned")
+		true), "no file nowhere", "after the first is provisioned")
 	require.Greater(t, metric(t, "caddy_gray_policy_age_seconds", "service=refused"), age)
 	require.Equal(t, before, revisions(t, "refused"))
 }
