@@ -24,7 +24,7 @@ func init() { caddy.RegisterModule(admin{}) }
 //
 //	GET  /gray/                   all of them
 //	GET  /gray/<service>          those of a service
-//	POST /gray/<service>/explain  says what version a request would get, and why: see explainCommand
+//	POST /gray/<service>/explain  says what version a request would get, and why: see explain.Request
 //	POST /gray/<service>/switch   throws the kill switch: see switchCommand
 //	POST /gray/<service>/<verb>   moves the service's rollout: see rollout.Verbs
 //

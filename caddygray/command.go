@@ -13,6 +13,7 @@ import (
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
 
+	"github.com/grayrelease/gray/internal/explain"
 	"github.com/grayrelease/gray/rollout"
 )
 
@@ -79,52 +80,17 @@ func statusCommandLine() *cobra.Command {
 }
 
 func explainCommandLine() *cobra.Command {
-	var c explainCommand
-	var headers, cookies, placeholders []string
+	var q explain.Request
 	cmd := &cobra.Command{
 		Use: "explain <service>", Short: "Says what version a request would get, and why", Args: cobra.ExactArgs(1),
 		Example: "  caddy gray explain shop --header 'X-App-Version: beta'\n" +
 			"  caddy gray explain shop --cookie uid=u-1027 --ip 192.0.2.7 --path /cart",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c.Headers = map[string][]string{}
-			for _, line := range headers {
-				name, value, ok := strings.Cut(line, ":")
-				if !ok {
-					return fmt.Errorf("--header: %q is not a header: want 'Name: value'", line)
-				}
-				c.Headers[name] = append(c.Headers[name], strings.TrimSpace(value))
-			}
-			var err error
-			if c.Cookies, err = pairs("cookie", cookies); err != nil {
-				return err
-			}
-			if c.Placeholders, err = pairs("placeholder", placeholders); err != nil {
-				return err
-			}
-			return call(cmd, http.MethodPost, servicePath(args[0], "explain"), c)
+			return call(cmd, http.MethodPost, servicePath(args[0], "explain"), q)
 		},
 	}
-	cmd.Flags().StringArrayVar(&headers, "header", nil, "A header of the request, as 'Name: value'")
-	cmd.Flags().StringArrayVar(&cookies, "cookie", nil, "A cookie of the request, as name=value")
-	cmd.Flags().StringArrayVar(&placeholders, "placeholder", nil, "A placeholder that the policy reads, as name=value")
-	cmd.Flags().StringVar(&c.Address, "ip", "", "The client's address (default: 127.0.0.1)")
-	cmd.Flags().StringVar(&c.Method, "method", "", "The method (default: GET)")
-	cmd.Flags().StringVar(&c.Host, "host", "", "The host that the request is sent to")
-	cmd.Flags().StringVar(&c.Path, "path", "", "The path, with its query (default: /)")
+	q.AddFlags(cmd.Flags())
 	return cmd
-}
-
-// pairs reads what a flag gives as name=value.
-func pairs(flag string, given []string) (map[string]string, error) {
-	values := map[string]string{}
-	for _, pair := range given {
-		name, value, ok := strings.Cut(pair, "=")
-		if !ok {
-			return nil, fmt.Errorf("--%s: %q is not a %s: want name=value", flag, pair, flag)
-		}
-		values[name] = value
-	}
-	return values, nil
 }
 
 func switchCommandLine() *cobra.Command {
@@ -157,7 +123,7 @@ func addWhy(cmd *cobra.Command, reason, by *string) {
 func verbCommandLine(verb string) *cobra.Command {
 	var c command
 	cmd := &cobra.Command{
-		Use: verb + " <service>", Short: verbTexts[verb], Args: cobra.ExactArgs(1),
+		Use: verb + " <service>", Short: rollout.Text(verb), Args: cobra.ExactArgs(1),
 		Example: "  caddy gray " + verb + " shop --reason 'looks well'",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return call(cmd, http.MethodPost, servicePath(args[0], verb), c)
@@ -170,16 +136,4 @@ func verbCommandLine(verb string) *cobra.Command {
 		cmd.Example = "  caddy gray goto shop --step 2"
 	}
 	return cmd
-}
-
-// verbTexts say what the verbs of rollouts do.
-var verbTexts = map[string]string{
-	rollout.Approve:  "Approves a rollout's step that lasts until it is approved",
-	rollout.Advance:  "Moves a rollout to its next step",
-	rollout.Promote:  "Moves a rollout to its last step",
-	rollout.Pause:    "Pauses a rollout where it is",
-	rollout.Resume:   "Goes on with a rollout that is paused",
-	rollout.Rollback: "Takes a rollout's version back",
-	rollout.Retry:    "Tries again what was rolled back",
-	rollout.Goto:     "Moves a rollout to a step",
 }

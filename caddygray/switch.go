@@ -2,7 +2,6 @@ package caddygray
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -10,15 +9,11 @@ import (
 	"time"
 
 	"github.com/grayrelease/gray/core/live"
-	"github.com/grayrelease/gray/core/problem"
-	"github.com/grayrelease/gray/core/source"
+	"github.com/grayrelease/gray/rollout/operate"
 	"github.com/grayrelease/gray/rollout/store"
 )
 
-const (
-	switchTimeout = 10 * time.Second
-	switchTries   = 20 // against others who write at the same time
-)
+const switchTimeout = 10 * time.Second
 
 // switchCommand is the body of POST /gray/<service>/switch.
 type switchCommand struct {
@@ -49,7 +44,7 @@ func serveSwitch(w http.ResponseWriter, r *http.Request, service string) error {
 	if c.By == "" {
 		c.By = byAdmin
 	}
-	next := live.Switch{To: *c.To, Reason: c.Reason, By: c.By, At: time.Now().UTC().Format(time.RFC3339)}
+	next := live.Switch{To: *c.To, Reason: c.Reason, By: c.By}
 	if err := f.throw(r.Context(), &next); err != nil {
 		return refusal(http.StatusServiceUnavailable, err)
 	}
@@ -59,21 +54,14 @@ func serveSwitch(w http.ResponseWriter, r *http.Request, service string) error {
 // checkVersion refuses a version that the policy in force does not have.
 func (f *followed) checkVersion(to string) error {
 	c := f.handle.Current()
-	if to == "" || c.Engine == nil {
+	if c.Engine == nil {
 		return nil
 	}
-	if _, known := c.Engine.Versions()[to]; known {
-		return nil
-	}
-	var names []string
-	for name := range c.Engine.Versions() {
-		names = append(names, name)
-	}
-	return fmt.Errorf("to: the policy has no version %q%s", to, problem.Suggest(to, names))
+	return operate.CheckVersion(c.Engine.Versions(), to)
 }
 
-// throw writes a switch by compare-and-set, with the epoch after the highest that is known, and
-// puts it in force here.
+// throw writes a switch, with an epoch that is higher than all that are known, and puts it in force
+// here.
 func (f *followed) throw(ctx context.Context, next *live.Switch) error {
 	ctx, cancel := context.WithTimeout(ctx, switchTimeout)
 	defer cancel()
@@ -86,31 +74,15 @@ func (f *followed) throw(ctx context.Context, next *live.Switch) error {
 			return err
 		}
 	}
-	for range switchTries {
-		d, err := place.Get(ctx, source.Switch)
-		if err != nil {
-			return err
-		}
-		next.Epoch = 1
-		if seen := f.handle.State().Switch; seen != nil {
-			next.Epoch = seen.Epoch + 1
-		}
-		if stored, err := live.ParseSwitch(d.Data); !d.Missing && err == nil && stored.Epoch >= next.Epoch {
-			next.Epoch = stored.Epoch + 1
-		}
-		data, err := json.Marshal(next)
-		if err != nil {
-			return err
-		}
-		_, err = place.Put(ctx, source.Switch, data, d.Revision)
-		if errors.Is(err, store.ErrConflict) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		f.handle.PutSwitch(data)
-		return nil
+	seen := int64(0)
+	if sw := f.handle.State().Switch; sw != nil {
+		seen = sw.Epoch
 	}
-	return fmt.Errorf("others have written the switch %d times meanwhile", switchTries)
+	written, data, err := operate.Throw(ctx, place, *next, seen)
+	if err != nil {
+		return err
+	}
+	*next = written
+	f.handle.PutSwitch(data)
+	return nil
 }

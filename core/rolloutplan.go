@@ -58,6 +58,19 @@ type RolloutGuard struct {
 // it.
 func (e *Engine) Rollout() *RolloutPlan { return e.rollout }
 
+// ReadPlan returns the plan of a policy's rollout, nil if it has none. It looks at nothing else of the
+// policy, and reads no files: an operator's machine need not have those of the gateway.
+//
+// The error is a problem.List.
+func ReadPlan(p *Policy) (*RolloutPlan, error) {
+	c := &checker{policy: p, engine: &Engine{}}
+	c.rollout()
+	if len(c.problems) > 0 {
+		return nil, c.problems
+	}
+	return c.engine.rollout, nil
+}
+
 // isRamp reports whether a rule is the one whose percentage a rollout raises.
 func isRamp(p *Policy, r *Rule) bool {
 	return p.Rollout != nil && r.Name != "" && r.Name == p.Rollout.Rule

@@ -51,6 +51,20 @@ var verbs = map[string]verb{
 // Verbs returns the names of all verbs, sorted.
 func Verbs() []string { return slices.Sorted(maps.Keys(verbs)) }
 
+// Text says in a few words what a verb does, "" if there is no such verb.
+func Text(verb string) string { return texts[verb] }
+
+var texts = map[string]string{
+	Approve:  "Approves a rollout's step that lasts until it is approved",
+	Advance:  "Moves a rollout to its next step",
+	Promote:  "Moves a rollout to its last step",
+	Pause:    "Pauses a rollout where it is",
+	Resume:   "Goes on with a rollout that is paused",
+	Rollback: "Takes a rollout's version back",
+	Retry:    "Tries again what was rolled back",
+	Goto:     "Moves a rollout to a step",
+}
+
 // Raises reports whether a verb may raise the percentage, or lead to that. The others may be used
 // by anyone who may lower.
 func Raises(verb string) bool { return verb != Pause && verb != Rollback }

@@ -40,11 +40,18 @@ func (w *watch) rolloutStatus(d *document) *RolloutStatus {
 	if plan == nil {
 		return nil
 	}
+	st := NewRolloutStatus(plan, d.engine.Policy().Rollout.Steps, d.rollout)
+	st.Note = w.rolloutNote(d)
+	return st
+}
+
+// NewRolloutStatus returns how a rollout stands by its plan, the lines of the plan's steps, and the
+// state that belongs to the plan, nil if there is none.
+func NewRolloutStatus(plan *core.RolloutPlan, steps []string, s *core.RolloutState) *RolloutStatus {
 	st := &RolloutStatus{
-		Rule: plan.Rule, Version: plan.Version, Plan: d.engine.Policy().Rollout.Steps, Steps: len(plan.Steps),
-		Phase: core.PhaseWaiting, Percent: plan.Percent, Note: w.rolloutNote(d),
+		Rule: plan.Rule, Version: plan.Version, Plan: steps, Steps: len(plan.Steps),
+		Phase: core.PhaseWaiting, Percent: plan.Percent,
 	}
-	s := d.rollout
 	if s == nil {
 		st.Reason = "it has not begun: no gateway or controller has written its state"
 		return st

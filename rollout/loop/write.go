@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -19,8 +18,6 @@ import (
 
 const (
 	writeTimeout = 10 * time.Second
-	writeTries   = 20 // against others who write at the same time
-	writePause   = 5 * time.Millisecond
 	retryPause   = time.Second // after a failure
 )
 
@@ -111,45 +108,45 @@ func (l *Loop) commit(
 	l.mu.Lock()
 	place := l.store
 	l.mu.Unlock()
-	for range writeTries {
-		d, err := place.Get(ctx, source.Rollout)
-		if err != nil {
-			return s.state, fmt.Errorf("%w: %w", ErrPlace, err)
-		}
+	result := s.state
+	isWritten := false
+	var refusal error
+	err := place.Update(ctx, source.Rollout, func(d source.Document) ([]byte, error) {
+		isWritten = false
 		stored, wrong := parse(d)
 		from := choose(s.state, stored)
+		result = from
 		next, err := change(from)
 		if err != nil {
-			return from, err
+			refusal = err
+			return nil, err
 		}
 		isChanged := next.Epoch != from.Epoch
 		if !isChanged && (wrong != nil && !s.isUnwritten() || isStored(&next, d) && s.isPassed(stored, d)) {
-			return next, nil
+			result = next
+			return nil, nil
 		}
 		if stored != nil && next.Epoch <= stored.Epoch {
 			next.Epoch = stored.Epoch + 1
 		}
+		result = next
 		if next.Epoch == 0 {
-			return next, nil
+			return nil, nil
 		}
-		data, err := json.Marshal(&next)
-		if err != nil {
-			return from, err
-		}
-		_, err = place.Put(ctx, source.Rollout, data, d.Revision)
-		if errors.Is(err, store.ErrConflict) {
-			if !sleep(ctx, rand.N(writePause)) {
-				return from, ctx.Err()
-			}
-			continue
-		}
-		if err != nil {
-			return from, fmt.Errorf("%w: %w", ErrPlace, err)
-		}
-		s.put(&next, true)
-		return next, nil
+		isWritten = true
+		return json.Marshal(&next)
+	})
+	switch {
+	case refusal != nil:
+		return result, refusal
+	case errors.Is(err, store.ErrContended):
+		return result, err
+	case err != nil:
+		return s.state, fmt.Errorf("%w: %w", ErrPlace, err)
+	case isWritten:
+		s.put(&result, true)
 	}
-	return s.state, fmt.Errorf("others have written the state %d times meanwhile", writeTries)
+	return result, nil
 }
 
 // parse reads a stored state, nil if there is none or it is not one.

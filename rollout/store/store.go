@@ -23,6 +23,26 @@ import (
 // has written, or removed, it meanwhile.
 var ErrConflict = errors.New("the document has changed meanwhile")
 
+// AccessError is returned when a source cannot be read or written.
+type AccessError struct {
+	Name string // the source, without credentials
+	To   string // "read" or "write"
+	Err  error
+}
+
+func (e *AccessError) Error() string {
+	done := map[string]string{toRead: "read", toWrite: "written"}[e.To]
+	return e.Name + " cannot be " + done + ": " + e.Err.Error()
+}
+
+// Unwrap returns why.
+func (e *AccessError) Unwrap() error { return e.Err }
+
+const (
+	toRead  = "read"
+	toWrite = "write"
+)
+
 // Store is a source that documents are written to.
 type Store struct {
 	// Name is the URL as people may see it, without credentials.
@@ -66,19 +86,19 @@ func Open(rawURL string, options map[string]string) (*Store, error) {
 	return &Store{Name: src.Name, source: src, address: address}, nil
 }
 
-// Get returns a document as the source has it now.
+// Get returns a document as the source has it now. The error is an *AccessError.
 func (s *Store) Get(ctx context.Context, key source.Key) (source.Document, error) {
 	d, err := s.source.Read(ctx, key)
 	if err != nil {
-		return d, fmt.Errorf("%s cannot be read: %w", s.Name, err)
+		return d, &AccessError{s.Name, toRead, err}
 	}
 	return d, nil
 }
 
 // Put writes a document, at most 8 MiB, if it still has the revision that Get or Put returned; ""
 // means that there is no such document. It returns the revision of what it wrote. The error is
-// ErrConflict if the document has changed; after any other error it may have been written or not:
-// Get tells.
+// ErrConflict if the document has changed, and an *AccessError if it cannot be written. After that it
+// may have been written or not: Get tells.
 func (s *Store) Put(ctx context.Context, key source.Key, data []byte, revision string) (string, error) {
 	if len(data) > remote.MaxDocument {
 		return "", fmt.Errorf("a document of %d bytes is larger than %d", len(data), remote.MaxDocument)
@@ -90,7 +110,7 @@ func (s *Store) Put(ctx context.Context, key source.Key, data []byte, revision s
 	defer w.close()
 	written, err := w.put(ctx, key, data, revision)
 	if err != nil && !errors.Is(err, ErrConflict) {
-		return "", fmt.Errorf("%s cannot be written: %w", s.Name, err)
+		return "", &AccessError{s.Name, toWrite, err}
 	}
 	return written, err
 }
