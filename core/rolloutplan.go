@@ -58,8 +58,8 @@ type RolloutGuard struct {
 // it.
 func (e *Engine) Rollout() *RolloutPlan { return e.rollout }
 
-// ReadPlan returns the plan of a policy's rollout, nil if it has none. It looks at nothing else of the
-// policy, and reads no files: an operator's machine need not have those of the gateway.
+// ReadPlan returns the plan of a policy's rollout, nil if it has none. It looks at nothing else of
+// the policy, and reads no files: an operator's machine need not have those of the gateway.
 //
 // The error is a problem.List.
 func ReadPlan(p *Policy) (*RolloutPlan, error) {

@@ -37,7 +37,7 @@ func (p *program) line(format string, args ...any) {
 	_, _ = fmt.Fprintf(p.out, format+"\n", args...)
 }
 
-// paint returns a text in a colour: on a terminal, unless NO_COLOR is set.
+// paint returns a text in a colour: on a terminal, unless the user wants none.
 func (p *program) paint(text string, as ...color.Attribute) string {
 	c := color.New(as...)
 	if p.isTerminal(p.out) && p.env("NO_COLOR") == "" && p.env("TERM") != "dumb" {

@@ -92,8 +92,11 @@ func (p *program) run(ctx context.Context, args []string) int {
 	return f.code
 }
 
-// groupOperate are the commands that operate a release, in the help.
-const groupOperate = "operate"
+// Groups of commands in the help.
+const (
+	groupOperate = "operate"
+	groupBefore  = "before"
+)
 
 // examplesLast moves the examples to the end of cobra's template: that is what is left on the
 // screen.
@@ -128,8 +131,10 @@ func (p *program) root() *cobra.Command {
 		return nil
 	}
 	root.SetUsageTemplate(examplesLast(root.UsageTemplate()))
-	root.AddGroup(&cobra.Group{ID: groupOperate, Title: "Operate a release:"})
+	root.AddGroup(&cobra.Group{ID: groupOperate, Title: "Operate a release:"},
+		&cobra.Group{ID: groupBefore, Title: "Before a change:"})
 	root.AddCommand(p.operating()...)
+	root.AddCommand(p.before()...)
 	root.AddCommand(p.exitCodes())
 	return root
 }
@@ -140,6 +145,15 @@ func (p *program) operating() []*cobra.Command {
 	commands = append(commands, p.switchCommand(), p.historyCommand(), p.whyCommand(), p.waitCommand())
 	for _, c := range commands {
 		c.GroupID = groupOperate
+	}
+	return commands
+}
+
+// before are the commands that say what a change would do.
+func (p *program) before() []*cobra.Command {
+	commands := []*cobra.Command{p.checkCommand(), p.explainCommand(), p.simulateCommand(), p.diffCommand()}
+	for _, c := range commands {
+		c.GroupID = groupBefore
 	}
 	return commands
 }

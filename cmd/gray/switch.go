@@ -15,10 +15,11 @@ func (p *program) switchCommand() *cobra.Command {
 	var q request
 	var isEnd bool
 	cmd := &cobra.Command{
-		Use: "switch <version> [<source>] | switch --end [<source>]", Short: "Throws the kill switch: every request goes to one version",
-		Long: "Throws the kill switch: every request goes to one version, whatever rules and rollout say, until the switch is\n" +
-			"ended. It is written with the epoch after the one at the source. Where gateways have seen a higher one, as after\n" +
-			"the source was restored from a backup, give that one with --epoch.",
+		Use:   "switch <version> [<source>] | switch --end [<source>]",
+		Short: "Throws the kill switch: every request goes to one version",
+		Long: "Throws the kill switch: every request goes to one version, whatever rules and rollout say, until the\n" +
+			"switch is ended. It is written with the epoch after the one at the source. Where gateways have seen a\n" +
+			"higher one, as after the source was restored from a backup, give that one with --epoch.",
 		Example: "  gray switch v1 --reason 'errors on v2'\n" +
 			"  gray switch --end --reason 'v2 is repaired'",
 		Args: func(cmd *cobra.Command, args []string) error { return withSource(count(!isEnd))(cmd, args) },

@@ -34,7 +34,7 @@ var verbTexts = map[string]string{
 	rollout.Advance:  "The step begins at once, whatever this one waits for. After the last one the rollout is complete.",
 	rollout.Pause:    "The percentage stays, and guards go on. The time of the pause does not count towards the step.",
 	rollout.Resume:   "A guard that has paused the rollout does not pause this attempt again.",
-	rollout.Rollback: "Works in every phase, after completion too. The rollout stays so until `gray retry`, or another plan.",
+	rollout.Rollback: "It works in every phase, after completion too, and lasts until `gray retry`, or another plan.",
 	rollout.Retry:    "A new attempt begins at the first step, with new evidence.",
 	rollout.Goto:     "Steps count from 1. It may go up or down.",
 }
@@ -99,15 +99,16 @@ func (p *program) do(ctx context.Context, s *store.Store, c rollout.Command, to 
 		return away(err)
 	}
 	if to != "" && to != r.Stable {
-		return &failure{exitNot, fmt.Errorf("a rollout goes back to the stable version, %s: for another one use `gray switch %s`",
-			r.Stable, to)}
+		return &failure{exitNot, fmt.Errorf(
+			"a rollout goes back to the stable version, %s: for another one use `gray switch %s`", r.Stable, to)}
 	}
 	next, err := r.Preview(c)
 	if err != nil {
 		return refusal(err)
 	}
 	if asksFirst(c.Verb, r, &next) && !yes {
-		if err := p.confirm(ctx, fmt.Sprintf("%s: %s -> %s", r.Service, place(r.Plan, r.State), place(r.Plan, &next))); err != nil {
+		what := fmt.Sprintf("%s: %s -> %s", r.Service, place(r.Plan, r.State), place(r.Plan, &next))
+		if err := p.confirm(ctx, what); err != nil {
 			return err
 		}
 		c.Epoch = r.State.Epoch // what was shown is what is changed

@@ -52,7 +52,8 @@ func TestVerbsMoveAGateway(t *testing.T) {
 	assert.Zero(t, g.handle.State().Rejections)
 
 	history := s.ok("history")
-	for _, want := range []string{"approved step 1 of 3 (10 %): looks well", "rolled back by hand: errors", "ann@desk", "bob"} {
+	for _, want := range []string{"approved step 1 of 3 (10 %): looks well", "rolled back by hand: errors", "ann@desk",
+		"bob"} {
 		assert.Contains(t, history, want)
 	}
 	var events []core.RolloutEvent
@@ -141,7 +142,8 @@ func TestSwitch(t *testing.T) {
 			return st.Forced == version && st.Switch != nil && st.Switch.Epoch == epoch
 		})
 	}
-	assert.Contains(t, s.ok("switch", "v1", "--reason", "errors on v2"), "every request gets v1: errors on v2 (ann@desk, epoch 1)")
+	assert.Contains(t, s.ok("switch", "v1", "--reason", "errors on v2"),
+		"every request gets v1: errors on v2 (ann@desk, epoch 1)")
 	awaitForced("v1", 1)
 	assert.Contains(t, s.ok("status"), "every request gets v1: errors on v2")
 	assert.Contains(t, s.ok("approve", "--yes"), "all the same")
@@ -150,7 +152,8 @@ func TestSwitch(t *testing.T) {
 	awaitForced("", 2)
 	assert.Equal(t, exitUsage, s.run("switch", "v2").code)
 	var written live.Switch
-	require.NoError(t, json.Unmarshal([]byte(s.ok("switch", "v2", path, "--yes", "--epoch", "40", "-o", "json")), &written))
+	text := s.ok("switch", "v2", path, "--yes", "--epoch", "40", "-o", "json")
+	require.NoError(t, json.Unmarshal([]byte(text), &written))
 	assert.EqualValues(t, 41, written.Epoch)
 	awaitForced("v2", 41)
 	assert.Equal(t, "v1\nv2\n:4\n", s.ok("__complete", "switch", ""))
@@ -163,7 +166,8 @@ func TestStatus(t *testing.T) {
 	g := startGateway(t, path)
 	g.awaitPhase(core.PhaseWaiting, 1)
 	text := s.ok("status")
-	for _, want := range []string{"service  shop\n", "rollout  waiting: v2 gets 10 %", "> 1  10% until approved", "switch   off\n"} {
+	for _, want := range []string{"service  shop\n", "rollout  waiting: v2 gets 10 %", "> 1  10% until approved",
+		"switch   off\n"} {
 		assert.Contains(t, text, want)
 	}
 	assert.NotContains(t, text, "\x1b")

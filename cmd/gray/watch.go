@@ -133,7 +133,8 @@ func (p *program) wait(ctx context.Context, s *store.Store) error {
 	news := watch(ctx, s)
 	defer func() {
 		cancel()
-		for range news { //nolint:revive // until the watch has ended
+		for range news { // until the watch has ended
+			continue
 		}
 	}()
 	var last *operate.Release
@@ -171,10 +172,10 @@ func (p *program) wait(ctx context.Context, s *store.Store) error {
 
 // showEvent prints a change of the state for people.
 func (p *program) showEvent(before, after *operate.Release) {
-	if p.isJSON() || before != nil && (after.State == nil || before.State != nil && before.State.Epoch == after.State.Epoch) {
+	st := after.Status()
+	if p.isJSON() || before != nil && before.Status().Epoch == st.Epoch {
 		return
 	}
-	st := after.Status()
 	p.line("%s  %s at %s%s", clockText(now()), p.phase(st.Phase), percentText(st.Percent), details(st.Reason, st.By, ""))
 }
 

@@ -34,6 +34,18 @@ func compileDocument(h core.Host, data []byte, allowed *allow.List) (*document, 
 	return guarded(func() (*core.Engine, error) { return core.LoadWithin(h, data, allowed) }, allowed)
 }
 
+// Check checks a document as those who follow it do, and returns its engine: core.LoadWithin, and
+// the URLs of registries.
+//
+// The error is a problem.List.
+func Check(h core.Host, data []byte, allowed *allow.List) (*core.Engine, error) {
+	d, err := compileDocument(h, data, allowed)
+	if err != nil {
+		return nil, problem.Of(err)
+	}
+	return d.engine, nil
+}
+
 func compilePolicy(h core.Host, p *core.Policy) (*document, error) {
 	return guarded(func() (*core.Engine, error) { return core.NewOn(h, p) }, nil)
 }

@@ -38,7 +38,7 @@ var layers = []struct {
 	{"caddygray", []string{"core", "core/problem", "core/jwt", "core/proxy", "core/source",
 		"core/discover", "core/live", "internal/explain", "rollout", "rollout/guard", "rollout/loop", "rollout/operate",
 		"rollout/store"}, false},
-	{"cmd/gray", []string{"core", "core/problem", "core/live", "internal/accesslog", "internal/explain", "rollout",
+	{"cmd/gray", []string{"core", "core/allow", "core/problem", "core/live", "internal/accesslog", "internal/explain", "rollout",
 		"rollout/guard", "rollout/loop", "rollout/operate", "rollout/store"}, false},
 	{"internal/accesslog", nil, false},
 	{"internal/explain", []string{"core"}, false},

@@ -220,6 +220,9 @@ func TestBadCanaryGoesBackEverywhere(t *testing.T) {
 	b := start(t, path, filepath.Join(dir, "b"))
 	a.awaitAt(core.PhaseRunning, 5)
 	b.awaitAt(core.PhaseRunning, 5)
+	for _, g := range []*gateway{a, b} { // one that sees the rollback first has not seen the start
+		g.await("the start is told", func() bool { return assert.ObjectsAreEqual([]string{Started}, g.kinds()) })
+	}
 	a.serve(4000, 0.5)
 	for _, g := range []*gateway{a, b} {
 		g.awaitAt(core.PhaseRolledBack, 0)

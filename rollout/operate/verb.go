@@ -24,8 +24,8 @@ func (r *Release) Preview(c rollout.Command) (core.RolloutState, error) {
 }
 
 // Do moves the rollout of a source's policy as a person asks for, and returns the state after that.
-// The error is that of rollout.Do if the command is not possible now, and ErrNoRollout, ErrNoPolicy,
-// or that of the store.
+// The error is that of rollout.Do if the command is not possible now, and ErrNoRollout,
+// ErrNoPolicy, or that of the store.
 func Do(ctx context.Context, s *store.Store, c rollout.Command) (core.RolloutState, error) {
 	d, err := s.Get(ctx, source.Policy)
 	if err != nil {

@@ -97,8 +97,8 @@ func (s *Store) Get(ctx context.Context, key source.Key) (source.Document, error
 
 // Put writes a document, at most 8 MiB, if it still has the revision that Get or Put returned; ""
 // means that there is no such document. It returns the revision of what it wrote. The error is
-// ErrConflict if the document has changed, and an *AccessError if it cannot be written. After that it
-// may have been written or not: Get tells.
+// ErrConflict if the document has changed, and an *AccessError if it cannot be written. After that
+// it may have been written or not: Get tells.
 func (s *Store) Put(ctx context.Context, key source.Key, data []byte, revision string) (string, error) {
 	if len(data) > remote.MaxDocument {
 		return "", fmt.Errorf("a document of %d bytes is larger than %d", len(data), remote.MaxDocument)
