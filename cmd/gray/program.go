@@ -151,7 +151,8 @@ func (p *program) operating() []*cobra.Command {
 
 // before are the commands that say what a change would do.
 func (p *program) before() []*cobra.Command {
-	commands := []*cobra.Command{p.checkCommand(), p.explainCommand(), p.simulateCommand(), p.diffCommand()}
+	commands := []*cobra.Command{p.checkCommand(), p.explainCommand(), p.simulateCommand(), p.diffCommand(),
+		p.planCommand()}
 	for _, c := range commands {
 		c.GroupID = groupBefore
 	}

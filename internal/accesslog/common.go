@@ -33,6 +33,7 @@ func (p *Parser) parseCommon(line []byte) error {
 	p.record.Client = client
 	p.record.Request.Host = host
 	p.record.Time = p.stamp.parse(view(when), "02/Jan/2006:15:04:05 -0700")
+	p.record.Status = commonStatus(rest)
 	p.commonHeaders(rest)
 	method, uri, found := strings.Cut(request, " ")
 	if !found {
@@ -59,6 +60,18 @@ func commonClient(text string) (host, client string) {
 		return "", first
 	}
 	return first, second
+}
+
+// commonStatus reads the status, which follows the request.
+func commonStatus(rest []byte) int {
+	if len(rest) < 4 || rest[0] != ' ' || len(rest) > 4 && rest[4] != ' ' {
+		return 0
+	}
+	n, err := strconv.Atoi(view(rest[1:4]))
+	if err != nil || n < 100 {
+		return 0
+	}
+	return n
 }
 
 func cutLast(text string, separator byte) (before, after string, found bool) {

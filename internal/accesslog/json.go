@@ -75,7 +75,20 @@ func (p *Parser) caddy(line *fastjson.Object, request *fastjson.Value) error {
 		})
 	}
 	p.record.Time = p.caddyTime(line.Get("ts"))
+	p.record.Status = status(line.Get("status"))
 	return p.setURL(method, view(request.GetStringBytes("uri")))
+}
+
+// status returns a status, 0 of what is none.
+func status(v *fastjson.Value) int {
+	if v == nil {
+		return 0
+	}
+	n, err := v.Int()
+	if err != nil || n < 100 || n > 999 {
+		return 0
+	}
+	return n
 }
 
 // text returns a string value, "" of others.
@@ -145,6 +158,8 @@ func (p *Parser) traefik(line *fastjson.Object) error {
 			p.record.Client = text(v)
 		case "ClientAddr":
 			p.record.Request.RemoteAddr = text(v)
+		case "DownstreamStatus":
+			p.record.Status = status(v)
 		case "time":
 			when = text(v)
 		case "StartUTC":

@@ -57,6 +57,8 @@ type Record struct {
 	// Client is the client's address, as the gateway resolved it; or its name, where a server has
 	// looked it up.
 	Client string
+	// Status of the response, 0 if it is not known.
+	Status int
 	// Time is when the gateway answered, or zero.
 	Time time.Time
 }

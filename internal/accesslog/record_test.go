@@ -26,8 +26,8 @@ func show(r *Record) string {
 	if !r.Time.IsZero() {
 		when = r.Time.Format(time.RFC3339Nano)
 	}
-	return fmt.Sprintf("%s: %s %s host=%s client=%s peer=%s at=%s %s", r.Format, r.Request.Method, r.Request.URL,
-		r.Request.Host, r.Client, r.Request.RemoteAddr, when, strings.Join(headers, " "))
+	return fmt.Sprintf("%s: %s %s %d host=%s client=%s peer=%s at=%s %s", r.Format, r.Request.Method, r.Request.URL,
+		r.Status, r.Request.Host, r.Client, r.Request.RemoteAddr, when, strings.Join(headers, " "))
 }
 
 func TestParse(t *testing.T) {
@@ -37,56 +37,56 @@ func TestParse(t *testing.T) {
 				`"remote_ip":"10.0.0.1","remote_port":"41342","client_ip":"192.0.2.7","proto":"HTTP/2.0","method":"GET",` +
 				`"host":"localhost:8080","uri":"/cart?a=%20b","headers":{"User-Agent":["curl/7.82.0"],"X-Tag":["a","b"],` +
 				`"Cookie":["REDACTED"],"X-Quoted":["a \"b\" \u00e9"]},"tls":{"resumed":false}},"duration":0.0009,"status":200}`,
-			`Caddy JSON: GET /cart?a=%20b host=localhost:8080 client=192.0.2.7 peer=10.0.0.1 at=2022-03-09T21:30:01.5241024Z ` +
-				`User-Agent=curl/7.82.0 X-Quoted=a "b" é X-Tag=a,b`,
+			`Caddy JSON: GET /cart?a=%20b 200 host=localhost:8080 client=192.0.2.7 peer=10.0.0.1 ` +
+				`at=2022-03-09T21:30:01.5241024Z User-Agent=curl/7.82.0 X-Quoted=a "b" é X-Tag=a,b`,
 		},
 		{ // before Caddy 2.5, with a time in words and a header that a filter has joined
 			`{"ts":"2022-03-09T21:30:01.500Z","msg":"handled request","request":{"remote_addr":"[2001:db8::1]:80",` +
 				`"method":"POST","host":"shop","uri":"/","headers":{"x-lower":"1"}}}`,
-			`Caddy JSON: POST / host=shop client=2001:db8::1 peer=2001:db8::1 at=2022-03-09T21:30:01.5Z X-Lower=1`,
+			`Caddy JSON: POST / 0 host=shop client=2001:db8::1 peer=2001:db8::1 at=2022-03-09T21:30:01.5Z X-Lower=1`,
 		},
 		{
 			`{"ts":1646861401524,"request":{"method":"GET","uri":"/"}}`,
-			`Caddy JSON: GET / host= client= peer= at=2022-03-09T21:30:01.524Z `,
+			`Caddy JSON: GET / 0 host= client= peer= at=2022-03-09T21:30:01.524Z `,
 		},
 		{
 			`{"ClientAddr":"192.0.2.7:4711","ClientHost":"192.0.2.7","RequestHost":"shop","RequestMethod":"GET",` +
 				`"RequestPath":"/a?b=c","RequestPort":"8080","DownstreamStatus":200,"request_X-App-Version":"beta",` +
 				`"request_Authorization":"REDACTED",` +
 				`"time":"2025-10-10T13:55:36+02:00"}`,
-			`Traefik JSON: GET /a?b=c host=shop:8080 client=192.0.2.7 peer=192.0.2.7:4711 ` +
+			`Traefik JSON: GET /a?b=c 200 host=shop:8080 client=192.0.2.7 peer=192.0.2.7:4711 ` +
 				`at=2025-10-10T11:55:36Z X-App-Version=beta`,
 		},
 		{
 			`{"RequestHost":"shop","RequestMethod":"GET","RequestPath":"/","RequestPort":"-",` +
 				`"StartUTC":"2025-10-10T11:55:36.5Z"}`,
-			`Traefik JSON: GET / host=shop client= peer= at=2025-10-10T11:55:36.5Z `,
+			`Traefik JSON: GET / 0 host=shop client= peer= at=2025-10-10T11:55:36.5Z `,
 		},
 		{
 			`127.0.0.1 - frank [10/Oct/2000:13:55:36 -0700] "GET /apache_pb.gif HTTP/1.0" 200 2326`,
-			`common or combined: GET /apache_pb.gif host= client=127.0.0.1 peer= at=2000-10-10T20:55:36Z `,
+			`common or combined: GET /apache_pb.gif 200 host= client=127.0.0.1 peer= at=2000-10-10T20:55:36Z `,
 		},
 		{
 			`::1 - - [10/Oct/2000:13:55:36 -0700] "GET /?q=\x22a\\b HTTP/1.1" 200 2 ` +
 				`"http://example.com/\"" "Mozilla/5.0 (X11)"` + "\r\n",
-			`common or combined: GET /?q="a\b host= client=::1 peer= at=2000-10-10T20:55:36Z ` +
+			`common or combined: GET /?q="a\b 200 host= client=::1 peer= at=2000-10-10T20:55:36Z ` +
 				`Referer=http://example.com/" User-Agent=Mozilla/5.0 (X11)`,
 		},
 		{ // Traefik's common format
 			`192.0.2.7 - - [10/Oct/2025:13:55:36 +0000] "GET / HTTP/2.0" 200 11 "-" "-" 7 "shop@file" "http://10.0.0.1:80" 3ms`,
-			`common or combined: GET / host= client=192.0.2.7 peer= at=2025-10-10T13:55:36Z `,
+			`common or combined: GET / 200 host= client=192.0.2.7 peer= at=2025-10-10T13:55:36Z `,
 		},
 		{ // Apache's, with the virtual host
 			`shop.example.com:443 192.0.2.7 - ann [10/Oct/2025:13:55:36 +0000] "GET / HTTP/2.0" 200 11`,
-			`common or combined: GET / host=shop.example.com:443 client=192.0.2.7 peer= at=2025-10-10T13:55:36Z `,
+			`common or combined: GET / 200 host=shop.example.com:443 client=192.0.2.7 peer= at=2025-10-10T13:55:36Z `,
 		},
 		{ // a path with spaces, from a client that does not escape them
 			`192.0.2.7 - - [when?] "GET /a b HTTP/1.1" 400 0`,
-			`common or combined: GET /a%20b host= client=192.0.2.7 peer= at=- `,
+			`common or combined: GET /a%20b 400 host= client=192.0.2.7 peer= at=- `,
 		},
 		{
 			`{"request":{"method":"CONNECT","uri":"example.com:443","host":"example.com:443"}}`,
-			`Caddy JSON: CONNECT //example.com:443 host=example.com:443 client= peer= at=- `,
+			`Caddy JSON: CONNECT //example.com:443 0 host=example.com:443 client= peer= at=- `,
 		},
 	} {
 		var p Parser
@@ -133,7 +133,7 @@ func TestParserForgets(t *testing.T) {
 	require.NoError(t, err)
 	r, err := p.Parse([]byte(`{"request":{"method":"POST","uri":"/x","headers":{"B":["4"]}}}`))
 	require.NoError(t, err)
-	assert.Equal(t, "Caddy JSON: POST /x host= client= peer= at=- B=4", show(r))
+	assert.Equal(t, "Caddy JSON: POST /x 0 host= client= peer= at=- B=4", show(r))
 }
 
 // Whatever a line is: no panic, and what is read is a request.

@@ -72,7 +72,7 @@ func (t *Tracker) UnmarshalBinary(data []byte) error {
 	if err := json.Unmarshal(data, &kept); err != nil || kept.Version != codecVersion {
 		return errKept
 	}
-	at := &step{number: kept.Step, percent: kept.Percent, least: leastCallers(t.plan, kept.Step), since: kept.Since}
+	at := &step{number: kept.Step, percent: kept.Percent, least: LeastCallers(t.plan, kept.Step), since: kept.Since}
 	for arm := range at.callers {
 		if !at.callers[arm].setBytes(kept.Callers[arm]) {
 			return errKept

@@ -69,7 +69,6 @@ func NewTracker(plan *core.RolloutPlan, s *core.RolloutState, latency *Latency, 
 		latency = NewLatency()
 	}
 	t := &Tracker{plan: plan, latency: latency, alarm: make(chan struct{}, 1)}
-	acting := 0
 	for _, g := range plan.Guards {
 		sig := &signal{guard: g}
 		switch {
@@ -81,16 +80,25 @@ func NewTracker(plan *core.RolloutPlan, s *core.RolloutState, latency *Latency, 
 			sig.evidence = NewEvidence(plan.Tolerance)
 		}
 		t.hasLatency = t.hasLatency || g.Measures == core.GuardLatency
-		if g.Then == core.GuardRollback {
-			acting++
-		}
 		t.signals = append(t.signals, sig)
 	}
-	t.threshold = math.Log(float64(max(acting, 1)) / plan.Alpha)
+	t.threshold = Threshold(plan)
 	t.latched = make([]*core.RolloutVerdict, len(t.signals))
 	t.minute.Store(&minute{since: now})
 	t.begin(s, now)
 	return t
+}
+
+// Threshold returns what ln E must reach for a guard of a plan to find the canary bad: the guards
+// that roll back share the plan's alpha.
+func Threshold(plan *core.RolloutPlan) float64 {
+	acting := 0
+	for _, g := range plan.Guards {
+		if g.Then == core.GuardRollback {
+			acting++
+		}
+	}
+	return math.Log(float64(max(acting, 1)) / plan.Alpha)
 }
 
 // Follow takes over the step and the percentage of a state of the same attempt.
@@ -101,7 +109,7 @@ func (t *Tracker) Follow(s *core.RolloutState, now time.Time) {
 }
 
 func (t *Tracker) begin(s *core.RolloutState, now time.Time) {
-	next := &step{number: s.Step, percent: s.Percent, least: leastCallers(t.plan, s.Step), since: now}
+	next := &step{number: s.Step, percent: s.Percent, least: LeastCallers(t.plan, s.Step), since: now}
 	t.step.Store(next)
 	for _, sig := range t.signals {
 		if sig.evidence != nil {
@@ -118,7 +126,8 @@ func (t *Tracker) begin(s *core.RolloutState, now time.Time) {
 // defaultCallers of the canary are compared in a step that does not say how many.
 const defaultCallers = 100
 
-func leastCallers(plan *core.RolloutPlan, step int) int {
+// LeastCallers returns how many callers of the canary are to be compared in a step, from 1.
+func LeastCallers(plan *core.RolloutPlan, step int) int {
 	if step >= 1 && step <= len(plan.Steps) && plan.Steps[step-1].Min > 0 {
 		return plan.Steps[step-1].Min
 	}

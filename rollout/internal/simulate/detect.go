@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/grayrelease/gray/rollout/forecast"
 	"github.com/grayrelease/gray/rollout/guard"
 )
 
@@ -122,6 +123,11 @@ func detectLate(w worse, tolerance float64, random *rand.Rand) int {
 
 // detect counts how many canary requests, or bad callers, a release takes until it is rolled back.
 func detect(w worse, tolerance float64, random *rand.Rand) int {
+	if w.slower == 0 && w.healthy == 0 {
+		plain := forecast.Worse{Percent: w.percent, Stable: w.stable, Ratio: w.ratio}
+		canaries, _ := plain.Find(tolerance, -math.Log(detectionAlpha), mostCanary, random)
+		return canaries
+	}
 	s := newSource(w, random)
 	e := guard.NewEvidence(tolerance)
 	e.Begin()
