@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -40,10 +41,14 @@ func (s *shell) run(args ...string) result {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	var out, err bytes.Buffer
-	p := &program{in: strings.NewReader(s.in), out: &out, err: &err, by: "ann@desk",
-		env: func(name string) string { return s.env[name] }, isTerminal: func(any) bool { return s.isTerminal }}
-	code := p.run(ctx, args)
+	code := s.runInto(ctx, &out, &err, args...)
 	return result{code, out.String(), err.String()}
+}
+
+func (s *shell) runInto(ctx context.Context, out, err io.Writer, args ...string) int {
+	p := &program{in: strings.NewReader(s.in), out: out, err: err, by: "ann@desk",
+		env: func(name string) string { return s.env[name] }, isTerminal: func(any) bool { return s.isTerminal }}
+	return p.run(ctx, args)
 }
 
 // ok runs a command line that succeeds, and returns its output.

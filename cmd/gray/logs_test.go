@@ -240,7 +240,7 @@ func caddyLines() []byte {
 func TestSimulateMemory(t *testing.T) {
 	size := int64(1 << 30)
 	if testing.Short() {
-		size = 1 << 27
+		size = 1 << 25
 	}
 	e, err := core.Load([]byte(simulated))
 	require.NoError(t, err)

@@ -47,7 +47,6 @@ func (p *program) watchStatus(ctx context.Context, args []string) error {
 	defer ticker.Stop()
 	var last *status
 	var failure error
-	drawn := 0
 	news := watch(ctx, s)
 	for {
 		select {
@@ -68,7 +67,7 @@ func (p *program) watchStatus(ctx context.Context, args []string) error {
 				continue
 			}
 		}
-		drawn = p.redraw(last, failure, drawn)
+		p.redraw(last, failure)
 	}
 }
 
@@ -86,20 +85,17 @@ func (p *program) printChange(n seen) {
 	}
 }
 
-// redraw draws the status over the lines that were drawn before, and returns how many it has drawn.
-func (p *program) redraw(last *status, failure error, drawn int) int {
+// redraw draws the status in place of what is on the screen.
+func (p *program) redraw(last *status, failure error) {
 	var text strings.Builder
+	text.WriteString("\x1b[H\x1b[2J") // to the corner, and all is cleared
 	if last != nil {
 		p.showStatus(&text, last)
 	}
 	if failure != nil {
-		fmt.Fprintln(&text, "the source cannot be read: "+printable(failure.Error()))
-	}
-	if drawn > 0 {
-		_, _ = fmt.Fprintf(p.out, "\x1b[%dA\x1b[J", drawn)
+		fmt.Fprintln(&text, "\n"+printable(failure.Error()))
 	}
 	_, _ = fmt.Fprint(p.out, text.String())
-	return strings.Count(text.String(), "\n")
 }
 
 func (p *program) waitCommand() *cobra.Command {

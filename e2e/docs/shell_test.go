@@ -24,6 +24,8 @@ var elsewhere = []struct{ file, begins, folder, test string }{
 	{"README.md", "go run ./caddygray/cmd/caddy run --config examples/rollout/", "e2e/caddy", "TestRolloutExample"},
 	{"docs/rollout.md", "go run ./caddygray/cmd/caddy run --config examples/rollout/", "e2e/caddy", "TestRolloutExample"},
 	{"docs/guide.md", "", "e2e/caddy", "TestGuide"},
+	{"docs/command.md", "$ ", "cmd/gray", "TestDocumentedOutput"},
+	{"docs/command.md", "", "cmd/gray", "TestDocumentedCommands"},
 	{"docs/policy.md", "printf ", "core", "TestDocumentedBucket"},
 	{"docs/policy.md", "SECRET=", "core", "TestDocumentedTesterLink"},
 }
