@@ -2,8 +2,12 @@ package caddygray_test
 
 import (
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -56,4 +60,27 @@ func TestPlaceholdersInFollowedDocuments(t *testing.T) {
 		10*time.Second, 5*time.Millisecond)
 	require.Empty(t, logged("s3cret"))
 	require.Equal(t, "v2", get(t, "http://"+address, "").body)
+}
+
+// The site that the documentation shows for placeholders: who has logged in decides.
+func TestDocumentedPlaceholders(t *testing.T) {
+	text, err := os.ReadFile("../docs/caddy.md")
+	require.NoError(t, err)
+	_, block, found := strings.Cut(string(text), "\n```caddyfile\nroute {\n\tbasic_auth")
+	require.True(t, found)
+	block, _, _ = strings.Cut("route {\n\tbasic_auth"+block, "\n```")
+	// The same password, hashed at a cost for tests.
+	block = regexp.MustCompile(`ann \$\S+`).ReplaceAllLiteralString(block,
+		"ann $2a$04$jHRtRWdXUavt.Zuq0DmEiOVUv6Kefmfz8RJYEW1tydXJOd5teF8Sq")
+	url := site(t, strings.NewReplacer("10.0.0.1:8080", says(t, "one"), "10.0.1.1:8080", says(t, "two"),
+		`{http.request.tls.client.subject} contains "O=Partner, Inc"`, "{http.auth.user.id} prefix an").Replace(block))
+	r, err := http.NewRequest(http.MethodGet, url, nil)
+	require.NoError(t, err)
+	r.SetBasicAuth("ann", "hiccup")
+	res, err := http.DefaultClient.Do(r)
+	require.NoError(t, err)
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	require.NoError(t, err)
+	require.Equal(t, "two told v2", string(body), res.Status)
 }
