@@ -95,3 +95,14 @@ func TestNoDocumentAndNoUpstreams(t *testing.T) {
 	require.Equal(t, http.StatusServiceUnavailable, get(t, "http://"+address, "").status)
 	require.Len(t, logged("no policy document has come from the source yet, and the policy beside it has none either"), 1)
 }
+
+// Of several policies, the request alone says which one `dynamic gray` serves. The log says of one
+// that it has no upstreams.
+func TestOneOfSeveralPoliciesHasNoUpstreams(t *testing.T) {
+	address := freeAddress(t)
+	logged := startLogging(t, fmt.Sprintf("http://%s {\ngray /longer/* without {\nstable v1\nversion v1\n}\n"+
+		"gray /short/* with {\nstable v1\nversion v1 %s\n}\nreverse_proxy {\ndynamic gray\n}\n}\n", address, says(t, "one")))
+	require.Equal(t, "one told v1", get(t, "http://"+address+"/short/x", "").body)
+	require.Equal(t, http.StatusServiceUnavailable, get(t, "http://"+address+"/longer/x", "").status)
+	require.Len(t, logged("the stable version has no upstreams: give it some in `gray`"), 1)
+}

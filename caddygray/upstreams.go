@@ -120,7 +120,8 @@ var (
 	errNoPolicy = errors.New("no version has been decided on: `gray` has no policy yet, since its source has given no " +
 		"good document " +
 		"(GET /gray/ of the admin API tells why). To serve without one, give `stable` and its version beside `source`")
-	errUnlocated = errors.New("the stable version has no upstreams: no policy document has come from the source yet, " +
+	errUnlocated = errors.New("the stable version has no upstreams: give it some in `gray`")
+	errUnsourced = errors.New("the stable version has no upstreams: no policy document has come from the source yet, " +
 		"and the policy beside it has none either")
 	errUnlisted = errors.New("the stable version has no upstreams: the registry of its `discover` lists no instance")
 )
@@ -176,8 +177,11 @@ func (u *Upstreams) undecided(r *http.Request) error {
 
 // unlisted returns why not even stable has an upstream.
 func (d *decided) unlisted() error {
-	if d.active.now.IsLocated(d.active.stable.name) {
+	switch {
+	case d.active.now.IsLocated(d.active.stable.name):
 		return errUnlisted
+	case d.active.handler.Source != nil:
+		return errUnsourced
 	}
 	return errUnlocated
 }
