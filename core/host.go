@@ -20,12 +20,20 @@ func hostname(host string) string {
 	if colon := strings.IndexByte(host, ':'); colon >= 0 && strings.IndexByte(host[colon+1:], ':') < 0 {
 		host = host[:colon]
 	}
-	return withoutFinalDot(asciiHost(strings.ToLower(host)))
+	host = strings.ToLower(host)
+	// As isASCII, which would be a further call: calls are dear in the interpreter.
+	if utf8.RuneCountInString(host) != len(host) {
+		host = asciiHost(host)
+	}
+	return withoutFinalDot(host)
 }
 
 // authority returns a request's host with its port, as `header Host` compares it.
 func authority(host string) string {
-	host = asciiHost(strings.ToLower(host))
+	host = strings.ToLower(host)
+	if utf8.RuneCountInString(host) != len(host) {
+		host = asciiHost(host)
+	}
 	if colon := strings.LastIndexByte(host, ':'); colon > 1 && host[colon-1] == '.' {
 		host = host[:colon-1] + host[colon:]
 	}

@@ -53,6 +53,14 @@ func TestTesterLink(t *testing.T) {
 	assert.Equal(t, "v1", passed.Get("X-Gray-Version"))
 	assert.Empty(t, response["Set-Cookie"])
 
+	// A preflight is of the version, and takes no cookie.
+	r = request(link(oneSecret, "shop", "v2"), "Origin: https://a.example", "Access-Control-Request-Method: PUT")
+	r.Method = http.MethodOptions
+	passed, response = serve(e, r)
+	assert.Equal(t, "v2", passed.Get("X-Gray-Version"))
+	assert.Empty(t, response["Set-Cookie"])
+	assert.Empty(t, response["Cache-Control"])
+
 	// Another link changes the version, and an empty one ends it.
 	passed, response = serve(e, request(link(oneSecret, "shop", "v1"), "Cookie: gray_tester_shop="+set.Value))
 	assert.Equal(t, "v1", passed.Get("X-Gray-Version"))
