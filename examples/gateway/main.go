@@ -2,7 +2,7 @@
 // upstreams of the version that it gets. While no upstream of a version can be reached, the stable
 // version serves.
 //
-//	go run ./examples/gateway -source file://$PWD/examples/quickstart/policy.json
+//	go run ./examples/gateway -source file://$PWD/examples/guide/policy.json
 package main
 
 import (
