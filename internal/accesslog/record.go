@@ -17,6 +17,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 	"unsafe"
 )
@@ -74,6 +75,7 @@ type Parser struct {
 	json   jsonParser
 	header http.Header
 	values []string // of all headers
+	url    url.URL
 	stamp  stamp
 }
 
@@ -134,11 +136,38 @@ func (p *Parser) setURL(method, uri string) error {
 		p.record.Request.URL = &url.URL{Host: uri}
 		return nil
 	}
+	p.record.Request.RequestURI = uri
+	if isPlain(uri) {
+		p.url = url.URL{}
+		p.url.Path, p.url.RawQuery, _ = strings.Cut(uri, "?")
+		p.record.Request.URL = &p.url
+		return nil
+	}
 	parsed, err := url.ParseRequestURI(uri)
 	if err != nil {
 		return ErrURL
 	}
 	p.record.Request.URL = parsed
-	p.record.Request.RequestURI = uri
 	return nil
+}
+
+// isPlain reports whether a path, with its query, needs no parser: nothing in the path is escaped,
+// or would have to be.
+func isPlain(uri string) bool {
+	if uri == "" || uri[0] != '/' {
+		return false
+	}
+	isPath := true
+	for i := range len(uri) {
+		b := uri[i]
+		switch {
+		case b <= ' ' || b == 0x7f:
+			return false
+		case b == '?':
+			isPath = false
+		case isPath && (b == '%' || b >= 0x80):
+			return false
+		}
+	}
+	return uri[len(uri)-1] != '?'
 }

@@ -3,6 +3,7 @@ package accesslog
 import (
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -158,6 +159,13 @@ func FuzzParse(f *testing.F) {
 		require.Equal(t, show(r), show(again), "what was read before makes no difference")
 		require.NotEmpty(t, r.Request.Method)
 		require.NotNil(t, r.Request.URL)
+		if uri := r.Request.RequestURI; uri != "" {
+			parsed, err := url.ParseRequestURI(uri)
+			require.NoError(t, err, uri)
+			require.Equal(t, parsed.Path+" "+parsed.RawQuery+" "+parsed.Host, r.Request.URL.Path+" "+
+				r.Request.URL.RawQuery+" "+r.Request.URL.Host)
+			require.Equal(t, parsed.RequestURI(), r.Request.URL.RequestURI())
+		}
 		for name, values := range r.Request.Header {
 			require.NotEmpty(t, values)
 			require.Equal(t, http.CanonicalHeaderKey(name), name)
