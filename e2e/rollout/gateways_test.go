@@ -104,17 +104,35 @@ func start(t testing.TB, source, cache, more string) *gateway {
 	return g
 }
 
-func (g *gateway) state() *live.RolloutStatus {
+// policyState is the state of the policy, rollout and all.
+func (g *gateway) policyState() live.State {
 	g.t.Helper()
 	res, err := client.Get(g.Admin() + "/gray/shop")
 	require.NoError(g.t, err)
 	defer res.Body.Close()
 	var states []live.State
 	require.NoError(g.t, json.NewDecoder(res.Body).Decode(&states))
-	if len(states) != 1 || states[0].Rollout == nil {
-		return &live.RolloutStatus{}
+	if len(states) != 1 {
+		return live.State{}
 	}
-	return states[0].Rollout
+	return states[0]
+}
+
+func (g *gateway) state() *live.RolloutStatus {
+	g.t.Helper()
+	if s := g.policyState().Rollout; s != nil {
+		return s
+	}
+	return &live.RolloutStatus{}
+}
+
+// awaitSource waits until the gateway goes by the source again.
+func (g *gateway) awaitSource() {
+	g.t.Helper()
+	require.Eventually(g.t, func() bool {
+		s := g.policyState()
+		return s.Connected && s.Origin == "source"
+	}, 30*time.Second, 5*time.Millisecond)
 }
 
 func (g *gateway) await(what string, ok func(*live.RolloutStatus) bool) *live.RolloutStatus {

@@ -15,36 +15,92 @@ import (
 	"github.com/grayrelease/gray/e2e/backends"
 )
 
+// inEachPhase is a plan, and the commands that bring it into each phase.
+const inEachPhase = `"0% until approved", "10% until approved", "50% for 1h", "100% for 1h"`
+
+var toEachPhase = []struct{ verb, body, phase string }{
+	{"", "", core.PhaseWaiting},
+	{"approve", "", core.PhaseRunning},
+	{"pause", "", core.PhasePaused},
+	{"resume", "", core.PhaseRunning},
+	{"goto", `{"step": 4}`, core.PhaseBaking},
+	{"advance", "", core.PhaseCompleted},
+	{"rollback", `{"reason": "I say so", "by": "ann"}`, core.PhaseRolledBack},
+}
+
 // A gateway that is killed in any phase goes on where it was.
 func TestKilledInEachPhase(t *testing.T) {
 	b := backends.Etcd(t)
 	s := newService(t)
-	const plan = `"10% until approved", "50% for 1h", "100% for 1h"`
-	b.Put("shop", s.policy(plan, `"errors"`))
+	b.Put("shop", s.policy(inEachPhase, `"errors"`))
 	cache := t.TempDir()
 	g := start(t, b.URL("shop"), cache, "")
-	g.awaitPhase(core.PhaseRunning)
-	for _, c := range []struct{ verb, body, phase string }{
-		{"", "", core.PhaseRunning},
-		{"pause", "", core.PhasePaused},
-		{"resume", "", core.PhaseRunning},
-		{"goto", `{"step": 3}`, core.PhaseBaking},
-		{"advance", "", core.PhaseCompleted},
-		{"rollback", `{"reason": "I say so", "by": "ann"}`, core.PhaseRolledBack},
-	} {
+	g.awaitPhase(core.PhaseWaiting)
+	for _, c := range toEachPhase {
 		if c.verb != "" {
 			require.Equal(t, 200, g.post(c.verb, c.body), c.verb)
 		}
 		before := g.awaitPhase(c.phase)
 		g.Kill()
 		g = start(t, b.URL("shop"), cache, "")
-		after := g.awaitPhase(c.phase)
-		assert.Equal(t, before.Epoch, after.Epoch, c.phase)
-		assert.Equal(t, before.Percent, after.Percent, c.phase)
-		assert.Equal(t, before.Reason, after.Reason, c.phase)
+		requireSame(t, before, g.awaitPhase(c.phase))
 	}
 	_, version := g.ask("tester", "X-Beta", "1")
 	assert.Equal(t, "v1", version)
+}
+
+// While the config centre is down, whatever the phase, callers keep their versions, nothing but a
+// rollback can be commanded, and a gateway that starts anew goes by what it has kept. Once the
+// config centre is back, the rollout goes on from there.
+func TestSourceDownInEachPhase(t *testing.T) {
+	b := backends.Etcd(t)
+	s := newService(t)
+	b.Put("shop", s.policy(inEachPhase, `"errors"`))
+	cache := t.TempDir()
+	g := start(t, b.URL("shop"), cache, "")
+	g.awaitPhase(core.PhaseWaiting)
+	for _, c := range toEachPhase {
+		if c.verb != "" {
+			// The gateway is connected again a moment after the config centre is back.
+			require.Eventually(t, func() bool { return g.post(c.verb, c.body) == 200 }, 20*time.Second, 50*time.Millisecond,
+				c.verb)
+		}
+		before := g.awaitPhase(c.phase)
+		versions := g.versions()
+		b.Process.Kill()
+		assert.Equal(t, versions, g.versions(), c.phase)
+		for _, verb := range []string{"approve", "advance", "pause", "retry"} {
+			assert.GreaterOrEqual(t, g.post(verb, ""), 400, "%s in %s", verb, c.phase)
+		}
+		requireSame(t, before, g.state())
+		g.Kill()
+		g = start(t, b.URL("shop"), cache, "")
+		requireSame(t, before, g.state())
+		assert.Equal(t, versions, g.versions(), c.phase)
+		b.Process.Start()
+		g.awaitSource()
+		requireSame(t, before, g.state())
+	}
+}
+
+func requireSame(t *testing.T, before, after *live.RolloutStatus) {
+	t.Helper()
+	require.Equal(t, before.Phase, after.Phase)
+	require.Equal(t, before.Epoch, after.Epoch, before.Phase)
+	require.Equal(t, before.Percent, after.Percent, before.Phase)
+	require.Equal(t, before.Reason, after.Reason, before.Phase)
+}
+
+// versions returns what a hundred callers get.
+func (g *gateway) versions() []string {
+	g.t.Helper()
+	var list []string
+	for i := range 100 {
+		status, version := g.ask(fmt.Sprintf("u-%d", i))
+		require.Equal(g.t, 200, status)
+		list = append(list, version)
+	}
+	return list
 }
 
 // Between the verdict and its write: the config centre is down, the gateway goes back by itself, is
