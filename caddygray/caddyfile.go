@@ -88,6 +88,9 @@ func parseDirective(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 //		rollout <rule> {
 //			step      <percentage> [for <duration>] [min <callers>] [until approved]
 //			guard     errors|latency [...] [rollback|pause|watch]
+//			guard     query <name> <<number> [for <looks>] [rollback|pause|watch]
+//			guard     alert <label>=<value> ... [rollback|pause|watch]
+//			query     <name> <expression>
 //			guard     none
 //			alpha     <number>
 //			tolerance <number>

@@ -28,7 +28,26 @@ func (p *parser) rollout() error {
 		"build":     p.text("rollout.build", &r.Build),
 		"expires":   p.text("rollout.expires", &r.Expires),
 		"freeze":    p.planLine("rollout.freeze", &r.Freeze),
-	}, "step", "guard", "keep", "freeze")
+		"query":     p.query,
+	}, "step", "guard", "keep", "freeze", "query")
+}
+
+// query reads the expression of a guard.
+func (p *parser) query() error {
+	var name, expression string
+	if !p.d.AllArgs(&name, &expression) {
+		return p.d.ArgErr()
+	}
+	r := p.handler.Rollout
+	if _, twice := r.Queries[name]; twice {
+		return p.d.Errf("query %q is given twice", name)
+	}
+	if r.Queries == nil {
+		r.Queries = map[string]string{}
+	}
+	r.Queries[name] = expression
+	p.mark(problem.Field("rollout.queries", name))
+	return nil
 }
 
 // planLine makes the reader of a line that the plan has a list of.

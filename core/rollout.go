@@ -22,10 +22,18 @@ type Rollout struct {
 	//	latency [pNN] [rollback|pause|watch]          do more wait longer than stable's pNN (p90)?
 	//	errors < <n>% [rollback|pause|watch]          fail fewer than n % of a minute's callers?
 	//	latency pNN < <duration> [rollback|pause|watch]
+	//	query NAME < <n> [for <looks>] [rollback|pause|watch]
+	//	alert LABEL=VALUE ... [rollback|pause|watch]
 	//
-	// A guard that finds the canary bad rolls back (the default), pauses, or only says so.
-	// Required; an empty list, or the one line `none`, is a rollout without guards.
+	// A query is bad when it was n or more in so many looks in a row (3); an alert is while it
+	// fires. Both are known to `gray serve` only: a gateway never says that they are good. A guard
+	// that finds the canary bad rolls back (the default), pauses, or only says so. Required; an
+	// empty list, or the one line `none`, is a rollout without guards.
 	Guard []string `json:"guard"`
+	// Queries are the PromQL expressions of the guards, by name. $service, $version and $stable are
+	// replaced by their names, $window by the time that a look is about, such as 60s: it begins
+	// after the step did. At most 4,096 bytes each. Default: none.
+	Queries map[string]string `json:"queries,omitempty"`
 	// Alpha is the highest probability with which a release that is no worse is taken back by
 	// mistake, in all of its time. Above 0, at most 0.5. Default: 0.001.
 	Alpha float64 `json:"alpha,omitempty"`
@@ -67,6 +75,8 @@ const (
 const (
 	GuardErrors  = "errors"
 	GuardLatency = "latency"
+	GuardQuery   = "query"
+	GuardAlert   = "alert"
 )
 
 // What happens at the end of a step when not enough is known.

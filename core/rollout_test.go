@@ -42,6 +42,23 @@ func TestRolloutPlan(t *testing.T) {
 	assert.Len(t, plan.Freeze, 1)
 }
 
+func TestGuardsOfOthers(t *testing.T) {
+	plan := planOf(t, `"steps": ["1%"], "guard": ["query checkout < 0.02", "query a-b<5 for 10 pause", "alert team=shop",
+		"alert  severity=page alertname=\"Too  slow\" pause"],
+		"queries": {"checkout": "rate(x{version=\"$version\",was=\"$stable\",s=\"$service\"}[$window]) > $1", "a-b": "y"}`)
+	assert.Equal(t, []RolloutGuard{
+		{Line: "query checkout < 0.02", Measures: "query", Query: "checkout", Limit: 0.02, Looks: 3, Then: "rollback"},
+		{Line: "query a-b < 5 for 10 pause", Measures: "query", Query: "a-b", Limit: 5, Looks: 10, Then: "pause"},
+		{Line: "alert team=shop", Measures: "alert", Alert: map[string]string{"team": "shop"}, Then: "rollback"},
+		{Line: `alert severity=page alertname="Too  slow" pause`, Measures: "alert",
+			Alert: map[string]string{"severity": "page", "alertname": "Too  slow"}, Then: "pause"},
+	}, plan.Guards)
+	assert.Equal(t, `rate(x{version="v2",was="v1",s="a\"b"}[60s]) > $1`, plan.Query(&plan.Guards[0], `a"b`, "60s"))
+	for i := range plan.Guards {
+		assert.False(t, plan.Guards[i].IsMeasured())
+	}
+}
+
 func TestRolloutWithoutGuards(t *testing.T) {
 	assert.Empty(t, planOf(t, `"steps": ["1%"], "guard": []`).Guards)
 	assert.Empty(t, planOf(t, `"steps": ["1%"], "guard": ["none"]`).Guards)
@@ -123,6 +140,7 @@ func FuzzRolloutLines(f *testing.F) {
 	for _, line := range []string{
 		"1% for 10m", "5% for 30m min 200", "25% until approved", "100%", "0%", "5", "5% for", "5% min 0", "5% until x", `"5%"`, "5.5% min 1 for 1h2m3s until approved",
 		"errors", "latency", "latency p90", "errors < 2%", "latency p99 < 800ms", "latency p99.9<2s watch", "errors pause", "errors<1% rollback", "latency p",
+		"query a < 0.02 for 3 pause", "query a<5", "query", "alert team=shop", `alert a="b c" d=e pause`, "alert =", `alert a="`,
 		"Fri 16:00 - Mon 08:00 Asia/Shanghai", "Sun 00:00 - Sun 24:00", "Mon 08:00 - Mon 08:00",
 	} {
 		f.Add(line)
@@ -149,7 +167,8 @@ func FuzzRolloutLines(f *testing.F) {
 			again, wrong := parseRolloutGuard(guard.Line)
 			require.Nil(t, wrong, guard.Line)
 			require.Equal(t, guard, again)
-			require.True(t, guard.Limit >= 0 && guard.Limit < 1 && guard.Quantile >= 0 && guard.Quantile < 1)
+			require.True(t, guard.Limit >= 0 && (guard.Limit < 1 || guard.Query != ""))
+			require.True(t, guard.Quantile >= 0 && guard.Quantile < 1)
 		}
 		if wrongFreeze == nil {
 			freeze.Covers(time.Unix(0, 0))

@@ -83,8 +83,8 @@ func parseClause(line string, at int, clause string, step *RolloutStep) (int, *l
 func parseRolloutGuard(line string) (RolloutGuard, *lineError) {
 	words := strings.Fields(strings.Replace(line, "<", " < ", 1))
 	guard := RolloutGuard{Line: strings.Join(words, " "), Then: GuardRollback}
-	measures := []string{GuardErrors, GuardLatency}
-	w, at, err := plainWord(line, 0, "what is measured: errors or latency")
+	measures := []string{GuardErrors, GuardLatency, GuardQuery, GuardAlert}
+	w, at, err := plainWord(line, 0, "what is measured: errors, latency, query or alert")
 	if err != nil {
 		return guard, err
 	}
@@ -94,10 +94,17 @@ func parseRolloutGuard(line string) (RolloutGuard, *lineError) {
 		at = w.at + cut
 	}
 	if indexOf(measures, name) < 0 {
-		return guard, &lineError{w.at, "unknown guard " + problem.Quote(name) + " (one of errors, latency)" + problem.Suggest(name, measures)}
+		return guard, &lineError{w.at, "unknown guard " + problem.Quote(name) + " (one of errors, latency, query, alert)" + problem.Suggest(name, measures)}
 	}
 	guard.Measures = name
-	at, err = parseMeasure(line, at, &guard)
+	switch name {
+	case GuardQuery:
+		at, err = parseQuery(line, at, &guard)
+	case GuardAlert:
+		at, err = parseAlert(line, at, &guard)
+	default:
+		at, err = parseMeasure(line, at, &guard)
+	}
 	if err != nil {
 		return guard, err
 	}

@@ -28,6 +28,7 @@ type RolloutPlan struct {
 	Keep        []string
 	Expires     time.Duration // 0 is never
 	Freeze      []RolloutFreeze
+	Queries     map[string]string // PromQL expressions by name
 }
 
 // RolloutStep is one step of a plan.
@@ -42,14 +43,20 @@ type RolloutStep struct {
 type RolloutGuard struct {
 	// Line is the guard as written, with one space between words.
 	Line string
-	// Measures is GuardErrors or GuardLatency.
+	// Measures is GuardErrors, GuardLatency, GuardQuery or GuardAlert.
 	Measures string
 	// Quantile of the latency, between 0 and 1.
 	Quantile float64
-	// Limit is the share of callers that may be bad, between 0 and 1; 0 compares with stable.
+	// Limit is the share of callers that may be bad, between 0 and 1; 0 compares with stable. A
+	// query must be below it.
 	Limit float64
 	// Over is the latency that is too long, of a guard on latency with a limit.
 	Over time.Duration
+	// Query names the expression, and Looks is how many looks in a row it must be too high for.
+	Query string
+	Looks int
+	// Alert has the labels that an alert must have.
+	Alert map[string]string
 	// Then is GuardRollback, GuardPause or GuardWatch.
 	Then string
 }
@@ -86,6 +93,7 @@ func (c *checker) rollout() {
 	c.ramp(r, plan)
 	c.steps(r, plan)
 	c.guards(r, plan)
+	c.queries(r, plan)
 	if plan.Alpha == 0 {
 		plan.Alpha = defaultAlpha
 	}
@@ -213,7 +221,7 @@ func (c *checker) guards(r *Rollout, plan *RolloutPlan) {
 	if len(r.Guard) > maxGuards {
 		c.note("rollout.guard", "has more than "+strconv.Itoa(maxGuards)+" guards")
 	}
-	seen := map[RolloutGuard]int{}
+	seen := map[string]int{}
 	for i, line := range r.Guard {
 		path := problem.Index("rollout.guard", i)
 		guard, err := parseRolloutGuard(line)
@@ -221,9 +229,7 @@ func (c *checker) guards(r *Rollout, plan *RolloutPlan) {
 			c.problems = append(c.problems, err.problem(path, line))
 			continue
 		}
-		measured := guard
-		measured.Line = ""
-		measured.Then = ""
+		measured := guard.measured()
 		if first, twice := seen[measured]; twice {
 			c.note(path, "measures the same as "+problem.Index("rollout.guard", first))
 			continue
@@ -231,6 +237,24 @@ func (c *checker) guards(r *Rollout, plan *RolloutPlan) {
 		seen[measured] = i
 		plan.Guards = append(plan.Guards, guard)
 	}
+}
+
+// IsMeasured reports whether gateways measure what the guard goes by. They know nothing of queries
+// and alerts.
+func (g *RolloutGuard) IsMeasured() bool {
+	return g.Measures == GuardErrors || g.Measures == GuardLatency
+}
+
+// measured is the same text for guards that measure the same.
+func (g *RolloutGuard) measured() string {
+	text := g.Measures + " " + strconv.FormatFloat(g.Quantile, 'g', -1, 64) + " " + g.Query + " " + g.Over.String()
+	if g.Query == "" {
+		text += " " + strconv.FormatFloat(g.Limit, 'g', -1, 64)
+	}
+	for _, label := range sortedTexts(g.Alert) {
+		text += " " + label + "=" + strconv.Quote(g.Alert[label])
+	}
+	return text
 }
 
 // span reads a duration that is not below zero.

@@ -73,6 +73,19 @@ func pause(s core.RolloutState, now time.Time, reason, by string, v *core.Rollou
 	return move(s, now, by, reason)
 }
 
+// goOnWith ends a pause. Its time does not count towards the step.
+func goOnWith(plan *core.RolloutPlan, s core.RolloutState, now time.Time, by, reason string) core.RolloutState {
+	s.StepSince = s.StepSince.Add(max(now.Sub(s.Since), 0))
+	s.Phase = phaseOf(plan, s.Step)
+	s.Verdict = nil
+	return move(s, now, by, reason)
+}
+
+// goOnAfter ends the pause of an alert that does not fire any more. It may pause again.
+func goOnAfter(plan *core.RolloutPlan, s core.RolloutState, line string, now time.Time) core.RolloutState {
+	return goOnWith(plan, s, now, byGuard(line), "resumed: the alert does not fire any more")
+}
+
 func complete(plan *core.RolloutPlan, s core.RolloutState, now time.Time, by, reason string) core.RolloutState {
 	s.Phase = core.PhaseCompleted
 	return move(s, now, by, because("all "+strconv.Itoa(len(plan.Steps))+" steps are done", reason))

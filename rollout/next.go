@@ -39,19 +39,44 @@ func Next(
 		return s, verdicts
 	}
 	if v := bad(verdicts, core.GuardRollback); v != nil {
-		return rollBack(plan, s, now, v.Reason, "guard "+v.Guard, v), verdicts
+		return rollBack(plan, s, now, v.Reason, byGuard(v.Guard), v), verdicts
+	}
+	if line := overAlert(plan, s, verdicts); line != "" {
+		return goOnAfter(plan, s, line, now), verdicts
 	}
 	if !isActive(s.Phase) {
 		return s, verdicts
 	}
 	if v := bad(verdicts, core.GuardPause, s.Accepted...); v != nil {
-		return pause(s, now, v.Reason, "guard "+v.Guard, v), verdicts
+		return pause(s, now, v.Reason, byGuard(v.Guard), v), verdicts
 	}
 	if plan.Expires > 0 && now.Sub(s.Began) >= plan.Expires {
 		return rollBack(plan, s, now, "not complete within "+short(plan.Expires), byGray, nil), verdicts
 	}
 	return goOn(plan, s, e, verdicts, now), verdicts
 }
+
+// overAlert returns the alert that has paused the rollout, if it does not fire any more: "" else.
+// What people or other guards have paused stays so.
+func overAlert(plan *core.RolloutPlan, s core.RolloutState, verdicts []core.RolloutVerdict) string {
+	if s.Phase != core.PhasePaused || s.Verdict == nil || s.Step > len(plan.Steps) {
+		return ""
+	}
+	for i := range plan.Guards {
+		g := &plan.Guards[i]
+		if g.Measures != core.GuardAlert || g.Line != s.Verdict.Guard || s.By != byGuard(g.Line) {
+			continue
+		}
+		for _, v := range verdicts {
+			if v.Guard == g.Line && v.Verdict == core.VerdictGood {
+				return g.Line
+			}
+		}
+	}
+	return ""
+}
+
+func byGuard(line string) string { return "guard " + line }
 
 // isActive reports whether a rollout in that phase moves by itself.
 func isActive(phase string) bool {

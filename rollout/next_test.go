@@ -36,6 +36,13 @@ func TestNext(t *testing.T) {
 	zeroApproved := at(zero, core.PhaseWaiting, 1)
 	zeroApproved.Approved = true
 	freezing := planOf(t, fourSteps+`, "freeze": ["Thu 11:00 - Thu 13:00"]`)
+	alerting := planOf(t, `"steps": ["1% for 10m", "100%"], "guard": ["errors", "alert team=shop pause"]`)
+	const alert = "alert team=shop pause"
+	alerted := at(alerting, core.PhasePaused, 1)
+	alerted.By = "guard " + alert
+	alerted.Verdict = &core.RolloutVerdict{Guard: alert, Verdict: core.VerdictBad}
+	alerted.StepSince = noon.Add(-65 * time.Minute)
+	byHand := at(alerting, core.PhasePaused, 1)
 	other := at(plan, core.PhaseRolledBack, 3)
 	other.Fingerprint = "yesterday's"
 
@@ -117,6 +124,15 @@ func TestNext(t *testing.T) {
 		{"paused, bad", plan, at(plan, core.PhasePaused, 2), only(plan, "errors", isBad),
 			"rolled-back 2 0%: 2.4 % of canary callers failed (guard errors)"},
 		{"paused, expired", expiring, at(expiring, core.PhasePaused, 2), all(expiring, good), "paused 2 5%" + asItIs},
+
+		{"paused, the alert fires", alerting, alerted, only(alerting, alert, isBad), "paused 1 1%: as it is (guard " + alert + ")"},
+		{"paused, the alert is over", alerting, alerted, all(alerting, good),
+			"running 1 1%: resumed: the alert does not fire any more (guard " + alert + ")"},
+		{"paused, nobody knows of the alert", alerting, alerted, only(alerting, alert, noTraffic),
+			"paused 1 1%: as it is (guard " + alert + ")"},
+		{"paused by hand, no alert", alerting, byHand, all(alerting, good), "paused 1 1%" + asItIs},
+		{"paused, the alert is over, bad", alerting, alerted, only(alerting, "errors", isBad),
+			"rolled-back 1 0%: 2.4 % of canary callers failed (guard errors)"},
 
 		{"baking, over", plan, at(plan, core.PhaseBaking, 4), all(plan, good),
 			"completed 4 100%: all 4 steps are done (gray)"},

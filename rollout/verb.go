@@ -165,10 +165,7 @@ func resume(plan *core.RolloutPlan, s core.RolloutState, c Command, now time.Tim
 	if s.Step > len(plan.Steps) {
 		return s, fmt.Errorf("the plan has only %d steps by now: use %s", len(plan.Steps), Goto)
 	}
-	s = accept(s)
-	s.StepSince = s.StepSince.Add(max(now.Sub(s.Since), 0))
-	s.Phase = phaseOf(plan, s.Step)
-	return move(s, now, c.By, because("resumed", c.Reason)), nil
+	return goOnWith(plan, accept(s), now, c.By, because("resumed", c.Reason)), nil
 }
 
 // accept notes that a person goes on in spite of the guard that paused the rollout.

@@ -52,11 +52,12 @@ func (t *Tracker) MarshalBinary() ([]byte, error) {
 	}
 	for i, sig := range t.signals {
 		one := keptSignal{Line: sig.guard.Line, Latched: t.latched[i]}
-		if sig.evidence != nil {
+		switch {
+		case sig.evidence != nil:
 			one.Evidence, _ = sig.evidence.MarshalBinary()
 			failing := sig.failing.Load()
 			one.Failing = [2][]byte{failing[Control].bytes(), failing[Canary].bytes()}
-		} else {
+		case sig.guard.IsMeasured():
 			one.Limits = []keptLimit{sig.limits[Control].kept(), sig.limits[Canary].kept()}
 		}
 		kept.Signals = append(kept.Signals, one)
@@ -118,6 +119,9 @@ func (sig *signal) restore(e *Evidence, failing *[2]Callers, limits []keptLimit)
 		sig.failing.Store(failing)
 		return true
 	}
+	if !sig.guard.IsMeasured() {
+		return true
+	}
 	if len(limits) != len(sig.limits) {
 		return false
 	}
@@ -173,10 +177,11 @@ func (c *Callers) setBytes(data []byte) bool {
 	return true
 }
 
-// Merge adds what another tracker of the same attempt and step knows: its callers, and its evidence
-// against stable. A caller of both counts once. What limits measure is not merged: it counts
-// callers of minutes.
-func (t *Tracker) Merge(other *Tracker) {
+// Merge adds what another tracker of the same attempt knows: its evidence against stable and, if it
+// is at the same step, its callers. A caller of both counts once. Counted says how many callers of
+// the other's guards were added before, by the guards' lines, and is brought up to date: what is
+// merged again and again counts once. See Hear for what limits measure.
+func (t *Tracker) Merge(other *Tracker, counted map[string]int) {
 	to, from := t.step.Load(), other.step.Load()
 	isSameStep := to.number == from.number && to.percent == from.percent
 	if isSameStep {
@@ -187,7 +192,15 @@ func (t *Tracker) Merge(other *Tracker) {
 			if sig.evidence == nil || more.evidence == nil || sig.guard.Line != more.guard.Line {
 				continue
 			}
-			sig.evidence.Merge(more.evidence)
+			list, all := more.evidence.Since(counted[sig.guard.Line])
+			if all < counted[sig.guard.Line] { // it has begun again
+				list, all = more.evidence.Since(0)
+			}
+			counted[sig.guard.Line] = all
+			for _, b := range list {
+				sig.evidence.Add(b)
+			}
+			t.raise(len(list) > 0 && sig.evidence.Counts().Highest >= t.threshold)
 			if isSameStep {
 				merge(sig.failing.Load(), more.failing.Load())
 			}

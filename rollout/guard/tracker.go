@@ -32,12 +32,16 @@ type Tracker struct {
 // signal is what one guard measures: against stable, or against a limit.
 type signal struct {
 	guard    core.RolloutGuard
-	evidence *Evidence    // nil of a guard with a limit
-	limits   [2]*limit    // by arm; nil of a guard without a limit
+	evidence *Evidence    // nil of a guard with a limit, and of one that is not measured
+	limits   [2]*limit    // by arm; nil of a guard without a limit, and of one that is not measured
 	slow     atomic.Int64 // longer is slow, in nanoseconds; 0: nothing is yet
 
 	// Callers who were bad since the step began, by arm; not of a guard with a limit.
 	failing atomic.Pointer[[2]Callers]
+
+	// Under the tracker's lock:
+	finding *Finding         // what was reported about a guard that is not measured
+	heard   map[string]heard // what gateways say of a guard with a limit
 }
 
 // step is what belongs to one step.
@@ -72,6 +76,9 @@ func NewTracker(plan *core.RolloutPlan, s *core.RolloutState, latency *Latency, 
 	for _, g := range plan.Guards {
 		sig := &signal{guard: g}
 		switch {
+		case !g.IsMeasured():
+			t.signals = append(t.signals, sig)
+			continue
 		case g.Limit > 0:
 			sig.limits = [2]*limit{newLimit(g.Limit), newLimit(g.Limit)}
 			sig.slow.Store(int64(g.Over))
@@ -118,7 +125,9 @@ func (t *Tracker) begin(s *core.RolloutState, now time.Time) {
 			continue
 		}
 		for _, l := range sig.limits {
-			l.begin()
+			if l != nil {
+				l.begin()
+			}
 		}
 	}
 }
@@ -189,12 +198,7 @@ func (t *Tracker) count(sig *signal, r Request) {
 	}
 	sig.failing.Load()[r.arm].Add(r.position)
 	isNew := sig.evidence.Add(Bad{Position: r.position, Percent: r.percent, Arm: r.arm})
-	if isNew && r.arm == Canary && sig.evidence.Counts().Highest >= t.threshold {
-		select {
-		case t.alarm <- struct{}{}:
-		default:
-		}
-	}
+	t.raise(isNew && r.arm == Canary && sig.evidence.Counts().Highest >= t.threshold)
 }
 
 // Alarm returns a channel that receives when a guard has just found enough: Judge will say so.

@@ -318,8 +318,9 @@ func TestTrackersMerge(t *testing.T) {
 	one.run(60)
 	two.run(60)
 	a, b := one.verdict(), two.verdict()
-	one.tracker.Merge(two.tracker)
-	one.tracker.Merge(two.tracker)
+	counted := map[string]int{}
+	one.tracker.Merge(two.tracker, counted)
+	one.tracker.Merge(two.tracker, counted)
 	assert.Equal(t, a.Canary.Bad+b.Canary.Bad, one.verdict().Canary.Bad)
 	assert.InEpsilon(t, a.Control.Callers+b.Control.Callers, one.verdict().Control.Callers, 0.05)
 }

@@ -31,7 +31,8 @@ const (
 )
 
 // Judge returns what each guard says, in the order of the plan. A guard that has found the canary
-// bad says so for as long as the tracker lives.
+// bad says so for as long as the tracker lives, except one that pauses for something which the
+// tracker does not measure.
 func (t *Tracker) Judge(now time.Time) []core.RolloutVerdict {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -39,7 +40,8 @@ func (t *Tracker) Judge(now time.Time) []core.RolloutVerdict {
 	for i, sig := range t.signals {
 		if t.latched[i] == nil {
 			v := t.judge(sig, now)
-			if v.Verdict == core.VerdictBad && v.Then == sig.guard.Then {
+			isLasting := sig.guard.IsMeasured() || v.Then == core.GuardRollback
+			if v.Verdict == core.VerdictBad && v.Then == sig.guard.Then && isLasting {
 				latched := v
 				t.latched[i] = &latched
 			}
@@ -56,9 +58,14 @@ func (t *Tracker) judge(sig *signal, now time.Time) core.RolloutVerdict {
 		Guard: sig.guard.Line, Then: sig.guard.Then, Verdict: core.VerdictUndecided, Threshold: t.threshold,
 	}
 	s := t.step.Load()
-	if sig.evidence == nil {
+	switch {
+	case !sig.guard.IsMeasured():
+		sig.judgeFinding(&v)
+		return v
+	case sig.evidence == nil:
 		t.judgeLimit(sig, s, &v)
-	} else {
+		sig.judgeHeard(s, &v, now)
+	default:
 		t.judgeEvidence(sig, s, &v)
 	}
 	v.IsWarning = v.Evidence >= math.Log(warning)
