@@ -24,6 +24,7 @@ func init() { caddy.RegisterModule(admin{}) }
 //
 //	GET  /gray/                   all of them
 //	GET  /gray/<service>          those of a service
+//	GET  /gray/<service>/evidence what this gateway has measured of the service's rollout
 //	POST /gray/<service>/explain  says what version a request would get, and why: see explain.Request
 //	POST /gray/<service>/switch   throws the kill switch: see switchCommand
 //	POST /gray/<service>/<verb>   moves the service's rollout: see rollout.Verbs
@@ -61,10 +62,33 @@ func refusal(status int, err error) error { return caddy.APIError{HTTPStatus: st
 func serveStates(w http.ResponseWriter, r *http.Request) error {
 	service := strings.TrimPrefix(r.URL.Path, "/gray/")
 	found := states.of(service)
+	if measured, ok := strings.CutSuffix(service, "/evidence"); ok && len(found) == 0 {
+		return serveEvidence(w, measured)
+	}
 	if service != "" && len(found) == 0 {
 		return unknownService(service)
 	}
 	return answer(w, http.StatusOK, found)
+}
+
+// serveEvidence answers with a loop.Evidence, or with nothing while nothing is measured.
+func serveEvidence(w http.ResponseWriter, service string) error {
+	f := states.newest(service)
+	if f == nil {
+		return unknownService(service)
+	}
+	var e *loop.Evidence
+	if f.handler.use != nil {
+		var err error
+		if e, err = f.handler.use.Evidence(); err != nil {
+			return err
+		}
+	}
+	if e == nil {
+		w.WriteHeader(http.StatusNoContent)
+		return nil
+	}
+	return answer(w, http.StatusOK, e)
 }
 
 func answer(w http.ResponseWriter, status int, value any) error {

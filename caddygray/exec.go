@@ -1,7 +1,6 @@
 package caddygray
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/grayrelease/gray/core"
+	"github.com/grayrelease/gray/internal/program"
 )
 
 func init() { caddy.RegisterModule(Exec{}) }
@@ -39,11 +39,7 @@ type Exec struct {
 	logger *zap.Logger
 }
 
-const (
-	execTimeout = 30 * time.Second
-	execDelay   = time.Second // after the end, for its children to let go of its output
-	execOutput  = 4 << 10     // bytes of output that are logged
-)
+const execTimeout = 30 * time.Second
 
 // CaddyModule returns the Caddy module information.
 func (Exec) CaddyModule() caddy.ModuleInfo {
@@ -92,15 +88,7 @@ func (e *Exec) Handle(_ context.Context, event caddy.Event) error {
 	if timeout == 0 {
 		timeout = execTimeout
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, e.Command[0], e.Command[1:]...)
-	cmd.Stdin = bytes.NewReader(input)
-	cmd.WaitDelay = execDelay
-	output, err := cmd.CombinedOutput()
-	if len(output) > execOutput {
-		output = output[:execOutput]
-	}
+	output, err := program.Run(context.Background(), e.Command, input, nil, timeout)
 	if err != nil {
 		e.logger.Error("program of an event failed", zap.String("event", event.Name()), zap.Strings("command", e.Command),
 			zap.ByteString("output", output), zap.Error(err))

@@ -96,6 +96,7 @@ func (p *program) run(ctx context.Context, args []string) int {
 const (
 	groupOperate = "operate"
 	groupBefore  = "before"
+	groupServe   = "serve"
 )
 
 // examplesLast moves the examples to the end of cobra's template: that is what is left on the
@@ -132,9 +133,11 @@ func (p *program) root() *cobra.Command {
 	}
 	root.SetUsageTemplate(examplesLast(root.UsageTemplate()))
 	root.AddGroup(&cobra.Group{ID: groupOperate, Title: "Operate a release:"},
-		&cobra.Group{ID: groupBefore, Title: "Before a change:"})
+		&cobra.Group{ID: groupBefore, Title: "Before a change:"},
+		&cobra.Group{ID: groupServe, Title: "Run a controller:"})
 	root.AddCommand(p.operating()...)
 	root.AddCommand(p.before()...)
+	root.AddCommand(p.serveCommand())
 	root.AddCommand(p.exitCodes())
 	return root
 }

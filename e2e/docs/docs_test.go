@@ -29,6 +29,8 @@ var runners = []runner{
 	{"the grammar of a Caddyfile's directive", isCaddyfileGrammar, runCaddyfileGrammar},
 	{"Traefik's static configuration", isStatic, runStatic},
 	{"Traefik's dynamic configuration", isDynamic, runDynamic},
+	{"a controller's configuration", isController, runController},
+	{"Alertmanager's configuration", isAlertmanager, runAlertmanager},
 	{"a policy", isPolicy, runPolicy},
 	{"a part of a policy", isPolicyPart, runPolicyPart},
 	{"a kill switch", isSwitch, runSwitch},

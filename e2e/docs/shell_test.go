@@ -26,6 +26,9 @@ var elsewhere = []struct{ file, begins, folder, test string }{
 	{"docs/guide.md", "", "e2e/caddy", "TestGuide"},
 	{"docs/command.md", "$ ", "cmd/gray", "TestDocumentedOutput"},
 	{"docs/command.md", "", "cmd/gray", "TestDocumentedCommands"},
+	{"docs/serve.md", "gray serve --config gray.yml\n", "e2e/rollout", "TestControllerReadsTraefik"},
+	{"docs/serve.md", "examples/fleet/fleet.sh ", "e2e/rollout", "TestFleetExample"},
+	{"docs/performance.md", "go run ./rollout/internal/simulate\n", "rollout/internal/simulate", "TestReport"},
 	{"docs/policy.md", "printf ", "core", "TestDocumentedBucket"},
 	{"docs/policy.md", "SECRET=", "core", "TestDocumentedTesterLink"},
 }
@@ -83,7 +86,7 @@ func runGoTest(t *testing.T, b block) {
 		case strings.HasPrefix(word, "./"):
 			folder = filepath.Join(module, word)
 		case word == "-run" && words[i+1] != "'^$'":
-			kind, pattern = "Test", words[i+1]
+			kind, pattern = "Test", strings.Trim(words[i+1], "'")
 		case word == "-bench" && kind == "":
 			kind, pattern = "Benchmark", words[i+1]
 		case word == "-compare":

@@ -90,7 +90,8 @@ func runLineGrammar(t *testing.T, b block) {
 
 func runRolloutGrammar(t *testing.T, b block) {
 	var steps, guards []string
-	example := strings.NewReplacer("<n>", "5", "<duration>", "10m", "<callers>", "200", "pNN", "p90", "[", "", "]", "")
+	example := strings.NewReplacer("<n>", "5", "<duration>", "10m", "<callers>", "200", "pNN", "p90", "<looks>", "3",
+		"NAME", "q", "LABEL=VALUE ...", "team=shop", "[", "", "]", "")
 	for line := range strings.Lines(b.text) {
 		line, _, _ = strings.Cut(strings.TrimSpace(line), "   ")
 		switch {
@@ -102,11 +103,11 @@ func runRolloutGrammar(t *testing.T, b block) {
 		}
 	}
 	assert.Len(t, steps, 1)
-	assert.Len(t, guards, 4)
+	assert.Len(t, guards, 6)
 	for _, guard := range guards { // one by one, since two may measure the same
 		load(t, fmt.Sprintf(`{"service": "shop", "stable": "v1", "versions": {"v1": {}, "v2": {}},
 			"rules": [{"name": "ramp", "version": "v2"}],
-			"rollout": {"rule": "ramp", "steps": [%s], "guard": [%s]}}`, strings.Join(steps, ", "), guard))
+			"rollout": {"rule": "ramp", "steps": [%s], "guard": [%s], "queries": {"q": "x"}}}`, strings.Join(steps, ", "), guard))
 	}
 }
 

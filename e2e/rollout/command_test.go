@@ -3,7 +3,6 @@ package rollout
 import (
 	"os"
 	"os/exec"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -22,14 +21,9 @@ type command struct {
 	source string
 }
 
-func buildCommand(t *testing.T, source string) *command {
+func newCommand(t *testing.T, source string) *command {
 	t.Helper()
-	c := &command{t: t, binary: filepath.Join(t.TempDir(), "gray"), source: source}
-	build := exec.Command("go", "build", "-o", c.binary, "./cmd/gray")
-	build.Dir = "../.."
-	out, err := build.CombinedOutput()
-	require.NoError(t, err, string(out))
-	return c
+	return &command{t: t, binary: grayCommand(t), source: source}
 }
 
 // run returns the exit code and all of the output.
@@ -54,7 +48,7 @@ func TestCommand(t *testing.T) {
 			b.Put("shop", s.policy(`"10% until approved", "50% for 1h", "100% for 1h"`, ``))
 			g := start(t, b.URL("shop"), t.TempDir(), "")
 			g.awaitPhase(core.PhaseWaiting)
-			c := buildCommand(t, b.URL("shop"))
+			c := newCommand(t, b.URL("shop"))
 			ok := func(args ...string) string {
 				t.Helper()
 				code, out := c.run(args...)

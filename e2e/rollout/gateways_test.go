@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -25,6 +26,9 @@ import (
 func TestMain(m *testing.M) {
 	code := m.Run()
 	caddy.RemoveBinary()
+	if gray.path != "" {
+		_ = os.RemoveAll(filepath.Dir(gray.path))
+	}
 	os.Exit(code)
 }
 

@@ -35,18 +35,24 @@ import (
 type Options struct {
 	// Service whose rollout it is. Required.
 	Service string
-	// URL of the policy beside which the state is written, and options that outrank those in it: see
-	// store.Open. Required.
+	// URL of the policy beside which the state is written, and options that outrank those in it:
+	// see store.Open. Required.
 	URL          string
 	StoreOptions map[string]string
-	// Folder keeps what is known of the canary, for a gateway that starts again. It must exist by the
-	// time that it is needed, or can be made. Default: nothing is kept.
+	// Folder keeps what is known of the canary, for a gateway that starts again. It must exist by
+	// the time that it is needed, or can be made. Default: nothing is kept.
 	Folder string
 	// Obeys has the loop measure nothing and move nothing by itself. Commands are still written.
 	Obeys bool
-	// Gateways is how many run the loop of this rollout, each with the callers that it sees: each may
-	// be wrong with that share of the plan's alpha. 0 is 1.
+	// Gateways is how many run the loop of this rollout, each with the callers that it sees: each
+	// may be wrong with that share of the plan's alpha. 0 is 1.
 	Gateways int
+	// CountsRequests says that what is measured are requests whose callers are not known: the
+	// canary is tolerated to be 1.5 times as bad at least.
+	CountsRequests bool
+	// Gate is asked before this loop raises the percentage; its error keeps the rollout where it
+	// is, and is asked for again a second later. It may block. Default: nobody is asked.
+	Gate func(ctx context.Context, next *core.RolloutState) error
 	// Logger gets a line for what fails. Default: no log.
 	Logger *slog.Logger
 	// Event is told what happens to the rollout, one call at a time. Default: nobody is.

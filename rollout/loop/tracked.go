@@ -37,21 +37,24 @@ func (u *Use) Follow(c *live.Current) *guard.Tracker {
 	l := u.loop
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.tracked.follow(c.Engine.Rollout(), c.Rollout, u.options.Gateways, l.evidencePath())
+	l.tracked.follow(c.Engine.Rollout(), c.Rollout, &u.options, l.evidencePath())
 	signal(l.wake)
 	return l.tracked.tracker
 }
 
 // follow takes over a state: the step of the same attempt, or a new attempt.
-func (t *tracked) follow(plan *core.RolloutPlan, s *core.RolloutState, gateways int, path string) {
+func (t *tracked) follow(plan *core.RolloutPlan, s *core.RolloutState, o *Options, path string) {
 	if t.isOf(plan, s) && isMeasuredAlike(plan, t.plan) {
 		t.plan = plan
 		t.tracker.Follow(s, now())
 		return
 	}
 	own := *plan
-	if gateways > 1 {
-		own.Alpha /= float64(gateways)
+	if o.Gateways > 1 {
+		own.Alpha /= float64(o.Gateways)
+	}
+	if o.CountsRequests {
+		own.Tolerance = max(own.Tolerance, requestTolerance)
 	}
 	tracker := guard.NewTracker(&own, s, t.latency, now())
 	if t.isOf(plan, s) {
@@ -66,6 +69,10 @@ func (t *tracked) follow(plan *core.RolloutPlan, s *core.RolloutState, gateways 
 	t.plan = plan
 	t.attempt = s.Attempt
 }
+
+// requestTolerance is the least tolerance where requests count and not callers: those of one caller
+// are no independent draws.
+const requestTolerance = 1.5
 
 // isMeasuredAlike reports whether nothing has changed in a plan that a tracker goes by.
 func isMeasuredAlike(a, b *core.RolloutPlan) bool {
@@ -86,11 +93,31 @@ func (l *Loop) alarm() <-chan struct{} {
 // keepEvery is the time between two writes of what is known.
 const keepEvery = 5 * time.Second
 
-// kept is what is known of the canary, on disk.
-type kept struct {
+// Evidence is what is known of the canary of an attempt: on disk, and for a controller that takes
+// the evidence of several gateways together.
+type Evidence struct {
 	Fingerprint string `json:"fingerprint"`
 	Attempt     int64  `json:"attempt"`
-	Tracker     []byte `json:"tracker"`
+	// Tracker is the binary form of a guard.Tracker.
+	Tracker []byte `json:"tracker"`
+	// Verdicts are what the guards say of this gateway's own requests. Not on disk.
+	Verdicts []core.RolloutVerdict `json:"verdicts,omitempty"`
+}
+
+// Evidence returns what is known now, nil while nothing is measured.
+func (u *Use) Evidence() (*Evidence, error) {
+	l := u.loop
+	l.mu.Lock()
+	t := l.tracked
+	l.mu.Unlock()
+	if t.tracker == nil {
+		return nil, nil
+	}
+	data, err := t.tracker.MarshalBinary()
+	if err != nil {
+		return nil, err
+	}
+	return &Evidence{t.plan.Fingerprint, t.attempt, data, t.tracker.Judge(now())}, nil
 }
 
 func (l *Loop) evidencePath() string {
@@ -112,7 +139,7 @@ func (l *Loop) keep() {
 	}
 	data, err := t.tracker.MarshalBinary()
 	if err == nil {
-		data, err = json.Marshal(kept{t.plan.Fingerprint, t.attempt, data})
+		data, err = json.Marshal(Evidence{t.plan.Fingerprint, t.attempt, data, nil})
 	}
 	if err == nil {
 		err = replace(path, data)
@@ -143,7 +170,7 @@ func restore(tracker *guard.Tracker, path string, plan *core.RolloutPlan, s *cor
 	if errors.Is(err, os.ErrNotExist) {
 		return
 	}
-	var k kept
+	var k Evidence
 	if err != nil || json.Unmarshal(data, &k) != nil || k.Fingerprint != plan.Fingerprint || k.Attempt != s.Attempt {
 		return
 	}

@@ -69,11 +69,23 @@ func (l *Loop) writeNext(ctx context.Context) bool {
 	if !ok {
 		return true
 	}
+	gate := l.options().Gate
 	_, err := l.commit(ctx, s, func(state core.RolloutState) (core.RolloutState, error) {
-		return s.next(state, now()), nil
+		next := s.next(state, now())
+		if gate != nil && isHigher(&next, &state) {
+			if err := gate(ctx, &next); err != nil {
+				return state, err
+			}
+		}
+		return next, nil
 	})
 	l.failed(err)
 	return err == nil
+}
+
+// isHigher reports whether a state gives more callers the canary than the one before.
+func isHigher(next, before *core.RolloutState) bool {
+	return next.Percent > before.Percent || next.Percent > 0 && next.Attempt != before.Attempt
 }
 
 // failed notes why the state cannot be written, and logs it if that is news.
@@ -87,7 +99,7 @@ func (l *Loop) failed(err error) {
 	l.failure = text
 	l.mu.Unlock()
 	if isNews {
-		l.log("the state of the rollout cannot be written: nothing rises", err)
+		l.log("the rollout cannot go on: nothing rises", err)
 	}
 }
 

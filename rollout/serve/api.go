@@ -1,0 +1,227 @@
+package serve
+
+import (
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/grayrelease/gray/core"
+	"github.com/grayrelease/gray/core/live"
+	"github.com/grayrelease/gray/core/problem"
+	"github.com/grayrelease/gray/rollout"
+	"github.com/grayrelease/gray/rollout/loop"
+)
+
+// openAPI describes the API.
+//
+//go:embed openapi.json
+var openAPI []byte
+
+// maxCommand bounds the body of a command.
+const maxCommand = 16 << 10
+
+// Command is the body of POST /gray/v1/{service}/{verb}; it may be empty.
+type Command struct {
+	Reason string `json:"reason,omitempty"`
+	// By is added to the name of the token. Default: the token's name only.
+	By   string `json:"by,omitempty"`
+	Step int    `json:"step,omitempty"` // of the verb goto
+}
+
+// handler answers the API:
+//
+//	GET  /gray/v1/                   all services
+//	GET  /gray/v1/{service}          one; the ETag is the epoch of its rollout
+//	POST /gray/v1/{service}/{verb}   moves the rollout, see rollout.Verbs; If-Match is the epoch
+//	                                 that was seen, and an older one is refused with 409
+//	GET  /gray/v1/{service}/events   server-sent events, see events.go
+//	GET  /gray/v1/events             those of all services
+//	POST /gray/v1/alertmanager       Alertmanager's webhook
+//	GET  /openapi.json, /metrics, /healthz, /readyz
+func (s *Server) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /gray/v1/{$}", s.only(s.serveList, RoleView))
+	mux.HandleFunc("GET /gray/v1/{service}", s.only(s.serveService, RoleView))
+	mux.HandleFunc("GET /gray/v1/events", s.only(s.serveEvents, RoleView))
+	mux.HandleFunc("GET /gray/v1/{service}/events", s.only(s.serveEvents, RoleView))
+	mux.HandleFunc("POST /gray/v1/{service}/{verb}", s.only(s.serveVerb))
+	mux.HandleFunc("POST /gray/v1/alertmanager", s.only(s.serveAlerts, RoleAlert))
+	mux.HandleFunc("GET /openapi.json", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write(openAPI)
+	})
+	metrics := promhttp.HandlerFor(s.registry(), promhttp.HandlerOpts{})
+	mux.HandleFunc("GET /metrics", s.only(metrics.ServeHTTP, RoleView))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
+	mux.HandleFunc("GET /readyz", s.serveReady)
+	return guarded(mux)
+}
+
+// guarded refuses what pages of other origins send, and what makes browsers run answers.
+func guarded(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		w.Header().Set("Cache-Control", "no-store")
+		if origin := r.Header.Get("Origin"); origin != "" && r.Method != http.MethodGet {
+			if u, err := url.Parse(origin); err != nil || u.Host != r.Host {
+				refuse(w, http.StatusForbidden, errors.New("the request comes from a page of another origin"))
+				return
+			}
+		}
+		if written := r.Header.Get("Content-Type"); r.Method == http.MethodPost && (written != "" || r.ContentLength > 0) {
+			if kind, _, _ := mime.ParseMediaType(written); kind != "application/json" {
+				refuse(w, http.StatusUnsupportedMediaType, errors.New("the body must be application/json"))
+				return
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func answerJSON(w http.ResponseWriter, status int, value any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(value)
+}
+
+// refuse answers with an error.
+func refuse(w http.ResponseWriter, status int, err error) {
+	answerJSON(w, status, struct {
+		Error string `json:"error"`
+	}{err.Error()})
+}
+
+// serveReady answers 200 once every source has been heard of.
+func (s *Server) serveReady(w http.ResponseWriter, _ *http.Request) {
+	for _, v := range s.services {
+		if state := v.handle.State(); state.Origin == "none" {
+			refuse(w, http.StatusServiceUnavailable, fmt.Errorf("the policy of %s is not known yet: %s", v.config.Service,
+				state.Error))
+			return
+		}
+	}
+	w.WriteHeader(http.StatusOK)
+}
+
+// state is the state of the policy, and what the guards say here.
+func (v *service) state() live.State {
+	state := v.handle.State()
+	if state.Service == "" {
+		state.Service = v.config.Service
+	}
+	if r := state.Rollout; r != nil {
+		guards, note := v.use.Judge()
+		if guards != nil && r.Phase != core.PhaseRolledBack {
+			r.Guards = guards
+		}
+		if r.Note == "" {
+			r.Note = note
+		}
+	}
+	return state
+}
+
+func (s *Server) serveList(w http.ResponseWriter, _ *http.Request) {
+	states := make([]live.State, 0, len(s.services))
+	for _, v := range s.services {
+		states = append(states, v.state())
+	}
+	answerJSON(w, http.StatusOK, states)
+}
+
+func (s *Server) named(w http.ResponseWriter, r *http.Request) *service {
+	name := r.PathValue("service")
+	v := s.find(name)
+	if v == nil {
+		names := make([]string, 0, len(s.services))
+		for _, v := range s.services {
+			names = append(names, v.config.Service)
+		}
+		refuse(w, http.StatusNotFound, fmt.Errorf("no service has the name %q%s", name, problem.OneOf(name, names)))
+	}
+	return v
+}
+
+func (s *Server) serveService(w http.ResponseWriter, r *http.Request) {
+	v := s.named(w, r)
+	if v == nil {
+		return
+	}
+	state := v.state()
+	if state.Rollout != nil {
+		w.Header().Set("ETag", etag(state.Rollout.Epoch))
+	}
+	answerJSON(w, http.StatusOK, state)
+}
+
+func etag(epoch int64) string { return `"` + strconv.FormatInt(epoch, 10) + `"` }
+
+// seenEpoch reads If-Match, 0 if it says nothing.
+func seenEpoch(r *http.Request) (int64, error) {
+	text := r.Header.Get("If-Match")
+	if text == "" || text == "*" {
+		return 0, nil
+	}
+	epoch, err := strconv.ParseInt(strings.Trim(text, `"`), 10, 64)
+	if err != nil || epoch < 1 {
+		return 0, fmt.Errorf("If-Match: %s is not the epoch of a rollout", problem.Quote(text))
+	}
+	return epoch, nil
+}
+
+func (s *Server) serveVerb(w http.ResponseWriter, r *http.Request) {
+	v := s.named(w, r)
+	if v == nil {
+		return
+	}
+	verb, verbs := r.PathValue("verb"), rollout.Verbs()
+	if !slices.Contains(verbs, verb) {
+		refuse(w, http.StatusNotFound, fmt.Errorf("unknown verb %q%s", verb, problem.OneOf(verb, verbs)))
+		return
+	}
+	epoch, err := seenEpoch(r)
+	if err != nil {
+		refuse(w, http.StatusBadRequest, err)
+		return
+	}
+	var c Command
+	data, err := io.ReadAll(io.LimitReader(r.Body, maxCommand+1))
+	if err == nil && len(data) > maxCommand {
+		err = fmt.Errorf("it is longer than %d bytes", maxCommand)
+	}
+	if err == nil && len(strings.TrimSpace(string(data))) > 0 {
+		err = core.Decode(data, &c)
+	}
+	if err != nil {
+		refuse(w, http.StatusBadRequest, fmt.Errorf("the body is not a command: %w", err))
+		return
+	}
+	who, _ := s.who(r)
+	if c.By != "" {
+		who = c.By + " (" + who + ")"
+	}
+	state, err := v.use.Do(r.Context(), rollout.Command{Verb: verb, Step: c.Step, By: who, Reason: c.Reason, Epoch: epoch})
+	switch {
+	case err == nil:
+		w.Header().Set("ETag", etag(state.Epoch))
+		answerJSON(w, http.StatusOK, &state)
+	case errors.Is(err, loop.ErrUnwritten):
+		refuse(w, http.StatusServiceUnavailable, err)
+	case errors.Is(err, loop.ErrNoRollout):
+		refuse(w, http.StatusNotFound, err)
+	case errors.Is(err, loop.ErrPlace):
+		refuse(w, http.StatusServiceUnavailable, err)
+	default:
+		refuse(w, http.StatusConflict, err)
+	}
+}

@@ -1,0 +1,169 @@
+package serve
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/grayrelease/gray/core/problem"
+)
+
+// Server moves the rollouts of its services, and serves the API.
+type Server struct {
+	config   *Config
+	log      *slog.Logger
+	client   *http.Client
+	services []*service
+	tokens   []token
+	alerts   alerts
+	hub      hub
+	teller   *teller
+	failures sync.Map // what a signal's last failure was, by its name
+	ctx      context.Context
+	cancel   context.CancelFunc
+	isReady  chan struct{}
+	listener net.Listener
+}
+
+// New opens everything that the configuration names, and listens. The error says what is wrong with
+// it: a problem.List, a file that cannot be read, an address that is in use.
+func New(c *Config, log *slog.Logger) (*Server, error) {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	s := &Server{config: c, log: log, client: newClient(), isReady: make(chan struct{})}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	var err error
+	if s.tokens, err = readTokens(c.Tokens); err != nil {
+		return nil, err
+	}
+	if s.teller, err = newTeller(s); err != nil {
+		return nil, err
+	}
+	if c.State != "" {
+		if err := os.MkdirAll(c.State, 0o700); err != nil {
+			return nil, fmt.Errorf("state: %w", err)
+		}
+	}
+	for i := range c.Services {
+		config := &c.Services[i]
+		v := &service{config: config, server: s, log: log.With("service", config.Service)}
+		if err := v.start(c.State); err != nil {
+			s.close()
+			return nil, problem.Of(err).Under(problem.Index("services", i))
+		}
+		s.services = append(s.services, v)
+	}
+	if s.listener, err = s.listen(); err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Server) listen() (net.Listener, error) {
+	l, err := net.Listen("tcp", s.config.Listen)
+	if err != nil || s.config.TLS == nil {
+		return l, err
+	}
+	config, err := s.config.TLS.load()
+	if err != nil {
+		l.Close()
+		return nil, fmt.Errorf("tls: %w", err)
+	}
+	return tls.NewListener(l, config), nil
+}
+
+func (t *TLS) load() (*tls.Config, error) {
+	certificate, err := tls.LoadX509KeyPair(t.Cert, t.Key)
+	if err != nil {
+		return nil, err
+	}
+	c := &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
+	if t.ClientCA != "" {
+		text, err := os.ReadFile(t.ClientCA)
+		if err != nil {
+			return nil, err
+		}
+		c.ClientCAs = x509.NewCertPool()
+		if !c.ClientCAs.AppendCertsFromPEM(text) {
+			return nil, fmt.Errorf("%s has no PEM certificates", t.ClientCA)
+		}
+		c.ClientAuth = tls.RequireAndVerifyClientCert
+	}
+	return c, nil
+}
+
+// Address is where the API listens.
+func (s *Server) Address() string { return s.listener.Addr().String() }
+
+// grace is how long requests may take after the end.
+const grace = 5 * time.Second
+
+// Run reads signals and serves the API until the context ends. What is under way then is finished.
+func (s *Server) Run(ctx context.Context) error {
+	defer s.close()
+	stop := context.AfterFunc(ctx, s.cancel)
+	defer stop()
+	var group sync.WaitGroup
+	for _, v := range s.services {
+		group.Go(func() { v.run(s.ctx) })
+	}
+	group.Go(func() { s.teller.run(s.ctx) })
+	server := &http.Server{Handler: s.handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug)}
+	failed := make(chan error, 1)
+	group.Go(func() {
+		if err := server.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+			failed <- err
+		}
+	})
+	close(s.isReady)
+	s.log.Info("serving", "address", s.Address(), "services", len(s.services))
+	var err error
+	select {
+	case <-s.ctx.Done():
+	case err = <-failed:
+		s.cancel()
+	}
+	s.hub.close()
+	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+	defer cancel()
+	_ = server.Shutdown(ending)
+	server.Close()
+	group.Wait()
+	return err
+}
+
+// Close frees what New has opened, of a server that is not run.
+func (s *Server) Close() { s.close() }
+
+func (s *Server) close() {
+	s.cancel()
+	for _, v := range s.services {
+		v.close()
+	}
+	s.services = nil
+	if s.listener != nil {
+		s.listener.Close()
+	}
+	s.client.CloseIdleConnections()
+}
+
+// find returns a service by its name, nil if there is none.
+func (s *Server) find(name string) *service {
+	for _, v := range s.services {
+		if v.config.Service == name {
+			return v
+		}
+	}
+	return nil
+}

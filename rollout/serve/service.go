@@ -1,0 +1,171 @@
+package serve
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/grayrelease/gray/core"
+	"github.com/grayrelease/gray/core/live"
+	"github.com/grayrelease/gray/rollout/guard"
+	"github.com/grayrelease/gray/rollout/loop"
+)
+
+// following is what a service's rollout is at, as far as signals need it. It is replaced whole.
+type following struct {
+	tracker *guard.Tracker // nil while nothing is to be compared
+	plan    *core.RolloutPlan
+	attempt int64
+	step    int
+	percent float64
+	since   time.Time // when this controller saw the step begin
+	began   time.Time // the attempt
+	// pausedBy is the guard that has paused the rollout, "" if none has.
+	pausedBy string
+}
+
+// isSameStep reports whether nothing has changed that figures depend on.
+func (f *following) isSameStep(other *following) bool {
+	return f != nil && other != nil && f.tracker == other.tracker && f.attempt == other.attempt && f.step == other.step &&
+		f.percent == other.percent
+}
+
+// service moves the rollout of one service.
+type service struct {
+	config *Service
+	server *Server
+	log    *slog.Logger
+	use    *loop.Use
+	handle *live.Handle
+	now    atomic.Pointer[following]
+}
+
+func (v *service) followed() *following { return v.now.Load() }
+
+// start opens the policy and joins the loop of its rollout.
+func (v *service) start(state string) error {
+	o := loop.Options{Service: v.config.Service, URL: v.config.Source, StoreOptions: v.config.Options, Folder: state,
+		Logger: v.server.log, Event: v.server.happened, CountsRequests: len(v.config.Scrape) > 0}
+	if v.config.Hook != nil {
+		h := &hook{config: v.config.Hook, service: v.config.Service, client: v.server.client}
+		o.Gate = h.ask
+	}
+	var err error
+	if v.use, err = loop.Open(o); err != nil {
+		return err
+	}
+	v.handle, err = live.Open(live.Options{Source: v.config.source(), Service: v.config.Service, Cache: state,
+		Logger: v.server.log, Apply: v.apply})
+	if err != nil {
+		v.use.Close()
+		return err
+	}
+	v.use.Start(v.handle)
+	return nil
+}
+
+func (v *service) close() {
+	v.use.Close()
+	v.handle.Close()
+}
+
+// apply takes over what is in force.
+func (v *service) apply(c *live.Current) error {
+	f := &following{tracker: v.use.Follow(c)}
+	if c.Engine != nil && c.Engine.Rollout() != nil && c.Rollout != nil {
+		f.plan = c.Engine.Rollout()
+		f.attempt = c.Rollout.Attempt
+		f.step = c.Rollout.Step
+		f.percent = c.Rollout.Percent
+		f.began = c.Rollout.Began
+		if c.Rollout.Phase == core.PhasePaused && c.Rollout.Verdict != nil {
+			f.pausedBy = c.Rollout.Verdict.Guard
+		}
+	} else {
+		f.tracker = nil
+	}
+	f.since = time.Now()
+	if before := v.now.Load(); f.isSameStep(before) {
+		f.since = before.since
+	}
+	v.now.Store(f)
+	v.server.alerts.report(f)
+	v.server.changed(v.config.Service)
+	return nil
+}
+
+// run reads the service's signals until the context ends.
+func (v *service) run(ctx context.Context) {
+	var done []func()
+	background := func(each time.Duration, look func(at time.Time)) {
+		ended := make(chan struct{})
+		done = append(done, func() { <-ended })
+		go func() {
+			defer close(ended)
+			every(ctx, each, look)
+		}()
+	}
+	for i := range v.config.Scrape {
+		s := &scraper{config: &v.config.Scrape[i], client: v.server.client}
+		background(s.config.every, func(at time.Time) {
+			_, err := s.look(ctx, v.followed(), at)
+			v.failed("scrape "+s.config.URL, err)
+		})
+	}
+	for _, address := range v.config.Gateways {
+		g := &peer{url: address, service: v.config.Service, client: v.server.client}
+		background(time.Second, func(at time.Time) { v.failed("gateway "+address, g.look(ctx, v.followed(), at)) })
+	}
+	if p := v.server.config.Prometheus; p != nil {
+		q, err := newQuerier(p, v.server.client)
+		if err != nil {
+			v.failed("prometheus", err)
+		} else {
+			background(p.every, func(at time.Time) { q.look(ctx, v.config.Service, v.followed(), at) })
+		}
+	}
+	for _, wait := range done {
+		wait()
+	}
+}
+
+// failed logs why a signal cannot be read, and when it can be again.
+func (v *service) failed(signal string, err error) {
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	last, _ := v.server.failures.Swap(v.config.Service+" "+signal, text)
+	before, _ := last.(string)
+	switch {
+	case err != nil && before == "" && v.server.ctx.Err() == nil:
+		v.log.Warn("a signal cannot be read: it says nothing meanwhile", "signal", signal, "error", text)
+	case err == nil && before != "":
+		v.log.Info("a signal can be read again", "signal", signal)
+	}
+}
+
+// every calls look at once and then each interval, until the context ends.
+func every(ctx context.Context, interval time.Duration, look func(at time.Time)) {
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	for {
+		look(time.Now())
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+// client speaks to signals. It follows no redirects.
+func newClient() *http.Client {
+	return &http.Client{
+		Transport:     http.DefaultTransport.(*http.Transport).Clone(),
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Timeout:       30 * time.Second,
+	}
+}
