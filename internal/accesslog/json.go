@@ -1,7 +1,6 @@
 package accesslog
 
 import (
-	"bytes"
 	"math"
 	"net"
 	"strings"
@@ -15,11 +14,6 @@ type jsonParser = fastjson.Parser
 // keptLine is how long a line may be for the parser to keep the memory that it took.
 const keptLine = 32 << 10
 
-var (
-	caddyMark   = []byte(`"request":`)
-	traefikMark = []byte(`"RequestMethod":`)
-)
-
 func (p *Parser) parseJSON(line []byte) error {
 	if len(line) > keptLine {
 		defer func() { p.json = jsonParser{} }()
@@ -32,13 +26,10 @@ func (p *Parser) parseJSON(line []byte) error {
 	if err != nil {
 		return ErrJSON
 	}
-	// A look at the text first: to find out that an object lacks a field is dear.
-	if bytes.Contains(line, caddyMark) {
-		if request := o.Get("request"); request != nil && request.Type() == fastjson.TypeObject {
-			return p.caddy(o, request)
-		}
+	if request := o.Get("request"); request != nil && request.Type() == fastjson.TypeObject {
+		return p.caddy(o, request)
 	}
-	if bytes.Contains(line, traefikMark) {
+	if o.Get("RequestMethod") != nil {
 		return p.traefik(o)
 	}
 	if o.Get("msg") != nil || o.Get("message") != nil {
