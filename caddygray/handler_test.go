@@ -469,7 +469,9 @@ func TestRefusals(t *testing.T) {
 			[]string{"policy file " + bad, `ruls: unknown field (did you mean "rules"?)`}},
 		"file and fields": {object{"policy": good, "stable": "v1"}, []string{"stable is given beside the policy file"}},
 		"another service": {object{"policy": good, "service": "x"}, []string{`is about the service "shop", not "x"`}},
-		"no file":         {object{"policy": dir + "/none"}, []string{"reading the policy: there is no file none in the folder "}},
+		"no file": {
+			object{"policy": dir + "/none"}, []string{"reading the policy: there is no file none in the folder "},
+		},
 		"upstream": {object{"service": "s", "stable": "v1",
 			"versions": object{"v1": object{"upstreams": []string{"a:1", "ftp://x"}}}}, []string{"versions.v1.upstreams[1]:"}},
 		"health version": {object{"service": "s", "stable": "v1", "versions": versions,

@@ -110,6 +110,7 @@ func (g *gateway) await(what string, ok func(*live.Current, live.State) bool) {
 	for !ok(g.handle.Current(), g.handle.State()) {
 		select {
 		case <-g.applied:
+		case <-time.After(10 * time.Millisecond): // what was applied is current a moment later
 		case <-deadline:
 			text, _ := json.MarshalIndent(g.handle.State(), "", " ")
 			require.Fail(g.t, what, string(text))

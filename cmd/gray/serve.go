@@ -16,7 +16,8 @@ func (p *program) serveCommand() *cobra.Command {
 	var path, listen string
 	var isCheck bool
 	cmd := &cobra.Command{
-		Use: "serve", GroupID: groupServe, Short: "Moves rollouts by what gateways, metrics and alerts say", Args: cobra.NoArgs,
+		Use: "serve", GroupID: groupServe, Short: "Moves rollouts by what gateways, metrics and alerts say",
+		Args: cobra.NoArgs,
 		Long: "Runs the loop of rollouts beside the sources of their policies, until it is ended by SIGTERM. Any number\n" +
 			"may run for one source. See https://github.com/grayrelease/gray/blob/main/docs/serve.md for the file.",
 		Example: "  gray serve --config gray.yml\n" +

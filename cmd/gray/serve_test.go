@@ -21,8 +21,10 @@ func TestServe(t *testing.T) {
 		return path
 	}
 	policy := write("shop.json", `{"service": "shop", "stable": "v1", "versions": {"v1": {}, "v2": {}},
-		"rules": [{"name": "ramp", "version": "v2"}], "rollout": {"rule": "ramp", "steps": ["5% for 1h", "100%"], "guard": ["errors"]}}`)
-	good := write("good.yml", "listen: 127.0.0.1:0\nservices: [{service: shop, source: 'file://"+policy+"?interval=10ms'}]\n")
+		"rules": [{"name": "ramp", "version": "v2"}], 
+		"rollout": {"rule": "ramp", "steps": ["5% for 1h", "100%"], "guard": ["errors"]}}`)
+	good := write("good.yml",
+		"listen: 127.0.0.1:0\nservices: [{service: shop, source: 'file://"+policy+"?interval=10ms'}]\n")
 	s := &shell{t: t}
 	assert.Equal(t, good+" is valid\n", s.ok("serve", "--config", good, "--check"))
 
@@ -31,7 +33,8 @@ func TestServe(t *testing.T) {
 		code int
 		says string
 	}{
-		{[]string{"--config", write("bad.yml", "services: [{service: shop, sorce: x}]")}, exitNot, `did you mean "source"?`},
+		{[]string{"--config", write("bad.yml", "services: [{service: shop, sorce: x}]")}, exitNot,
+			`did you mean "source"?`},
 		{[]string{"--config", filepath.Join(dir, "none.yml")}, exitAway, "no such file"},
 		{[]string{"--config", good, "--listen", "0.0.0.0:0"}, exitNot, "tokens: required"},
 		{[]string{}, exitUsage, "config"},

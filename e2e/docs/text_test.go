@@ -107,7 +107,8 @@ func runRolloutGrammar(t *testing.T, b block) {
 	for _, guard := range guards { // one by one, since two may measure the same
 		load(t, fmt.Sprintf(`{"service": "shop", "stable": "v1", "versions": {"v1": {}, "v2": {}},
 			"rules": [{"name": "ramp", "version": "v2"}],
-			"rollout": {"rule": "ramp", "steps": [%s], "guard": [%s], "queries": {"q": "x"}}}`, strings.Join(steps, ", "), guard))
+			"rollout": {"rule": "ramp", "steps": [%s], "guard": [%s], "queries": {"q": "x"}}}`,
+			strings.Join(steps, ", "), guard))
 	}
 }
 

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -27,7 +26,7 @@ func TestMain(m *testing.M) {
 	code := m.Run()
 	caddy.RemoveBinary()
 	if gray.path != "" {
-		_ = os.RemoveAll(filepath.Dir(gray.path))
+		_ = os.Remove(gray.path)
 	}
 	os.Exit(code)
 }

@@ -73,9 +73,11 @@ func TestControllerOpenAPI(t *testing.T) {
 		if call.path == "/metrics" {
 			continue // text
 		}
-		assert.NoError(t, openapi3filter.ValidateResponse(context.Background(), &openapi3filter.ResponseValidationInput{
-			RequestValidationInput: input, Status: res.StatusCode, Header: res.Header, Body: io.NopCloser(bytes.NewReader(body)),
-			Options: &openapi3filter.Options{IncludeResponseStatus: true},
-		}), name)
+		assert.NoError(t, openapi3filter.ValidateResponse(context.Background(),
+			&openapi3filter.ResponseValidationInput{
+				RequestValidationInput: input, Status: res.StatusCode, Header: res.Header,
+				Body:    io.NopCloser(bytes.NewReader(body)),
+				Options: &openapi3filter.Options{IncludeResponseStatus: true},
+			}), name)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -18,6 +19,7 @@ import (
 	"github.com/grayrelease/gray/core"
 	"github.com/grayrelease/gray/core/live"
 	"github.com/grayrelease/gray/e2e/backends"
+	"github.com/grayrelease/gray/e2e/caddy"
 	"github.com/grayrelease/gray/e2e/servers"
 	"github.com/grayrelease/gray/e2e/traefik"
 )
@@ -32,11 +34,7 @@ var gray struct {
 func grayCommand(t testing.TB) string {
 	t.Helper()
 	gray.once.Do(func() {
-		var folder string
-		if folder, gray.err = os.MkdirTemp("", "gray"); gray.err != nil {
-			return
-		}
-		gray.path = filepath.Join(folder, "gray")
+		gray.path = filepath.Join(filepath.Dir(caddy.Binary(t)), "gray-"+strconv.Itoa(os.Getpid()))
 		build := exec.Command("go", "build", "-C", "../..", "-o", gray.path, "./cmd/gray")
 		if out, err := build.CombinedOutput(); err != nil {
 			gray.err = fmt.Errorf("building gray: %w\n%s", err, out)
@@ -128,7 +126,8 @@ func guardIs(s *live.RolloutStatus, guard, verdict string) bool {
 // headerMode is a Traefik whose children match the version, with metrics.
 func headerMode(t *testing.T, b *backends.Backend, s *service) (url, metrics string) {
 	gray := object{"plugin": object{"gray": object{
-		"mode": "header", "statePath": "/state", "source": object{"url": b.URL("shop")}, "service": "shop", "stable": "v1",
+		"mode": "header", "statePath": "/state", "source": object{"url": b.URL("shop")}, "service": "shop",
+		"stable":   "v1",
 		"versions": object{"v1": object{}, "v2": object{}},
 	}}}
 	to := func(u *upstream) object {
@@ -139,9 +138,11 @@ func headerMode(t *testing.T, b *backends.Backend, s *service) (url, metrics str
 		Static:  map[string]any{"metrics": object{"prometheus": object{"addServicesLabels": true}}},
 		Dynamic: object{"http": object{
 			"routers": object{
-				"shop":    object{"rule": "PathPrefix(`/`)", "middlewares": []any{"gray"}},
-				"shop-v2": object{"rule": "Header(`X-Gray-Version`, `v2`)", "parentRefs": []any{"shop"}, "service": "v2", "priority": 10},
-				"shop-v1": object{"rule": "PathPrefix(`/`)", "parentRefs": []any{"shop"}, "service": "v1", "priority": 1},
+				"shop": object{"rule": "PathPrefix(`/`)", "middlewares": []any{"gray"}},
+				"shop-v2": object{"rule": "Header(`X-Gray-Version`, `v2`)", "parentRefs": []any{"shop"},
+					"service": "v2", "priority": 10},
+				"shop-v1": object{"rule": "PathPrefix(`/`)", "parentRefs": []any{"shop"}, "service": "v1",
+					"priority": 1},
 			},
 			"middlewares": object{"gray": gray},
 			"services":    object{"v1": to(s.v1), "v2": to(s.v2)},
@@ -161,10 +162,15 @@ func TestControllerReadsTraefik(t *testing.T) {
 	s := newService(t)
 	b.Put("shop", s.policy(`"5% for 1h", "100%"`, `"errors"`))
 	url, metrics := headerMode(t, b, s)
-	c := serve(t, fmt.Sprintf("services: [{service: shop, source: %q, scrape: [{url: %q, traefik: {canary: $version@file, stable: $stable@file}}]}]",
-		b.URL("shop"), metrics))
+	c := serve(t,
+		fmt.Sprintf("services: [{service: shop, source: %q, scrape: [{url: %q,\n"+
+			"  traefik: {canary: $version@file, stable: $stable@file}}]}]",
+			b.URL("shop"), metrics))
 	l := loadOf(t, url, 200)
-	c.await("a healthy canary", func(r *live.RolloutStatus) bool { return r.Percent == 5 && guardIs(r, "errors", core.VerdictGood) })
+	c.await("a healthy canary", func(r *live.RolloutStatus) bool {
+		return r.Percent == 5 && guardIs(r, "errors",
+			core.VerdictGood)
+	})
 	s.v2.mode.Store(&mode{errors: 0.5})
 	before, at := s.v2.served.Load(), time.Now()
 	done := c.await("the rollback", func(r *live.RolloutStatus) bool { return r.Phase == core.PhaseRolledBack })
@@ -240,18 +246,26 @@ func TestControllerHearsPrometheus(t *testing.T) {
 route: {receiver: gray, group_wait: 0s, group_interval: 1s, repeat_interval: 1m}
 receivers: [{name: gray, webhook_configs: [{url: "http://%s/gray/v1/alertmanager", send_resolved: true}]}]
 `, receiver))
-			_, prometheus := servers.Prometheus(t, fmt.Sprintf(scraping, strings.TrimPrefix(alertmanager, "http://"), figuresOf(t, s)),
+			_, prometheus := servers.Prometheus(t, fmt.Sprintf(scraping, strings.TrimPrefix(alertmanager,
+				"http://"), figuresOf(t, s)),
 				map[string]string{"rules.yml": rules})
-			ctl := serveAt(t, receiver, fmt.Sprintf("services: [{service: shop, source: %q}]\nprometheus: {url: %q, every: 1s}\n",
-				b.URL("shop"), prometheus))
-			ctl.await("a healthy canary", func(r *live.RolloutStatus) bool { return r.Percent == 20 && guardIs(r, c.guard, core.VerdictGood) })
+			ctl := serveAt(t, receiver,
+				fmt.Sprintf("services: [{service: shop, source: %q}]\nprometheus: {url: %q, every: 1s}\n",
+					b.URL("shop"), prometheus))
+			ctl.await("a healthy canary", func(r *live.RolloutStatus) bool {
+				return r.Percent == 20 && guardIs(r,
+					c.guard, core.VerdictGood)
+			})
 			g.await("the step in Caddy", func(r *live.RolloutStatus) bool { return r.Percent == 20 })
-			require.Eventually(t, func() bool { return getsV2(t, url, s) && getsV2(t, g.url, s) }, 10*time.Second, 50*time.Millisecond)
+			require.Eventually(t, func() bool { return getsV2(t, url, s) && getsV2(t, g.url, s) }, 10*time.Second,
+				50*time.Millisecond)
 			at := time.Now()
 			s.v2.mode.Store(&mode{errors: 0.5})
-			done := ctl.await("the rollback", func(r *live.RolloutStatus) bool { return r.Phase == core.PhaseRolledBack })
+			done := ctl.await("the rollback",
+				func(r *live.RolloutStatus) bool { return r.Phase == core.PhaseRolledBack })
 			verdict := time.Since(at)
-			require.Eventually(t, func() bool { return !getsV2(t, url, s) && !getsV2(t, g.url, s) }, 5*time.Second, 10*time.Millisecond)
+			require.Eventually(t, func() bool { return !getsV2(t, url, s) && !getsV2(t, g.url, s) }, 5*time.Second,
+				10*time.Millisecond)
 			t.Logf("back by the %s after %v, in both gateways after %v: %s", c.name, verdict.Round(time.Millisecond),
 				time.Since(at).Round(time.Millisecond), done.Reason)
 			assert.Equal(t, "guard "+c.guard, done.By)

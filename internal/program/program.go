@@ -17,7 +17,8 @@ const (
 // Run runs a program without a shell, and returns the first 4 KiB of what it prints. Input is what
 // it reads, and environment ("NAME=value") is added to its own. It is ended after the timeout. The
 // error says that it could not be started, did not end well, or took too long.
-func Run(ctx context.Context, command []string, input []byte, environment []string, timeout time.Duration) ([]byte, error) {
+func Run(ctx context.Context, command []string, input []byte, environment []string, timeout time.Duration) ([]byte,
+	error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...)

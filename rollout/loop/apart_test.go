@@ -52,7 +52,8 @@ func (w *web) ServeHTTP(res http.ResponseWriter, r *http.Request) {
 	case w.cut[node]:
 		res.WriteHeader(http.StatusBadGateway)
 	case r.Method == http.MethodPut:
-		if r.Header.Get("If-None-Match") == "*" && isThere || r.Header.Get("If-Match") != "" && r.Header.Get("If-Match") != etag {
+		wanted := r.Header.Get("If-Match")
+		if r.Header.Get("If-None-Match") == "*" && isThere || wanted != "" && wanted != etag {
 			res.WriteHeader(http.StatusPreconditionFailed)
 			return
 		}
@@ -97,9 +98,9 @@ func (w *web) newest() core.RolloutState {
 	return w.states[len(w.states)-1]
 }
 
-// Two controllers and ten gateways of one source, for ten minutes of the test's time: controllers are
-// killed, and anybody is cut off, at random. A step is raised once, nothing rises after a rollback,
-// and who reaches the source has what it says.
+// Two controllers and ten gateways of one source, for ten minutes of the test's time: controllers
+// are killed, and anybody is cut off, at random. A step is raised once, nothing rises after a
+// rollback, and who reaches the source has what it says.
 func TestControllersComeAndGo(t *testing.T) {
 	c := setClock(t)
 	random := rand.New(rand.NewPCG(7, 7))

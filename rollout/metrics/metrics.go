@@ -31,7 +31,8 @@ func New(prefix string) *Rollout {
 
 // Describe sends all descriptions.
 func (m *Rollout) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{m.percent, m.step, m.phase, m.attempt, m.evidence, m.threshold, m.callers, m.bad} {
+	for _, d := range []*prometheus.Desc{m.percent, m.step, m.phase, m.attempt, m.evidence, m.threshold, m.callers,
+		m.bad} {
 		ch <- d
 	}
 }

@@ -105,7 +105,8 @@ func refuse(w http.ResponseWriter, status int, err error) {
 func (s *Server) serveReady(w http.ResponseWriter, _ *http.Request) {
 	for _, v := range s.services {
 		if state := v.handle.State(); state.Origin == "none" {
-			refuse(w, http.StatusServiceUnavailable, fmt.Errorf("the policy of %s is not known yet: %s", v.config.Service,
+			refuse(w, http.StatusServiceUnavailable, fmt.Errorf("the policy of %s is not known yet: %s",
+				v.config.Service,
 				state.Error))
 			return
 		}
@@ -210,7 +211,8 @@ func (s *Server) serveVerb(w http.ResponseWriter, r *http.Request) {
 	if c.By != "" {
 		who = c.By + " (" + who + ")"
 	}
-	state, err := v.use.Do(r.Context(), rollout.Command{Verb: verb, Step: c.Step, By: who, Reason: c.Reason, Epoch: epoch})
+	state, err := v.use.Do(r.Context(), rollout.Command{Verb: verb, Step: c.Step, By: who, Reason: c.Reason,
+		Epoch: epoch})
 	switch {
 	case err == nil:
 		w.Header().Set("ETag", etag(state.Epoch))

@@ -37,7 +37,8 @@ func readTokens(configs []Token) ([]token, error) {
 		}
 		secret = strings.TrimSpace(secret)
 		if len(secret) < leastToken {
-			return nil, problem.New(path, "%s holds %d bytes: a token needs %d or more", from, len(secret), leastToken)
+			return nil, problem.New(path, "%s holds %d bytes: a token needs %d or more", from, len(secret),
+				leastToken)
 		}
 		name := c.Name
 		if name == "" {
@@ -52,7 +53,7 @@ func readTokens(configs []Token) ([]token, error) {
 const anybody = "API"
 
 var (
-	errNoToken = errors.New("a token is required: Authorization: Bearer ...")
+	errNoToken = errors.New("a token is required, as `Authorization: Bearer TOKEN`")
 	errRole    = errors.New("the token's role does not allow this")
 )
 

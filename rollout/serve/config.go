@@ -407,7 +407,8 @@ func (n *Notice) check(c *checker, path string) {
 	}
 	for i, kind := range n.On {
 		if !slices.Contains(kinds, kind) {
-			c.note(problem.Index(path+".on", i), "unknown event %s%s", problem.Quote(kind), problem.OneOf(kind, kinds))
+			c.note(problem.Index(path+".on", i), "unknown event %s%s", problem.Quote(kind), problem.OneOf(kind,
+				kinds))
 		}
 	}
 	if n.Format == "" {

@@ -12,7 +12,8 @@ import (
 )
 
 // kinds are the events of rollouts.
-var kinds = []string{loop.Started, loop.Step, loop.ApprovalNeeded, loop.Waiting, loop.Approved, loop.Paused, loop.Resumed,
+var kinds = []string{loop.Started, loop.Step, loop.ApprovalNeeded, loop.Waiting, loop.Approved, loop.Paused,
+	loop.Resumed,
 	loop.RolledBack, loop.Completed, loop.Warning}
 
 const (

@@ -132,7 +132,8 @@ func (c *controller) rollout() *live.RolloutStatus {
 func (c *controller) await(what string, ok func(*live.RolloutStatus) bool) *live.RolloutStatus {
 	c.t.Helper()
 	var last *live.RolloutStatus
-	require.Eventually(c.t, func() bool { last = c.rollout(); return ok(last) }, 20*time.Second, 5*time.Millisecond, what)
+	require.Eventually(c.t, func() bool { last = c.rollout(); return ok(last) }, 20*time.Second, 5*time.Millisecond,
+		what)
 	return last
 }
 

@@ -56,7 +56,8 @@ func (h *hook) ask(ctx context.Context, next *core.RolloutState) error {
 func (h *hook) post(ctx context.Context, next *core.RolloutState) error {
 	ctx, cancel := context.WithTimeout(ctx, h.config.timeout)
 	defer cancel()
-	body, err := json.Marshal(question{h.service, next.Attempt, next.Epoch, next.Phase, next.Step, next.Percent, next.Reason,
+	body, err := json.Marshal(question{h.service, next.Attempt, next.Epoch, next.Phase, next.Step, next.Percent,
+		next.Reason,
 		next.By})
 	if err != nil {
 		return err

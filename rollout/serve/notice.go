@@ -202,9 +202,11 @@ func (t *teller) once(ctx context.Context, n *Notice, e *loop.Event) error {
 func environment(e *loop.Event) []string {
 	return []string{
 		"GRAY_EVENT=" + e.Kind, "GRAY_EVENT_ID=" + e.ID, "GRAY_SERVICE=" + e.Service, "GRAY_VERSION=" + e.Version,
-		"GRAY_PHASE=" + e.Phase, "GRAY_ATTEMPT=" + strconv.FormatInt(e.Attempt, 10), "GRAY_STEP=" + strconv.Itoa(e.Step),
+		"GRAY_PHASE=" + e.Phase, "GRAY_ATTEMPT=" + strconv.FormatInt(e.Attempt, 10),
+		"GRAY_STEP=" + strconv.Itoa(e.Step),
 		"GRAY_STEPS=" + strconv.Itoa(e.Steps), "GRAY_PERCENT=" + strconv.FormatFloat(e.Percent, 'f', -1, 64),
-		"GRAY_REASON=" + e.Reason, "GRAY_BY=" + e.By, "GRAY_GUARD=" + e.Guard, "GRAY_AT=" + e.At.UTC().Format(time.RFC3339),
+		"GRAY_REASON=" + e.Reason, "GRAY_BY=" + e.By, "GRAY_GUARD=" + e.Guard,
+		"GRAY_AT=" + e.At.UTC().Format(time.RFC3339),
 	}
 }
 

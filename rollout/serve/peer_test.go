@@ -27,7 +27,8 @@ func TestPeers(t *testing.T) {
 			assert.Equal(t, "/gray/shop/evidence", r.URL.Path)
 			data, err := g.tracker.MarshalBinary()
 			assert.NoError(t, err)
-			assert.NoError(t, json.NewEncoder(w).Encode(&loop.Evidence{Fingerprint: g.plan.Fingerprint, Attempt: attempt, Tracker: data,
+			assert.NoError(t, json.NewEncoder(w).Encode(&loop.Evidence{Fingerprint: g.plan.Fingerprint,
+				Attempt: attempt, Tracker: data,
 				Verdicts: g.tracker.Judge(noon)}))
 		}))
 		defer s.Close()

@@ -129,12 +129,14 @@ func (l *looks) finding(a answer, g *core.RolloutGuard) guard.Finding {
 	switch {
 	case l.bad >= g.Looks:
 		f.Verdict = core.VerdictBad
-		f.Reason = fmt.Sprintf("%s is %s in %d looks in a row, where less than %s is wanted", g.Query, short(a.value), l.bad,
+		f.Reason = fmt.Sprintf("%s is %s in %d looks in a row, where less than %s is wanted", g.Query,
+			short(a.value), l.bad,
 			short(g.Limit))
 	case a.err != nil:
 		f.Cause = a.err.Error()
 	case l.bad > 0:
-		f.Cause = fmt.Sprintf("%s is %s, the limit %s: look %d of %d", g.Query, short(a.value), short(g.Limit), l.bad, g.Looks)
+		f.Cause = fmt.Sprintf("%s is %s, the limit %s: look %d of %d", g.Query, short(a.value), short(g.Limit),
+			l.bad, g.Looks)
 	default:
 		f.Verdict = core.VerdictGood
 	}

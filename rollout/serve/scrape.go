@@ -71,7 +71,6 @@ type scraper struct {
 
 	last   *figures   // nil: there is nothing to subtract
 	during *following // what was followed then
-	failed string     // why the endpoint cannot be read, "" if it can
 }
 
 // look reads the endpoint once, and counts what came since the look before. It returns false if
@@ -148,7 +147,8 @@ func (s *Selector) sum(families map[string]*dto.MetricFamily, f *following) (flo
 	}
 	labels := map[string]*regexp.Regexp{}
 	for name, pattern := range s.Labels {
-		versions := strings.NewReplacer("$version", regexp.QuoteMeta(f.plan.Version), `\$version`, regexp.QuoteMeta(f.plan.Version),
+		versions := strings.NewReplacer("$version", regexp.QuoteMeta(f.plan.Version), `\$version`,
+			regexp.QuoteMeta(f.plan.Version),
 			"$stable", regexp.QuoteMeta(f.plan.Stable), `\$stable`, regexp.QuoteMeta(f.plan.Stable))
 		re, err := regexp.Compile("^(?:" + versions.Replace(pattern) + ")$")
 		if err != nil {

@@ -70,7 +70,7 @@ func New(c *Config, log *slog.Logger) (*Server, error) {
 }
 
 func (s *Server) listen() (net.Listener, error) {
-	l, err := net.Listen("tcp", s.config.Listen)
+	l, err := new(net.ListenConfig).Listen(s.ctx, "tcp", s.config.Listen)
 	if err != nil || s.config.TLS == nil {
 		return l, err
 	}

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -25,7 +24,8 @@ import (
 const only = "services: [SERVICE}]"
 
 func alertBody(status string, since time.Time) string {
-	return fmt.Sprintf(`{"version": "4", "groupKey": "{}", "status": %q, "alerts": [{"status": %q, "labels": {"team": "shop",
+	return fmt.Sprintf(`{"version": "4", "groupKey": "{}", "status": %q, "alerts": [{"status": %q,
+		"labels": {"team": "shop",
 		"alertname": "TooManyErrors"}, "startsAt": %q, "endsAt": "0001-01-01T00:00:00Z", "fingerprint": "f1"}]}`,
 		status, status, since.Format(time.RFC3339Nano))
 }
@@ -84,9 +84,11 @@ func TestMalformedDeliveries(t *testing.T) {
 		status, _ := c.call("POST", "/gray/v1/alertmanager", body)
 		assert.Equal(t, 400, status, body)
 	}
-	status, _ := c.call("POST", "/gray/v1/alertmanager", alertBody("firing", time.Now()), "Content-Type", "text/plain")
+	status, _ := c.call("POST", "/gray/v1/alertmanager", alertBody("firing", time.Now()), "Content-Type",
+		"text/plain")
 	assert.Equal(t, 415, status)
-	status, _ = c.call("POST", "/gray/v1/alertmanager", alertBody("firing", time.Now()), "Origin", "http://elsewhere.example")
+	status, _ = c.call("POST", "/gray/v1/alertmanager", alertBody("firing", time.Now()), "Origin",
+		"http://elsewhere.example")
 	assert.Equal(t, 403, status)
 	assert.Equal(t, before, c.rollout().Epoch)
 }
@@ -98,7 +100,8 @@ func TestVerbs(t *testing.T) {
 	require.Equal(t, 200, status, text)
 	assert.Equal(t, fmt.Sprintf(`"%d"`, first.Epoch), header.Get("ETag"))
 
-	status, text, header = c.callFull("POST", "/gray/v1/shop/pause", `{"reason": "lunch", "by": "ann"}`, "If-Match", header.Get("ETag"))
+	status, text, header = c.callFull("POST", "/gray/v1/shop/pause", `{"reason": "lunch", "by": "ann"}`, "If-Match",
+		header.Get("ETag"))
 	require.Equal(t, 200, status, text)
 	assert.Equal(t, `"2"`, header.Get("ETag"))
 	s := c.rollout()
@@ -280,7 +283,8 @@ func TestNotices(t *testing.T) {
 	defer webhook.Close()
 	output := filepath.Join(t.TempDir(), "out")
 	script := filepath.Join(t.TempDir(), "script")
-	require.NoError(t, os.WriteFile(script, []byte("#!/bin/sh\nprintf '%s\\n' \"$GRAY_EVENT $GRAY_SERVICE $GRAY_REASON\" >> "+output+"\n"), 0o700))
+	require.NoError(t, os.WriteFile(script,
+		[]byte("#!/bin/sh\nprintf '%s\\n' \"$GRAY_EVENT $GRAY_SERVICE $GRAY_REASON\" >> "+output+"\n"), 0o700))
 	c := start(t, policy("errors"),
 		"notices: [{webhook: '"+webhook.URL+"/secret'}, {command: ['"+script+"'], on: [rolled_back]}]\n"+only)
 	c.awaitPhase(core.PhaseRunning)
@@ -301,7 +305,8 @@ func TestNotices(t *testing.T) {
 		require.NoError(t, json.Unmarshal([]byte(body), &e))
 		ids[e.ID+" "+e.Type]++
 	}
-	assert.Equal(t, map[string]int{"shop/1/1/started@1 gray.rollout.started": 1, "shop/1/1/rolled_back@2 gray.rollout.rolled_back": 1}, ids)
+	assert.Equal(t, map[string]int{"shop/1/1/started@1 gray.rollout.started": 1,
+		"shop/1/1/rolled_back@2 gray.rollout.rolled_back": 1}, ids)
 	assert.NotContains(t, c.log.String(), "/secret")
 }
 
@@ -350,8 +355,9 @@ func TestWrongPlaces(t *testing.T) {
 	require.NoError(t, err)
 	_, err = New(c, nil)
 	require.ErrorContains(t, err, "services[0]")
-	c, err = ParseConfig([]byte("tokens: [{role: view, file: /nonexistent/token}]\nservices: [{service: shop, source: 'file:///x'}]"))
+	c, err = ParseConfig([]byte("tokens: [{role: view, file: /nonexistent/token}]\n" +
+		"services: [{service: shop, source: 'file:///x'}]"))
 	require.NoError(t, err)
 	_, err = New(c, nil)
-	require.True(t, errors.Is(err, os.ErrNotExist), "%v", err)
+	require.ErrorIs(t, err, os.ErrNotExist)
 }

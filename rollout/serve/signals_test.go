@@ -56,28 +56,31 @@ func scraperOf(t *testing.T, text string) *scraper {
 
 // Counters of other programs: those of the versions, what failed among them, and nothing else.
 func TestScrapers(t *testing.T) {
-	for _, c := range []struct{ name, config, page string }{
-		{"traefik", "traefik: {canary: shop-$version@file, stable: shop-v1@file}", `# TYPE traefik_service_requests_total counter
-traefik_service_requests_total{code="200",method="GET",protocol="http",service="shop-v1@file"} %[1]d
-traefik_service_requests_total{code="200",method="GET",protocol="http",service="shop-v2@file"} %[2]d
-traefik_service_requests_total{code="502",method="GET",protocol="http",service="shop-v2@file"} %[3]d
-traefik_service_requests_total{code="404",method="GET",protocol="http",service="shop-v2@file"} 0
-traefik_service_requests_total{code="500",method="GET",protocol="http",service="shop-v22@file"} 99
-traefik_service_requests_total{code="500",method="GET",protocol="http",service="shop-v2xfile"} 99
+	for _, c := range []struct{ name, config, metric, page string }{
+		{"traefik", "traefik: {canary: shop-$version@file, stable: shop-v1@file}", "traefik_service_requests_total", `
+METRIC{code="200",method="GET",protocol="http",service="shop-v1@file"} %[1]d
+METRIC{code="200",method="GET",protocol="http",service="shop-v2@file"} %[2]d
+METRIC{code="502",method="GET",protocol="http",service="shop-v2@file"} %[3]d
+METRIC{code="404",method="GET",protocol="http",service="shop-v2@file"} 0
+METRIC{code="500",method="GET",protocol="http",service="shop-v22@file"} 99
+METRIC{code="500",method="GET",protocol="http",service="shop-v2xfile"} 99
 `},
-		{"envoy", "envoy: {canary: shop_v2, stable: shop_v1}", `envoy_cluster_upstream_rq_xx{envoy_response_code_class="2",envoy_cluster_name="shop_v1"} %[1]d
-envoy_cluster_upstream_rq_xx{envoy_response_code_class="2",envoy_cluster_name="shop_v2"} %[2]d
-envoy_cluster_upstream_rq_xx{envoy_response_code_class="5",envoy_cluster_name="shop_v2"} %[3]d
+		{"envoy", "envoy: {canary: shop_v2, stable: shop_v1}", "envoy_cluster_upstream_rq_xx", `
+METRIC{envoy_response_code_class="2",envoy_cluster_name="shop_v1"} %[1]d
+METRIC{envoy_response_code_class="2",envoy_cluster_name="shop_v2"} %[2]d
+METRIC{envoy_response_code_class="5",envoy_cluster_name="shop_v2"} %[3]d
 `},
-		{"istio", "istio: shop", `istio_requests_total{reporter="source",destination_service_name="shop",destination_version="v1",response_code="200"} %[1]d
-istio_requests_total{reporter="source",destination_service_name="shop",destination_version="v2",response_code="200"} %[2]d
-istio_requests_total{reporter="source",destination_service_name="shop",destination_version="v2",response_code="503"} %[3]d
-istio_requests_total{reporter="destination",destination_service_name="shop",destination_version="v2",response_code="503"} 77
+		{"istio", "istio: shop", "istio_requests_total", `
+METRIC{reporter="source",destination_service_name="shop",destination_version="v1",response_code="200"} %[1]d
+METRIC{reporter="source",destination_service_name="shop",destination_version="v2",response_code="200"} %[2]d
+METRIC{reporter="source",destination_service_name="shop",destination_version="v2",response_code="503"} %[3]d
+METRIC{reporter="destination",destination_service_name="shop",destination_version="v2",response_code="503"} 77
 `},
 		{"any", `canary: {requests: {name: hits, labels: {v: $version}}, failed: {name: errors, labels: {v: $version}}},
-			stable: {requests: {name: hits, labels: {v: $stable}}, failed: {name: errors, labels: {v: $stable}}}`, `hits{v="v1"} %[1]d
-hits{v="v2"} %[2]d
-hits{v="v3"} 9
+			stable: {requests: {name: hits, labels: {v: $stable}}, failed: {name: errors, labels: {v: $stable}}}`, "hits", `
+METRIC{v="v1"} %[1]d
+METRIC{v="v2"} %[2]d
+METRIC{v="v3"} 9
 errors{v="v2"} %[3]d
 `},
 	} {
@@ -89,7 +92,7 @@ errors{v="v2"} %[3]d
 				if c.name == "any" {
 					v2 += failed // a counter of all requests
 				}
-				now := fmt.Sprintf(c.page, v1, v2, failed)
+				now := strings.ReplaceAll(fmt.Sprintf(c.page, v1, v2, failed), "METRIC", c.metric)
 				text.Store(&now)
 			}
 			at := noon.Add(10 * time.Second)
@@ -177,7 +180,8 @@ func TestQueries(t *testing.T) {
 		for i, v := range values {
 			samples = append(samples, fmt.Sprintf(`{"metric": {"i": "%d"}, "value": [1, %q]}`, i, v))
 		}
-		return `{"status": "success", "data": {"resultType": "vector", "result": [` + strings.Join(samples, ",") + `]}}`
+		return `{"status": "success", "data": {"resultType": "vector", "result": [` + strings.Join(samples,
+			",") + `]}}`
 	}
 	f := newFixture(t, line)
 	at := noon.Add(time.Second)
@@ -192,10 +196,13 @@ func TestQueries(t *testing.T) {
 		{"first", vector("0.01", "0.5"), core.VerdictUndecided, "look 1 of 3"},
 		{"empty", vector(), core.VerdictUndecided, guard.CauseNoTraffic},
 		{"NaN", vector("NaN"), core.VerdictUndecided, guard.CauseNoTraffic},
-		{"second", `{"status": "success", "data": {"resultType": "scalar", "result": [1, "+Inf"]}}`, core.VerdictUndecided, "look 2 of 3"},
+		{"second", `{"status": "success", "data": {"resultType": "scalar", "result": [1, "+Inf"]}}`,
+			core.VerdictUndecided, "look 2 of 3"},
 		{"down", "", core.VerdictUndecided, "prometheus"},
-		{"an error", `{"status": "error", "errorType": "bad_data", "error": "parse error"}`, core.VerdictUndecided, "parse error"},
-		{"a matrix", `{"status": "success", "data": {"resultType": "matrix", "result": []}}`, core.VerdictUndecided, "matrix"},
+		{"an error", `{"status": "error", "errorType": "bad_data", "error": "parse error"}`, core.VerdictUndecided,
+			"parse error"},
+		{"a matrix", `{"status": "success", "data": {"resultType": "matrix", "result": []}}`, core.VerdictUndecided,
+			"matrix"},
 		{"third", vector("0.03"), core.VerdictBad, ""},
 		{"latched", vector("0"), core.VerdictBad, ""},
 	} {
@@ -219,7 +226,8 @@ func TestQueries(t *testing.T) {
 func TestAlerts(t *testing.T) {
 	const line = "alert team=shop"
 	firing := func(fingerprint string, since time.Time) delivered {
-		return delivered{Status: "firing", Labels: map[string]string{"team": "shop", "alertname": "Errors"}, StartsAt: since,
+		return delivered{Status: "firing", Labels: map[string]string{"team": "shop", "alertname": "Errors"},
+			StartsAt:    since,
 			Fingerprint: fingerprint}
 	}
 	resolved := func(fingerprint string, since time.Time) delivered {
@@ -241,9 +249,12 @@ func TestAlerts(t *testing.T) {
 		{"fires and is over", []delivered{firing("a", first), resolved("a", first)}, core.VerdictGood},
 		{"out of order", []delivered{resolved("a", first), firing("a", first)}, core.VerdictGood},
 		{"again", []delivered{firing("a", first), resolved("a", first), firing("a", later)}, core.VerdictBad},
-		{"again, out of order", []delivered{firing("a", later), firing("a", first), resolved("a", first)}, core.VerdictBad},
-		{"repeated", []delivered{firing("a", first), firing("a", first), resolved("a", first), resolved("a", first)}, core.VerdictGood},
-		{"two, one is over", []delivered{firing("a", first), firing("b", first), resolved("a", first)}, core.VerdictBad},
+		{"again, out of order", []delivered{firing("a", later), firing("a", first), resolved("a", first)},
+			core.VerdictBad},
+		{"repeated", []delivered{firing("a", first), firing("a", first), resolved("a", first), resolved("a",
+			first)}, core.VerdictGood},
+		{"two, one is over", []delivered{firing("a", first), firing("b", first), resolved("a", first)},
+			core.VerdictBad},
 		{"since before", []delivered{firing("a", noon.Add(-time.Second))}, core.VerdictUndecided},
 	} {
 		f := newFixture(t, line)
@@ -265,7 +276,8 @@ func TestAlerts(t *testing.T) {
 // However many alerts there are, memory is bounded, and those that fire are kept.
 func TestManyAlerts(t *testing.T) {
 	var a alerts
-	d := &delivery{Alerts: []delivered{{Status: "firing", Labels: map[string]string{"team": "shop"}, StartsAt: noon.Add(1), Fingerprint: "x"}}}
+	d := &delivery{Alerts: []delivered{{Status: "firing", Labels: map[string]string{"team": "shop"},
+		StartsAt: noon.Add(1), Fingerprint: "x"}}}
 	a.deliver(d, noon)
 	for i := range maxAlerts + 100 {
 		one := delivered{Status: "resolved", StartsAt: noon, Fingerprint: fmt.Sprint(i)}
@@ -278,7 +290,8 @@ func TestManyAlerts(t *testing.T) {
 }
 
 func FuzzDelivery(f *testing.F) {
-	f.Add([]byte(`{"version": "4", "alerts": [{"status": "firing", "labels": {"a": "b"}, "startsAt": "2026-05-01T12:00:00Z", "fingerprint": "1"}]}`))
+	f.Add([]byte(`{"version": "4", "alerts": [{"status": "firing", "labels": {"a": "b"},
+		"startsAt": "2026-05-01T12:00:00Z", "fingerprint": "1"}]}`))
 	f.Add([]byte(`{"version": "4"}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		d, err := readDelivery(strings.NewReader(string(body)))

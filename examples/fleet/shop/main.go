@@ -7,6 +7,7 @@
 package main
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"io"
@@ -42,7 +43,7 @@ func main() {
 	v1, v2 := &version{name: "v1"}, &version{name: "v2"}
 	go load(strings.Split(*gateways, ","), *rate)
 	for address, v := range map[string]*version{"127.0.0.1:9001": v1, "127.0.0.1:9002": v2} {
-		go func() { log.Fatal(http.ListenAndServe(address, v)) }()
+		go func() { log.Fatal(serve(address, v)) }()
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /break", func(http.ResponseWriter, *http.Request) { v2.isBad.Store(true) })
@@ -53,7 +54,12 @@ func main() {
 			fmt.Fprintf(w, "shop_failed_total{version=%q} %d\n", v.name, v.failed.Load())
 		}
 	})
-	log.Fatal(http.ListenAndServe("127.0.0.1:9003", mux))
+	log.Fatal(serve("127.0.0.1:9003", mux))
+}
+
+func serve(address string, handler http.Handler) error {
+	server := &http.Server{Addr: address, Handler: handler, ReadHeaderTimeout: 10 * time.Second}
+	return server.ListenAndServe()
 }
 
 // load sends requests for ever.
@@ -62,7 +68,7 @@ func load(gateways []string, rate int) {
 	for range time.Tick(time.Second / time.Duration(rate)) {
 		for _, gateway := range gateways {
 			go func() {
-				req, err := http.NewRequest(http.MethodGet, gateway, nil)
+				req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, gateway, nil)
 				if err != nil {
 					return
 				}
