@@ -35,7 +35,7 @@ func TestKilledInEachPhase(t *testing.T) {
 	b.Put("shop", s.policy(inEachPhase, `"errors"`))
 	cache := t.TempDir()
 	g := start(t, b.URL("shop"), cache, "")
-	g.awaitPhase(core.PhaseWaiting)
+	g.awaitApproval()
 	for _, c := range toEachPhase {
 		if c.verb != "" {
 			require.Equal(t, 200, g.post(c.verb, c.body), c.verb)
@@ -58,7 +58,7 @@ func TestSourceDownInEachPhase(t *testing.T) {
 	b.Put("shop", s.policy(inEachPhase, `"errors"`))
 	cache := t.TempDir()
 	g := start(t, b.URL("shop"), cache, "")
-	g.awaitPhase(core.PhaseWaiting)
+	g.awaitApproval()
 	for _, c := range toEachPhase {
 		if c.verb != "" {
 			// The gateway is connected again a moment after the config centre is back.
@@ -81,6 +81,12 @@ func TestSourceDownInEachPhase(t *testing.T) {
 		g.awaitSource()
 		requireSame(t, before, g.state())
 	}
+}
+
+// awaitApproval waits until the first step waits to be approved, which is its second state.
+func (g *gateway) awaitApproval() {
+	g.t.Helper()
+	g.await("the approval", func(s *live.RolloutStatus) bool { return s.Phase == core.PhaseWaiting && s.Epoch == 2 })
 }
 
 func requireSame(t *testing.T, before, after *live.RolloutStatus) {
