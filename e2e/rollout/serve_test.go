@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -297,5 +298,55 @@ func TestFleetExample(t *testing.T) {
 			assert.Contains(t, string(out), "Everybody is back on v1")
 			t.Log(string(out))
 		})
+	}
+}
+
+// Of two controllers one tells each event, whoever gives the commands, and whoever is killed.
+func TestControllersTellOnce(t *testing.T) {
+	b := backends.Etcd(t)
+	b.Put("shop", newService(t).policy(`"5% for 1h", "100%"`, `"errors"`))
+	var mu sync.Mutex
+	told := map[string]int{}
+	webhook := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		var e struct{ ID string }
+		if assert.NoError(t, json.NewDecoder(r.Body).Decode(&e)) {
+			mu.Lock()
+			told[e.ID]++
+			mu.Unlock()
+		}
+	}))
+	t.Cleanup(webhook.Close)
+	config := fmt.Sprintf("services: [{service: shop, source: %q}]\nnotices: [{webhook: %q}]\n", b.URL("shop"), webhook.URL)
+	controllers := []*controller{serve(t, config), serve(t, config)}
+	for _, c := range controllers {
+		c.await("the first step", func(r *live.RolloutStatus) bool { return r.Phase == core.PhaseRunning })
+	}
+	epoch := controllers[0].state().Epoch
+	for i := range 20 {
+		if i == 10 {
+			controllers[0].kill()
+			controllers[0] = serve(t, config)
+			controllers[0].await("the state", func(r *live.RolloutStatus) bool { return r.Epoch == epoch })
+		}
+		verb := []string{"pause", "resume"}[i%2]
+		res, err := client.Post(controllers[i/2%2].url+"/gray/v1/shop/"+verb, "application/json", strings.NewReader("{}"))
+		require.NoError(t, err)
+		res.Body.Close()
+		require.Equal(t, http.StatusOK, res.StatusCode, "%s %d", verb, i)
+		epoch++
+		for _, c := range controllers {
+			c.await("the epoch", func(r *live.RolloutStatus) bool { return r.Epoch == epoch })
+		}
+	}
+	require.Eventually(t, func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return len(told) >= 21
+	}, 20*time.Second, 20*time.Millisecond, "every event")
+	mu.Lock()
+	defer mu.Unlock()
+	assert.Len(t, told, 21)
+	for id, n := range told {
+		assert.Equal(t, 1, n, id)
 	}
 }

@@ -1,14 +1,13 @@
 package serve
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"slices"
 	"sync"
 	"time"
-
-	"encoding/json"
 
 	"github.com/grayrelease/gray/core"
 	"github.com/grayrelease/gray/rollout/guard"

@@ -3,9 +3,6 @@ package serve
 import (
 	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"github.com/grayrelease/gray/core/source"
@@ -18,8 +15,6 @@ const notices source.Key = "notices"
 const (
 	lease       = 15 * time.Minute // of a claim; longer than all tries take
 	maxClaims   = 100
-	claimTries  = 20
-	claimPause  = 10 * time.Millisecond
 	claimDelays = 8 // tries while the store is away, with pauses that double
 )
 
@@ -89,7 +84,7 @@ func (c *claim) change(ctx context.Context, change func([]claimed) []claimed) er
 	}
 	pause := time.Second
 	for i := 0; ; i++ {
-		err := c.changeAt(ctx, place, change)
+		err := place.Update(ctx, notices, changed(change))
 		if err == nil || i == claimDelays || !sleep(ctx, pause) {
 			return err
 		}
@@ -97,36 +92,20 @@ func (c *claim) change(ctx context.Context, change func([]claimed) []claimed) er
 	}
 }
 
-func (c *claim) changeAt(ctx context.Context, place *store.Store, change func([]claimed) []claimed) error {
-	for range claimTries {
-		d, err := place.Get(ctx, notices)
-		if err != nil {
-			return err
-		}
+// changed makes what store.Update calls of a change to the list.
+func changed(change func([]claimed) []claimed) func(source.Document) ([]byte, error) {
+	return func(d source.Document) ([]byte, error) {
 		var all claims
-		if !d.Missing {
-			if err := json.Unmarshal(d.Data, &all); err != nil {
-				all = claims{} // nobody but controllers writes it
-			}
+		if !d.Missing && json.Unmarshal(d.Data, &all) != nil {
+			all = claims{} // nobody but controllers writes it
 		}
 		all.Claims = change(all.Claims)
 		if all.Claims == nil {
-			return nil
+			return nil, nil
 		}
 		if over := len(all.Claims) - maxClaims; over > 0 {
 			all.Claims = all.Claims[over:]
 		}
-		data, err := json.Marshal(all)
-		if err != nil {
-			return err
-		}
-		_, err = place.Put(ctx, notices, data, d.Revision)
-		if !errors.Is(err, store.ErrConflict) {
-			return err
-		}
-		if !sleep(ctx, rand.N(claimPause)) {
-			return ctx.Err()
-		}
+		return json.Marshal(all)
 	}
-	return fmt.Errorf("others have written the claims %d times meanwhile", claimTries)
 }

@@ -30,8 +30,7 @@ type querier struct {
 
 // looks is what the looks of a step have found.
 type looks struct {
-	bad    int // in a row, as far as there were answers
-	isGood bool
+	bad int // in a row, as far as there were answers
 }
 
 func newQuerier(c *Prometheus, client *http.Client) (*querier, error) {
@@ -116,9 +115,8 @@ func (l *looks) note(a answer, limit float64) {
 	if a.err != nil {
 		return
 	}
-	l.isGood = a.value < limit
 	l.bad++
-	if l.isGood {
+	if a.value < limit {
 		l.bad = 0
 	}
 }

@@ -29,7 +29,6 @@ type Server struct {
 	failures sync.Map // what a signal's last failure was, by its name
 	ctx      context.Context
 	cancel   context.CancelFunc
-	isReady  chan struct{}
 	listener net.Listener
 }
 
@@ -39,7 +38,7 @@ func New(c *Config, log *slog.Logger) (*Server, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{config: c, log: log, client: newClient(), isReady: make(chan struct{})}
+	s := &Server{config: c, log: log, client: newClient()}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	var err error
 	if s.tokens, err = readTokens(c.Tokens); err != nil {
@@ -126,7 +125,6 @@ func (s *Server) Run(ctx context.Context) error {
 			failed <- err
 		}
 	})
-	close(s.isReady)
 	s.log.Info("serving", "address", s.Address(), "services", len(s.services))
 	var err error
 	select {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -98,14 +99,9 @@ func (v *service) apply(c *live.Current) error {
 
 // run reads the service's signals until the context ends.
 func (v *service) run(ctx context.Context) {
-	var done []func()
+	var group sync.WaitGroup
 	background := func(each time.Duration, look func(at time.Time)) {
-		ended := make(chan struct{})
-		done = append(done, func() { <-ended })
-		go func() {
-			defer close(ended)
-			every(ctx, each, look)
-		}()
+		group.Go(func() { every(ctx, each, look) })
 	}
 	for i := range v.config.Scrape {
 		s := &scraper{config: &v.config.Scrape[i], client: v.server.client}
@@ -126,9 +122,7 @@ func (v *service) run(ctx context.Context) {
 			background(p.every, func(at time.Time) { q.look(ctx, v.config.Service, v.followed(), at) })
 		}
 	}
-	for _, wait := range done {
-		wait()
-	}
+	group.Wait()
 }
 
 // failed logs why a signal cannot be read, and when it can be again.
@@ -161,7 +155,7 @@ func every(ctx context.Context, interval time.Duration, look func(at time.Time))
 	}
 }
 
-// client speaks to signals. It follows no redirects.
+// newClient speaks to signals, hooks and webhooks. It follows no redirects.
 func newClient() *http.Client {
 	return &http.Client{
 		Transport:     http.DefaultTransport.(*http.Transport).Clone(),
