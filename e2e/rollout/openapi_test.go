@@ -47,6 +47,8 @@ func TestControllerOpenAPI(t *testing.T) {
 		{"POST", "/gray/v1/shop/pause", `{"reason": "lunch"}`, 200}, {"POST", "/gray/v1/shop/pause", "", 409},
 		{"POST", "/gray/v1/shop/resume", `{"by": 1}`, 400}, {"POST", "/gray/v1/shop/goto", `{"step": 2}`, 200},
 		{"POST", "/gray/v1/alertmanager", `{"version": "4"}`, 204}, {"POST", "/gray/v1/alertmanager", `{}`, 400},
+		{"POST", "/gray/v1/shop/switch", `{"to": "v1"}`, 200}, {"POST", "/gray/v1/shop/switch", `{"to": "v9"}`, 409},
+		{"POST", "/gray/v1/shop/switch", `{"to": ""}`, 200},
 		{"POST", "/gray/v1/shop/rollback", "", 200}, {"GET", "/gray/v1/shop", "", 200},
 		{"GET", "/metrics", "", 200}, {"GET", "/healthz", "", 200}, {"GET", "/readyz", "", 200},
 	} {

@@ -44,6 +44,7 @@ type Command struct {
 //	GET  /gray/v1/{service}          one; the ETag is the epoch of its rollout
 //	POST /gray/v1/{service}/{verb}   moves the rollout, see rollout.Verbs; If-Match is the epoch
 //	                                 that was seen, and an older one is refused with 409
+//	POST /gray/v1/{service}/switch   throws the kill switch, see Switch
 //	GET  /gray/v1/{service}/events   server-sent events, see events.go
 //	GET  /gray/v1/events             those of all services
 //	POST /gray/v1/alertmanager       Alertmanager's webhook
@@ -55,6 +56,7 @@ func (s *Server) handler() http.Handler {
 	mux.HandleFunc("GET /gray/v1/events", s.only(s.serveEvents, RoleView))
 	mux.HandleFunc("GET /gray/v1/{service}/events", s.only(s.serveEvents, RoleView))
 	mux.HandleFunc("POST /gray/v1/{service}/{verb}", s.only(s.serveVerb))
+	mux.HandleFunc("POST /gray/v1/{service}/switch", s.only(s.serveSwitch))
 	mux.HandleFunc("POST /gray/v1/alertmanager", s.only(s.serveAlerts, RoleAlert))
 	mux.HandleFunc("GET /openapi.json", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -180,6 +182,27 @@ func seenEpoch(r *http.Request) (int64, error) {
 	return epoch, nil
 }
 
+// readBody reads a body, which may be empty.
+func readBody(body io.Reader, into any) error {
+	data, err := io.ReadAll(io.LimitReader(body, maxCommand+1))
+	if err != nil || len(strings.TrimSpace(string(data))) == 0 && len(data) <= maxCommand {
+		return err
+	}
+	if len(data) > maxCommand {
+		return fmt.Errorf("it is longer than %d bytes", maxCommand)
+	}
+	return core.Decode(data, into)
+}
+
+// by is who is recorded for a command: the token's name, and whom the body names.
+func (s *Server) by(r *http.Request, named string) string {
+	who, _ := s.who(r)
+	if named != "" {
+		return named + " (" + who + ")"
+	}
+	return who
+}
+
 func (s *Server) serveVerb(w http.ResponseWriter, r *http.Request) {
 	v := s.named(w, r)
 	if v == nil {
@@ -196,23 +219,12 @@ func (s *Server) serveVerb(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var c Command
-	data, err := io.ReadAll(io.LimitReader(r.Body, maxCommand+1))
-	if err == nil && len(data) > maxCommand {
-		err = fmt.Errorf("it is longer than %d bytes", maxCommand)
-	}
-	if err == nil && len(strings.TrimSpace(string(data))) > 0 {
-		err = core.Decode(data, &c)
-	}
-	if err != nil {
+	if err := readBody(r.Body, &c); err != nil {
 		refuse(w, http.StatusBadRequest, fmt.Errorf("the body is not a command: %w", err))
 		return
 	}
-	who, _ := s.who(r)
-	if c.By != "" {
-		who = c.By + " (" + who + ")"
-	}
-	state, err := v.use.Do(r.Context(), rollout.Command{Verb: verb, Step: c.Step, By: who, Reason: c.Reason,
-		Epoch: epoch})
+	do := rollout.Command{Verb: verb, Step: c.Step, By: s.by(r, c.By), Reason: c.Reason, Epoch: epoch}
+	state, err := v.use.Do(r.Context(), do)
 	switch {
 	case err == nil:
 		w.Header().Set("ETag", etag(state.Epoch))

@@ -142,6 +142,31 @@ func TestVerbs(t *testing.T) {
 	assert.Contains(t, text, `gray_rollout_phase{phase="paused",service="shop"} 1`)
 }
 
+// The kill switch is thrown with the next epoch, and ended.
+func TestSwitch(t *testing.T) {
+	c := start(t, policy("errors"), only)
+	c.awaitPhase(core.PhaseRunning)
+	forced := func() (string, int64) {
+		var s live.State
+		_, text := c.call("GET", "/gray/v1/shop", "")
+		require.NoError(t, json.Unmarshal([]byte(text), &s))
+		require.NotNil(t, s.Switch)
+		assert.Equal(t, "ann (API)", s.Switch.By)
+		return s.Forced, s.Switch.Epoch
+	}
+	for i, to := range []string{"v1", "", "v2"} {
+		status, text := c.call("POST", "/gray/v1/shop/switch", fmt.Sprintf(`{"to": %q, "by": "ann"}`, to))
+		require.Equal(t, 200, status, text)
+		version, epoch := forced()
+		assert.Equal(t, to, version)
+		assert.EqualValues(t, i+1, epoch)
+	}
+	for body, want := range map[string]int{"": 400, "{}": 400, `{"to": 1}`: 400, `{"to": "v9"}`: 409} {
+		status, text := c.call("POST", "/gray/v1/shop/switch", body)
+		assert.Equal(t, want, status, text)
+	}
+}
+
 // Each role may do what it is for; no token is ever logged.
 func TestRoles(t *testing.T) {
 	secrets := map[string]string{}
@@ -164,6 +189,7 @@ func TestRoles(t *testing.T) {
 		{"POST", "/gray/v1/alertmanager", `{"version": "4"}`, []string{RoleAlert, RoleOperate}},
 		{"POST", "/gray/v1/shop/approve", "", []string{RoleOperate}},
 		{"POST", "/gray/v1/shop/rollback", "", []string{RoleOperate}},
+		{"POST", "/gray/v1/shop/switch", "", []string{RoleOperate}},
 		{"GET", "/healthz", "", []string{"", "wrong", RoleView, RoleAlert, RoleOperate}},
 	} {
 		for _, role := range []string{"", "wrong", RoleView, RoleAlert, RoleOperate} {
