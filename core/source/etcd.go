@@ -31,10 +31,16 @@ func newEtcd(a *remote.Address) (backend, error) {
 	}
 	e := &etcd{client: client, name: a.Options["namespace"] + a.Path, pasts: map[Key]*past{}}
 	e.forget()
-	for _, key := range keys {
-		e.pasts[key] = newPast()
-	}
 	return e, nil
+}
+
+func (e *etcd) past(key Key) *past {
+	p := e.pasts[key]
+	if p == nil {
+		p = newPast()
+		e.pasts[key] = p
+	}
+	return p
 }
 
 func (e *etcd) close() { e.client.Close() }
@@ -64,7 +70,7 @@ func (e *etcd) read(ctx context.Context, key Key) (Document, error) {
 	if e.revision == 0 { // the header of a later answer has the newest revision, not the one asked for
 		e.revision = revision
 	}
-	p := e.pasts[key]
+	p := e.past(key)
 	d := Document{Missing: true}
 	if len(kvs) > 0 {
 		p.found(kvs[0].Revision, kvs[0].Value, e.revision)
@@ -94,7 +100,7 @@ func (e *etcd) wait(ctx context.Context, _ bool, news func()) error {
 	arrived := func(changes []remote.EtcdKV, revision int64) bool {
 		for i := range changes {
 			if key, ok := watched[changes[i].Key]; ok {
-				p := e.pasts[key]
+				p := e.past(key)
 				p.wrote(changes[i].Revision, changes[i].Value)
 				e.documents[key] = etcdDocument(&changes[i], p)
 			}

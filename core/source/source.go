@@ -31,6 +31,8 @@ const (
 	Policy  Key = "policy"
 	Switch  Key = "switch"
 	Rollout Key = "rollout"
+	// Notices says which events of the rollout were told, and by whom. No watch reads it.
+	Notices Key = "notices"
 )
 
 // keys are what a watch reads, in this order: what stands above a document is read before it.

@@ -316,7 +316,8 @@ func TestControllersTellOnce(t *testing.T) {
 		}
 	}))
 	t.Cleanup(webhook.Close)
-	config := fmt.Sprintf("services: [{service: shop, source: %q}]\nnotices: [{webhook: %q}]\n", b.URL("shop"), webhook.URL)
+	config := fmt.Sprintf("services: [{service: shop, source: %q}]\nnotices: [{webhook: %q}]\n", b.URL("shop"),
+		webhook.URL)
 	controllers := []*controller{serve(t, config), serve(t, config)}
 	for _, c := range controllers {
 		c.await("the first step", func(r *live.RolloutStatus) bool { return r.Phase == core.PhaseRunning })
@@ -329,7 +330,8 @@ func TestControllersTellOnce(t *testing.T) {
 			controllers[0].await("the state", func(r *live.RolloutStatus) bool { return r.Epoch == epoch })
 		}
 		verb := []string{"pause", "resume"}[i%2]
-		res, err := client.Post(controllers[i/2%2].url+"/gray/v1/shop/"+verb, "application/json", strings.NewReader("{}"))
+		res, err := client.Post(controllers[i/2%2].url+"/gray/v1/shop/"+verb, "application/json",
+			strings.NewReader("{}"))
 		require.NoError(t, err)
 		res.Body.Close()
 		require.Equal(t, http.StatusOK, res.StatusCode, "%s %d", verb, i)

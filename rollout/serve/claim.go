@@ -9,16 +9,13 @@ import (
 	"github.com/grayrelease/gray/rollout/store"
 )
 
-// notices is the document, beside the policy, in which controllers note which events they tell.
-const notices source.Key = "notices"
-
 const (
 	lease       = 15 * time.Minute // of a claim; longer than all tries take
 	maxClaims   = 100
 	claimDelays = 8 // tries while the store is away, with pauses that double
 )
 
-// claims is the document.
+// claims is the document, beside the policy, in which controllers note which events they tell.
 type claims struct {
 	Claims []claimed `json:"claims"` // the oldest first
 }
@@ -84,7 +81,7 @@ func (c *claim) change(ctx context.Context, change func([]claimed) []claimed) er
 	}
 	pause := time.Second
 	for i := 0; ; i++ {
-		err := place.Update(ctx, notices, changed(change))
+		err := place.Update(ctx, source.Notices, changed(change))
 		if err == nil || i == claimDelays || !sleep(ctx, pause) {
 			return err
 		}
