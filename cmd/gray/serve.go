@@ -11,31 +11,34 @@ import (
 	"github.com/grayrelease/gray/rollout/serve"
 )
 
+// serveFlags are the command line in place of a file: one service.
+type serveFlags struct {
+	config, listen string
+	isCheck        bool
+	service        serve.Service
+	prometheus     string
+}
+
 // serveCommand runs the controller.
 func (p *program) serveCommand() *cobra.Command {
-	var path, listen string
-	var isCheck bool
+	var f serveFlags
 	cmd := &cobra.Command{
 		Use: "serve", GroupID: groupServe, Short: "Moves rollouts by what gateways, metrics and alerts say",
 		Args: cobra.NoArgs,
 		Long: "Runs the loop of rollouts beside the sources of their policies, until it is ended by SIGTERM. Any number\n" +
-			"may run for one source. See https://github.com/grayrelease/gray/blob/main/docs/serve.md for the file.",
+			"may run for one source. One service fits the command line; more, and all else, are in a file, see\n" +
+			"https://github.com/grayrelease/gray/blob/main/docs/serve.md.",
 		Example: "  gray serve --config gray.yml\n" +
 			"  gray serve --config gray.yml --check\n" +
-			"  gray serve --config gray.yml --listen 127.0.0.1:2021",
+			"  gray serve --service shop --source etcd://10.0.0.9:2379/gray/shop --gateway http://10.0.0.5:2019",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := serve.ReadConfig(path)
+			c, err := f.read()
 			if err != nil {
 				return wrong(err)
 			}
-			if isCheck {
-				p.line("%s is valid", path)
+			if f.isCheck {
+				p.line("the configuration is valid")
 				return nil
-			}
-			if listen != "" {
-				if err := c.SetListen(listen); err != nil {
-					return wrong(err)
-				}
 			}
 			s, err := serve.New(c, slog.New(slog.NewTextHandler(p.err, nil)))
 			if err != nil {
@@ -44,12 +47,39 @@ func (p *program) serveCommand() *cobra.Command {
 			return away(s.Run(cmd.Context()))
 		},
 	}
-	cmd.Flags().StringVarP(&path, "config", "c", "", "The file of the configuration, YAML or JSON (required)")
-	cmd.Flags().StringVar(&listen, "listen", "", "The address of the API, in place of the file's")
-	cmd.Flags().BoolVar(&isCheck, "check", false, "Only say what is wrong with the file")
-	_ = cmd.MarkFlagRequired("config")
+	flags := cmd.Flags()
+	flags.StringVarP(&f.config, "config", "c", "", "The file of the configuration, YAML or JSON")
+	flags.StringVar(&f.listen, "listen", "", "The address of the API, in place of the file's")
+	flags.BoolVar(&f.isCheck, "check", false, "Only say what is wrong with the configuration")
+	flags.StringVar(&f.service.Service, "service", "", "Without a file: the name of the service")
+	flags.StringVar(&f.service.Source, "source", "", "Without a file: the URL of its policy")
+	flags.StringArrayVar(&f.service.Gateways, "gateway", nil,
+		"Without a file: the admin endpoint of a Caddy that measures")
+	flags.StringVar(&f.prometheus, "prometheus", "", "Without a file: the URL of Prometheus")
+	cmd.MarkFlagsOneRequired("config", "service")
+	for _, flag := range []string{"service", "source", "gateway", "prometheus"} {
+		cmd.MarkFlagsMutuallyExclusive("config", flag)
+	}
+	cmd.MarkFlagsRequiredTogether("service", "source")
 	_ = cmd.MarkFlagFilename("config", "yml", "yaml", "json")
 	return cmd
+}
+
+// read returns the configuration of the file, or of the command line.
+func (f *serveFlags) read() (*serve.Config, error) {
+	if f.config == "" {
+		c := &serve.Config{Listen: f.listen, Services: []serve.Service{f.service}}
+		if f.prometheus != "" {
+			c.Prometheus = &serve.Prometheus{URL: f.prometheus}
+		}
+		return c, c.Check()
+	}
+	c, err := serve.ReadConfig(f.config)
+	if err != nil || f.listen == "" {
+		return c, err
+	}
+	c.Listen = f.listen
+	return c, c.Check()
 }
 
 // wrong is the failure of a configuration, or of what it names.

@@ -26,7 +26,9 @@ func TestServe(t *testing.T) {
 	good := write("good.yml",
 		"listen: 127.0.0.1:0\nservices: [{service: shop, source: 'file://"+policy+"?interval=10ms'}]\n")
 	s := &shell{t: t}
-	assert.Equal(t, good+" is valid\n", s.ok("serve", "--config", good, "--check"))
+	assert.Equal(t, "the configuration is valid\n", s.ok("serve", "--config", good, "--check"))
+	s.ok("serve", "--service", "shop", "--source", "file://"+policy, "--gateway", "http://127.0.0.1:2019",
+		"--prometheus", "http://127.0.0.1:9090", "--check")
 
 	for _, c := range []struct {
 		args []string
@@ -38,6 +40,9 @@ func TestServe(t *testing.T) {
 		{[]string{"--config", filepath.Join(dir, "none.yml")}, exitAway, "no such file"},
 		{[]string{"--config", good, "--listen", "0.0.0.0:0"}, exitNot, "tokens: required"},
 		{[]string{}, exitUsage, "config"},
+		{[]string{"--service", "shop"}, exitUsage, "source"},
+		{[]string{"--config", good, "--service", "shop", "--source", "x"}, exitUsage, "config"},
+		{[]string{"--service", "shop", "--source", "file://" + policy, "--prometheus", "x"}, exitNot, "prometheus.url"},
 		{[]string{"--config", good, "more"}, exitUsage, "more"},
 	} {
 		var out, err strings.Builder

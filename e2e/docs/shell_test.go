@@ -27,6 +27,7 @@ var elsewhere = []struct{ file, begins, folder, test string }{
 	{"docs/command.md", "$ ", "cmd/gray", "TestDocumentedOutput"},
 	{"docs/command.md", "", "cmd/gray", "TestDocumentedCommands"},
 	{"docs/serve.md", "gray serve --config gray.yml\n", "e2e/rollout", "TestControllerReadsTraefik"},
+	{"docs/serve.md", "gray serve --service shop", "cmd/gray", "TestServe"},
 	{"docs/serve.md", "examples/fleet/fleet.sh ", "e2e/rollout", "TestFleetExample"},
 	{"docs/performance.md", "go run ./rollout/internal/simulate\n", "rollout/internal/simulate", "TestReport"},
 	{"docs/policy.md", "printf ", "core", "TestDocumentedBucket"},

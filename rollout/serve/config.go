@@ -208,7 +208,7 @@ func ParseConfig(text []byte) (*Config, error) {
 	if err := core.Decode(data, c); err != nil {
 		return nil, err
 	}
-	if err := c.check(); err != nil {
+	if err := c.Check(); err != nil {
 		return nil, err
 	}
 	return c, nil
@@ -243,14 +243,6 @@ func (c *checker) url(path, text string) {
 	}
 }
 
-// SetListen replaces the address of the API. The error is a problem.List.
-func (c *Config) SetListen(address string) error {
-	c.Listen = address
-	ch := &checker{}
-	c.checkListen(ch)
-	return ch.problems.Err()
-}
-
 func (c *Config) checkListen(ch *checker) {
 	host, _, err := net.SplitHostPort(c.Listen)
 	if err != nil {
@@ -260,8 +252,8 @@ func (c *Config) checkListen(ch *checker) {
 	}
 }
 
-// check fills in defaults.
-func (c *Config) check() error {
+// Check fills in defaults, and returns what is wrong: a problem.List.
+func (c *Config) Check() error {
 	ch := &checker{}
 	if c.Listen == "" {
 		c.Listen = "127.0.0.1:2020"
