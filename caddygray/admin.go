@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -15,6 +14,7 @@ import (
 	"github.com/grayrelease/gray/core/problem"
 	"github.com/grayrelease/gray/rollout"
 	"github.com/grayrelease/gray/rollout/loop"
+	"github.com/grayrelease/gray/rollout/operate"
 )
 
 func init() { caddy.RegisterModule(admin{}) }
@@ -97,9 +97,6 @@ func answer(w http.ResponseWriter, status int, value any) error {
 	return json.NewEncoder(w).Encode(value)
 }
 
-// maxCommand bounds the body of a command.
-const maxCommand = 16 << 10
-
 // command is the body of a POST.
 type command struct {
 	Reason string `json:"reason"`
@@ -137,7 +134,7 @@ func serveVerb(w http.ResponseWriter, r *http.Request) error {
 		return refusal(http.StatusNotFound, loop.ErrNoRollout)
 	}
 	var c command
-	if err := readBody(r.Body, &c); err != nil {
+	if err := operate.ReadBody(r.Body, &c); err != nil {
 		return refusal(http.StatusBadRequest, fmt.Errorf("the body is not a command: %w", err))
 	}
 	by := c.By
@@ -160,18 +157,6 @@ func serveVerb(w http.ResponseWriter, r *http.Request) error {
 		return refusal(http.StatusServiceUnavailable, err)
 	}
 	return refusal(http.StatusConflict, err)
-}
-
-// readBody reads a body, which may be empty.
-func readBody(body io.Reader, into any) error {
-	data, err := io.ReadAll(io.LimitReader(body, maxCommand+1))
-	if err != nil || len(strings.TrimSpace(string(data))) == 0 {
-		return err
-	}
-	if len(data) > maxCommand {
-		return fmt.Errorf("it is longer than %d bytes", maxCommand)
-	}
-	return core.Decode(data, into)
 }
 
 // byAdmin is who has given a command that does not say.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/grayrelease/gray/core"
 	"github.com/grayrelease/gray/internal/explain"
+	"github.com/grayrelease/gray/rollout/operate"
 )
 
 // serveExplain says what version a request would get, and why.
@@ -15,7 +16,7 @@ func serveExplain(w http.ResponseWriter, r *http.Request, service string) error 
 		return unknownService(service)
 	}
 	var q explain.Request
-	if err := readBody(r.Body, &q); err != nil {
+	if err := operate.ReadBody(r.Body, &q); err != nil {
 		return refusal(http.StatusBadRequest, fmt.Errorf("the body is not a request to be explained: %w", err))
 	}
 	caller, err := q.Caller()

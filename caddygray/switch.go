@@ -31,7 +31,7 @@ func serveSwitch(w http.ResponseWriter, r *http.Request, service string) error {
 		return unknownService(service)
 	}
 	var c switchCommand
-	if err := readBody(r.Body, &c); err != nil {
+	if err := operate.ReadBody(r.Body, &c); err != nil {
 		return refusal(http.StatusBadRequest, fmt.Errorf("the body is not a switch: %w", err))
 	}
 	if c.To == nil {
@@ -74,15 +74,10 @@ func (f *followed) throw(ctx context.Context, next *live.Switch) error {
 			return err
 		}
 	}
-	seen := int64(0)
-	if sw := f.handle.State().Switch; sw != nil {
-		seen = sw.Epoch
-	}
-	written, data, err := operate.Throw(ctx, place, *next, seen)
+	written, err := operate.ThrowFor(ctx, place, f.handle, *next)
 	if err != nil {
 		return err
 	}
 	*next = written
-	f.handle.PutSwitch(data)
 	return nil
 }

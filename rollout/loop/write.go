@@ -12,6 +12,7 @@ import (
 	"github.com/grayrelease/gray/core"
 	"github.com/grayrelease/gray/core/live"
 	"github.com/grayrelease/gray/core/source"
+	"github.com/grayrelease/gray/internal/remote"
 	"github.com/grayrelease/gray/rollout"
 	"github.com/grayrelease/gray/rollout/store"
 )
@@ -39,7 +40,7 @@ func (l *Loop) runWriter(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-l.write:
-			if !l.writeNext(ctx) && !sleep(ctx, retryPause) {
+			if !l.writeNext(ctx) && !remote.Sleep(ctx, retryPause) {
 				return
 			}
 		case <-time.After(keepEvery):
@@ -50,15 +51,6 @@ func (l *Loop) runWriter(ctx context.Context) {
 		if isTime {
 			l.keep()
 		}
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) bool {
-	select {
-	case <-ctx.Done():
-		return false
-	case <-time.After(d):
-		return true
 	}
 }
 

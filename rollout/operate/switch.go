@@ -26,6 +26,20 @@ func CheckVersion(versions map[string]core.Version, to string) error {
 	return fmt.Errorf("to: the policy has no version %s%s", problem.Quote(to), problem.OneOf(to, names))
 }
 
+// ThrowFor writes the kill switch beside the policy of a handle, with an epoch that is higher than
+// all that are known, and puts it in force there. It returns the document as it was written.
+func ThrowFor(ctx context.Context, s *store.Store, h *live.Handle, sw live.Switch) (live.Switch, error) {
+	seen := int64(0)
+	if known := h.State().Switch; known != nil {
+		seen = known.Epoch
+	}
+	written, data, err := Throw(ctx, s, sw, seen)
+	if err == nil {
+		h.PutSwitch(data)
+	}
+	return written, err
+}
+
 // Throw writes the kill switch with the epoch after the highest that is known: that at the source,
 // and seen, which whoever calls knows of (0 is none). It returns the document as it was written,
 // with its epoch and its time.

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"mime"
 	"net/http"
 	"net/url"
@@ -20,15 +19,13 @@ import (
 	"github.com/grayrelease/gray/core/problem"
 	"github.com/grayrelease/gray/rollout"
 	"github.com/grayrelease/gray/rollout/loop"
+	"github.com/grayrelease/gray/rollout/operate"
 )
 
 // openAPI describes the API.
 //
 //go:embed openapi.json
 var openAPI []byte
-
-// maxCommand bounds the body of a command.
-const maxCommand = 16 << 10
 
 // Command is the body of POST /gray/v1/{service}/{verb}; it may be empty.
 type Command struct {
@@ -182,18 +179,6 @@ func seenEpoch(r *http.Request) (int64, error) {
 	return epoch, nil
 }
 
-// readBody reads a body, which may be empty.
-func readBody(body io.Reader, into any) error {
-	data, err := io.ReadAll(io.LimitReader(body, maxCommand+1))
-	if err != nil || len(strings.TrimSpace(string(data))) == 0 && len(data) <= maxCommand {
-		return err
-	}
-	if len(data) > maxCommand {
-		return fmt.Errorf("it is longer than %d bytes", maxCommand)
-	}
-	return core.Decode(data, into)
-}
-
 // by is who is recorded for a command: the token's name, and whom the body names.
 func (s *Server) by(r *http.Request, named string) string {
 	who, _ := s.who(r)
@@ -219,7 +204,7 @@ func (s *Server) serveVerb(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var c Command
-	if err := readBody(r.Body, &c); err != nil {
+	if err := operate.ReadBody(r.Body, &c); err != nil {
 		refuse(w, http.StatusBadRequest, fmt.Errorf("the body is not a command: %w", err))
 		return
 	}

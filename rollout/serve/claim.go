@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/grayrelease/gray/core/source"
+	"github.com/grayrelease/gray/internal/remote"
 	"github.com/grayrelease/gray/rollout/store"
 )
 
@@ -82,7 +83,7 @@ func (c *claim) change(ctx context.Context, change func([]claimed) []claimed) er
 	pause := time.Second
 	for i := 0; ; i++ {
 		err := place.Update(ctx, source.Notices, changed(change))
-		if err == nil || i == claimDelays || !sleep(ctx, pause) {
+		if err == nil || i == claimDelays || !remote.Sleep(ctx, pause) {
 			return err
 		}
 		pause *= 2

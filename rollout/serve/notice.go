@@ -19,6 +19,7 @@ import (
 
 	"github.com/grayrelease/gray/core/problem"
 	"github.com/grayrelease/gray/internal/program"
+	"github.com/grayrelease/gray/internal/remote"
 	"github.com/grayrelease/gray/rollout/loop"
 )
 
@@ -126,7 +127,7 @@ func (t *teller) tell(ctx context.Context, e loop.Event) {
 		if isOurs {
 			break
 		}
-		if err != nil || wait <= 0 || !sleep(ctx, wait) {
+		if err != nil || wait <= 0 || !remote.Sleep(ctx, wait) {
 			return
 		}
 	}
@@ -166,21 +167,10 @@ func (t *teller) try(ctx context.Context, n *Notice, e *loop.Event) error {
 			return err
 		}
 		jitter := time.Duration(rand.Int64N(int64(pause)/2 + 1))
-		if !sleep(ctx, pause+jitter) {
+		if !remote.Sleep(ctx, pause+jitter) {
 			return ctx.Err()
 		}
 		pause = min(2*pause, mostPause)
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 
 	"github.com/grayrelease/gray/core"
 	"github.com/grayrelease/gray/core/live"
+	"github.com/grayrelease/gray/rollout/operate"
 )
 
 const only = "services: [SERVICE}]"
@@ -116,7 +117,7 @@ func TestVerbs(t *testing.T) {
 		{"/gray/v1/shop/pause", "", "", 409, "paused"},
 		{"/gray/v1/shop/resume", "", "yesterday", 400, "If-Match"},
 		{"/gray/v1/shop/resume", `{"why": "x"}`, "", 400, "unknown field"},
-		{"/gray/v1/shop/resume", strings.Repeat(" ", maxCommand+1), "", 400, "longer"},
+		{"/gray/v1/shop/resume", strings.Repeat(" ", operate.MaxBody+1), "", 400, "longer"},
 		{"/gray/v1/shop/resum", "", "", 404, "resume"},
 		{"/gray/v1/shopp/resume", "", "", 404, "shopp"},
 		{"/gray/v1/shop/goto", `{"step": 9}`, "", 409, "no step 9"},

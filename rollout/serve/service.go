@@ -155,11 +155,11 @@ func every(ctx context.Context, interval time.Duration, look func(at time.Time))
 	}
 }
 
-// newClient speaks to signals, hooks and webhooks. It follows no redirects.
+// newClient speaks to signals, hooks and webhooks. It follows no redirects. Who asks sets the limit
+// of time.
 func newClient() *http.Client {
 	return &http.Client{
 		Transport:     http.DefaultTransport.(*http.Transport).Clone(),
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Timeout:       30 * time.Second,
 	}
 }

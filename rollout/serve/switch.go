@@ -30,7 +30,7 @@ func (s *Server) serveSwitch(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var c Switch
-	if err := readBody(r.Body, &c); err != nil {
+	if err := operate.ReadBody(r.Body, &c); err != nil {
 		refuse(w, http.StatusBadRequest, fmt.Errorf("the body is not a switch: %w", err))
 		return
 	}
@@ -61,14 +61,5 @@ func (v *service) throw(ctx context.Context, next live.Switch) (live.Switch, err
 	if err != nil {
 		return next, err
 	}
-	seen := int64(0)
-	if known := v.handle.State().Switch; known != nil {
-		seen = known.Epoch
-	}
-	written, data, err := operate.Throw(ctx, place, next, seen)
-	if err != nil {
-		return next, err
-	}
-	v.handle.PutSwitch(data)
-	return written, nil
+	return operate.ThrowFor(ctx, place, v.handle, next)
 }
