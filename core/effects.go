@@ -64,6 +64,16 @@ func Pass(e *Engine, c *Caller, response http.Header, d *Decision) {
 	}
 	if x.SetCookie != "" {
 		h["Cookie"] = []string{x.Cookie}
+	}
+	if x.SetCookie != "" || x.TesterCookie != "" {
+		Respond(&x, response)
+	}
+}
+
+// Respond adds to the headers of a response what effects have for the client: the cookies, and with
+// them that no shared cache stores the response. It adds nothing where there is no cookie.
+func Respond(x *Effects, response http.Header) {
+	if x.SetCookie != "" {
 		response.Add("Set-Cookie", x.SetCookie)
 	}
 	if x.TesterCookie != "" {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/grayrelease/gray/core"
+	"github.com/grayrelease/gray/internal/daemon"
 	"github.com/grayrelease/gray/rollout/guard"
 )
 
@@ -189,7 +190,7 @@ func nameOf(a *alert) string {
 func (s *Server) serveAlerts(w http.ResponseWriter, r *http.Request) {
 	d, err := readDelivery(r.Body)
 	if err != nil {
-		refuse(w, http.StatusBadRequest, err)
+		daemon.Refuse(w, http.StatusBadRequest, err)
 		return
 	}
 	s.alerts.deliver(d, time.Now())

@@ -2,12 +2,9 @@ package serve
 
 import (
 	_ "embed"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"mime"
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,6 +14,7 @@ import (
 	"github.com/grayrelease/gray/core"
 	"github.com/grayrelease/gray/core/live"
 	"github.com/grayrelease/gray/core/problem"
+	"github.com/grayrelease/gray/internal/daemon"
 	"github.com/grayrelease/gray/rollout"
 	"github.com/grayrelease/gray/rollout/loop"
 	"github.com/grayrelease/gray/rollout/operate"
@@ -48,63 +46,29 @@ type Command struct {
 //	GET  /openapi.json, /metrics, /healthz, /readyz
 func (s *Server) handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /gray/v1/{$}", s.only(s.serveList, RoleView))
-	mux.HandleFunc("GET /gray/v1/{service}", s.only(s.serveService, RoleView))
-	mux.HandleFunc("GET /gray/v1/events", s.only(s.serveEvents, RoleView))
-	mux.HandleFunc("GET /gray/v1/{service}/events", s.only(s.serveEvents, RoleView))
-	mux.HandleFunc("POST /gray/v1/{service}/{verb}", s.only(s.serveVerb))
-	mux.HandleFunc("POST /gray/v1/{service}/switch", s.only(s.serveSwitch))
-	mux.HandleFunc("POST /gray/v1/alertmanager", s.only(s.serveAlerts, RoleAlert))
+	mux.HandleFunc("GET /gray/v1/{$}", s.callers.Only(s.serveList, RoleView))
+	mux.HandleFunc("GET /gray/v1/{service}", s.callers.Only(s.serveService, RoleView))
+	mux.HandleFunc("GET /gray/v1/events", s.callers.Only(s.serveEvents, RoleView))
+	mux.HandleFunc("GET /gray/v1/{service}/events", s.callers.Only(s.serveEvents, RoleView))
+	mux.HandleFunc("POST /gray/v1/{service}/{verb}", s.callers.Only(s.serveVerb))
+	mux.HandleFunc("POST /gray/v1/{service}/switch", s.callers.Only(s.serveSwitch))
+	mux.HandleFunc("POST /gray/v1/alertmanager", s.callers.Only(s.serveAlerts, RoleAlert))
 	mux.HandleFunc("GET /openapi.json", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write(openAPI)
 	})
 	metrics := promhttp.HandlerFor(s.registry(), promhttp.HandlerOpts{})
-	mux.HandleFunc("GET /metrics", s.only(metrics.ServeHTTP, RoleView))
+	mux.HandleFunc("GET /metrics", s.callers.Only(metrics.ServeHTTP, RoleView))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
 	mux.HandleFunc("GET /readyz", s.serveReady)
-	return guarded(mux)
-}
-
-// guarded refuses what pages of other origins send, and what makes browsers run answers.
-func guarded(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("X-Content-Type-Options", "nosniff")
-		w.Header().Set("Cache-Control", "no-store")
-		if origin := r.Header.Get("Origin"); origin != "" && r.Method != http.MethodGet {
-			if u, err := url.Parse(origin); err != nil || u.Host != r.Host {
-				refuse(w, http.StatusForbidden, errors.New("the request comes from a page of another origin"))
-				return
-			}
-		}
-		if written := r.Header.Get("Content-Type"); r.Method == http.MethodPost && (written != "" || r.ContentLength > 0) {
-			if kind, _, _ := mime.ParseMediaType(written); kind != "application/json" {
-				refuse(w, http.StatusUnsupportedMediaType, errors.New("the body must be application/json"))
-				return
-			}
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
-func answerJSON(w http.ResponseWriter, status int, value any) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(value)
-}
-
-// refuse answers with an error.
-func refuse(w http.ResponseWriter, status int, err error) {
-	answerJSON(w, status, struct {
-		Error string `json:"error"`
-	}{err.Error()})
+	return daemon.Guarded(mux)
 }
 
 // serveReady answers 200 once every source has been heard of.
 func (s *Server) serveReady(w http.ResponseWriter, _ *http.Request) {
 	for _, v := range s.services {
 		if state := v.handle.State(); state.Origin == "none" {
-			refuse(w, http.StatusServiceUnavailable, fmt.Errorf("the policy of %s is not known yet: %s",
+			daemon.Refuse(w, http.StatusServiceUnavailable, fmt.Errorf("the policy of %s is not known yet: %s",
 				v.config.Service,
 				state.Error))
 			return
@@ -136,7 +100,7 @@ func (s *Server) serveList(w http.ResponseWriter, _ *http.Request) {
 	for _, v := range s.services {
 		states = append(states, v.state())
 	}
-	answerJSON(w, http.StatusOK, states)
+	daemon.Answer(w, http.StatusOK, states)
 }
 
 func (s *Server) named(w http.ResponseWriter, r *http.Request) *service {
@@ -147,7 +111,7 @@ func (s *Server) named(w http.ResponseWriter, r *http.Request) *service {
 		for _, v := range s.services {
 			names = append(names, v.config.Service)
 		}
-		refuse(w, http.StatusNotFound, fmt.Errorf("no service has the name %q%s", name, problem.OneOf(name, names)))
+		daemon.Refuse(w, http.StatusNotFound, fmt.Errorf("no service has the name %q%s", name, problem.OneOf(name, names)))
 	}
 	return v
 }
@@ -161,7 +125,7 @@ func (s *Server) serveService(w http.ResponseWriter, r *http.Request) {
 	if state.Rollout != nil {
 		w.Header().Set("ETag", etag(state.Rollout.Epoch))
 	}
-	answerJSON(w, http.StatusOK, state)
+	daemon.Answer(w, http.StatusOK, state)
 }
 
 func etag(epoch int64) string { return `"` + strconv.FormatInt(epoch, 10) + `"` }
@@ -181,7 +145,7 @@ func seenEpoch(r *http.Request) (int64, error) {
 
 // by is who is recorded for a command: the token's name, and whom the body names.
 func (s *Server) by(r *http.Request, named string) string {
-	who, _ := s.who(r)
+	who, _ := s.callers.Who(r)
 	if named != "" {
 		return named + " (" + who + ")"
 	}
@@ -195,17 +159,17 @@ func (s *Server) serveVerb(w http.ResponseWriter, r *http.Request) {
 	}
 	verb, verbs := r.PathValue("verb"), rollout.Verbs()
 	if !slices.Contains(verbs, verb) {
-		refuse(w, http.StatusNotFound, fmt.Errorf("unknown verb %q%s", verb, problem.OneOf(verb, verbs)))
+		daemon.Refuse(w, http.StatusNotFound, fmt.Errorf("unknown verb %q%s", verb, problem.OneOf(verb, verbs)))
 		return
 	}
 	epoch, err := seenEpoch(r)
 	if err != nil {
-		refuse(w, http.StatusBadRequest, err)
+		daemon.Refuse(w, http.StatusBadRequest, err)
 		return
 	}
 	var c Command
 	if err := operate.ReadBody(r.Body, &c); err != nil {
-		refuse(w, http.StatusBadRequest, fmt.Errorf("the body is not a command: %w", err))
+		daemon.Refuse(w, http.StatusBadRequest, fmt.Errorf("the body is not a command: %w", err))
 		return
 	}
 	do := rollout.Command{Verb: verb, Step: c.Step, By: s.by(r, c.By), Reason: c.Reason, Epoch: epoch}
@@ -213,14 +177,14 @@ func (s *Server) serveVerb(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case err == nil:
 		w.Header().Set("ETag", etag(state.Epoch))
-		answerJSON(w, http.StatusOK, &state)
+		daemon.Answer(w, http.StatusOK, &state)
 	case errors.Is(err, loop.ErrUnwritten):
-		refuse(w, http.StatusServiceUnavailable, err)
+		daemon.Refuse(w, http.StatusServiceUnavailable, err)
 	case errors.Is(err, loop.ErrNoRollout):
-		refuse(w, http.StatusNotFound, err)
+		daemon.Refuse(w, http.StatusNotFound, err)
 	case errors.Is(err, loop.ErrPlace):
-		refuse(w, http.StatusServiceUnavailable, err)
+		daemon.Refuse(w, http.StatusServiceUnavailable, err)
 	default:
-		refuse(w, http.StatusConflict, err)
+		daemon.Refuse(w, http.StatusConflict, err)
 	}
 }

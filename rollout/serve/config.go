@@ -1,22 +1,15 @@
 package serve
 
 import (
-	"encoding/json"
 	"fmt"
-	"net"
-	"net/netip"
-	"net/url"
 	"os"
 	"regexp"
 	"slices"
-	"strings"
 	"time"
 
-	"go.yaml.in/yaml/v3"
-
-	"github.com/grayrelease/gray/core"
 	"github.com/grayrelease/gray/core/live"
 	"github.com/grayrelease/gray/core/problem"
+	"github.com/grayrelease/gray/internal/daemon"
 )
 
 // Config is what a controller runs. Durations are Go durations such as 30s. Files and environment
@@ -43,35 +36,18 @@ type Config struct {
 	Notices []Notice `json:"notices,omitempty"`
 }
 
-// TLS are PEM files: the certificate and key of the API, and those whose clients are let in.
-type TLS struct {
-	Cert string `json:"cert"`
-	Key  string `json:"key"`
-	// ClientCA lets in clients with a certificate of these authorities only. Default: all clients.
-	ClientCA string `json:"client_ca,omitempty"`
-}
+// TLS are PEM files of a server.
+type TLS = daemon.TLS
+
+// Token says who may call the API.
+type Token = daemon.Token
 
 // Roles of tokens.
 const (
-	RoleView    = "view"    // reads
-	RoleAlert   = "alert"   // delivers alerts
-	RoleOperate = "operate" // reads, delivers alerts, and moves rollouts
+	RoleView    = daemon.RoleView
+	RoleAlert   = daemon.RoleAlert
+	RoleOperate = daemon.RoleOperate
 )
-
-var roles = []string{RoleView, RoleAlert, RoleOperate}
-
-// Token is a secret that a client sends as `Authorization: Bearer ...`. One of File and Env is
-// required.
-type Token struct {
-	// Name is what is recorded of who did something. Default: the role.
-	Name string `json:"name,omitempty"`
-	// Role is view, alert or operate. Required.
-	Role string `json:"role"`
-	// File holds the secret, which is at least 16 bytes; blanks around it do not count.
-	File string `json:"file,omitempty"`
-	// Env is the environment variable that holds it.
-	Env string `json:"env,omitempty"`
-}
 
 // Service is one service whose rollout is moved.
 type Service struct {
@@ -187,142 +163,82 @@ type Notice struct {
 
 // ReadConfig reads a file of YAML or JSON. The error is a problem.List, or that of the file.
 func ReadConfig(path string) (*Config, error) {
-	text, err := os.ReadFile(path)
-	if err != nil {
+	c := &Config{}
+	if err := daemon.ReadConfig(path, c); err != nil {
 		return nil, err
 	}
-	return ParseConfig(text)
+	return checked(c)
 }
 
 // ParseConfig reads YAML or JSON strictly, and checks it. The error is a problem.List.
 func ParseConfig(text []byte) (*Config, error) {
-	var document any
-	if err := yaml.Unmarshal(text, &document); err != nil {
-		return nil, problem.New("", "%s", strings.TrimPrefix(err.Error(), "yaml: "))
-	}
-	data, err := json.Marshal(document)
-	if err != nil {
-		return nil, problem.New("", "names must be texts: %s", err)
-	}
 	c := &Config{}
-	if err := core.Decode(data, c); err != nil {
+	if err := daemon.ParseConfig(text, c); err != nil {
 		return nil, err
 	}
+	return checked(c)
+}
+
+func checked(c *Config) (*Config, error) {
 	if err := c.Check(); err != nil {
 		return nil, err
 	}
 	return c, nil
 }
 
-// checker collects what is wrong with a configuration.
-type checker struct{ problems problem.List }
-
-func (c *checker) note(path, format string, args ...any) {
-	c.problems = append(c.problems, problem.Problem{Path: path, Message: fmt.Sprintf(format, args...)})
-}
-
-func (c *checker) duration(path, text string, fallback time.Duration) time.Duration {
-	if text == "" {
-		return fallback
-	}
-	d, err := time.ParseDuration(text)
-	if err != nil || d <= 0 {
-		c.note(path, "%s is not a valid duration (as in 30s)", problem.Quote(text))
-	}
-	return d
-}
-
-func (c *checker) url(path, text string) {
-	if text == "" {
-		c.note(path, "required: a URL such as http://127.0.0.1:9090")
-		return
-	}
-	u, err := url.Parse(text)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		c.note(path, "%s is not a valid URL: want http://... or https://...", problem.Quote(text))
-	}
-}
-
-func (c *Config) checkListen(ch *checker) {
-	host, _, err := net.SplitHostPort(c.Listen)
-	if err != nil {
-		ch.note("listen", "%s is not a valid address: want host:port", problem.Quote(c.Listen))
-	} else if len(c.Tokens) == 0 && !isLoopback(host) {
-		ch.note("tokens", "required where others than this machine can reach %s", problem.Quote(c.Listen))
-	}
-}
-
 // Check fills in defaults, and returns what is wrong: a problem.List.
 func (c *Config) Check() error {
-	ch := &checker{}
+	ch := &daemon.Checker{}
 	if c.Listen == "" {
 		c.Listen = "127.0.0.1:2020"
 	}
-	c.checkListen(ch)
-	for i, t := range c.Tokens {
-		path := problem.Index("tokens", i)
-		if !slices.Contains(roles, t.Role) {
-			ch.note(path+".role", "unknown role %s%s", problem.Quote(t.Role), problem.OneOf(t.Role, roles))
-		}
-		if (t.File == "") == (t.Env == "") {
-			ch.note(path, "one of file and env is required")
-		}
-	}
-	if t := c.TLS; t != nil && (t.Cert == "" || t.Key == "") {
-		ch.note("tls", "cert and key are required")
-	}
+	ch.Listen(c.Listen, c.Tokens)
+	ch.Tokens(c.Tokens, RoleView, RoleAlert, RoleOperate)
+	ch.TLS("tls", c.TLS)
 	if c.Name == "" {
 		name, _ := os.Hostname()
 		c.Name = fmt.Sprintf("%s-%d", name, os.Getpid())
 	}
 	if p := c.Prometheus; p != nil {
-		ch.url("prometheus.url", p.URL)
-		p.every = ch.duration("prometheus.every", p.Every, 15*time.Second)
-		p.window = ch.duration("prometheus.window", p.Window, 2*time.Minute)
-		p.timeout = ch.duration("prometheus.timeout", p.Timeout, 10*time.Second)
+		ch.URL("prometheus.url", p.URL)
+		p.every = ch.Duration("prometheus.every", p.Every, 15*time.Second)
+		p.window = ch.Duration("prometheus.window", p.Window, 2*time.Minute)
+		p.timeout = ch.Duration("prometheus.timeout", p.Timeout, 10*time.Second)
 	}
 	if len(c.Services) == 0 {
-		ch.note("services", "required: the services whose rollouts are moved")
+		ch.Note("services", "required: the services whose rollouts are moved")
 	}
 	seen := map[string]bool{}
 	for i := range c.Services {
 		path := problem.Index("services", i)
 		c.Services[i].check(ch, path)
 		if name := c.Services[i].Service; seen[name] {
-			ch.note(path+".service", "%s is given twice", problem.Quote(name))
+			ch.Note(path+".service", "%s is given twice", problem.Quote(name))
 		}
 		seen[c.Services[i].Service] = true
 	}
 	for i := range c.Notices {
 		c.Notices[i].check(ch, problem.Index("notices", i))
 	}
-	return ch.problems.Err()
+	return ch.Err()
 }
 
-func isLoopback(host string) bool {
-	if host == "localhost" {
-		return true
-	}
-	a, err := netip.ParseAddr(host)
-	return err == nil && a.IsLoopback()
-}
-
-func (s *Service) check(c *checker, path string) {
+func (s *Service) check(c *daemon.Checker, path string) {
 	if s.Service == "" {
-		c.note(path+".service", "required: the service's name, as in its policy")
+		c.Note(path+".service", "required: the service's name, as in its policy")
 	}
 	if s.Source == "" {
-		c.note(path+".source", "required: the URL of its policy, such as etcd://127.0.0.1:2379/gray/shop")
+		c.Note(path+".source", "required: the URL of its policy, such as etcd://127.0.0.1:2379/gray/shop")
 	}
 	for i, gateway := range s.Gateways {
-		c.url(problem.Index(path+".gateways", i), gateway)
+		c.URL(problem.Index(path+".gateways", i), gateway)
 	}
 	for i := range s.Scrape {
 		s.Scrape[i].check(c, problem.Index(path+".scrape", i))
 	}
 	if s.Hook != nil {
-		c.url(path+".hook.url", s.Hook.URL)
-		s.Hook.timeout = c.duration(path+".hook.timeout", s.Hook.Timeout, 10*time.Second)
+		c.URL(path+".hook.url", s.Hook.URL)
+		s.Hook.timeout = c.Duration(path+".hook.timeout", s.Hook.Timeout, 10*time.Second)
 	}
 }
 
@@ -332,9 +248,9 @@ func (s *Service) source() *live.Source {
 		AllowHosts: s.AllowHosts}
 }
 
-func (s *Scrape) check(c *checker, path string) {
-	c.url(path+".url", s.URL)
-	s.every = c.duration(path+".every", s.Every, time.Second)
+func (s *Scrape) check(c *daemon.Checker, path string) {
+	c.URL(path+".url", s.URL)
+	s.every = c.Duration(path+".every", s.Every, time.Second)
 	ways := 0
 	for _, w := range []struct {
 		name string
@@ -346,7 +262,7 @@ func (s *Scrape) check(c *checker, path string) {
 		}
 		ways++
 		if w.pair.Canary == "" || w.pair.Stable == "" {
-			c.note(path+"."+w.name, "canary and stable are required")
+			c.Note(path+"."+w.name, "canary and stable are required")
 		}
 		s.canary = w.of(w.pair.Canary)
 		s.stable = w.of(w.pair.Stable)
@@ -359,47 +275,47 @@ func (s *Scrape) check(c *checker, path string) {
 	if s.Canary != nil || s.Stable != nil {
 		ways++
 		if s.Canary == nil || s.Stable == nil {
-			c.note(path, "canary and stable are required, both")
+			c.Note(path, "canary and stable are required, both")
 			return
 		}
 		s.canary = *s.Canary
 		s.stable = *s.Stable
 	}
 	if ways != 1 {
-		c.note(path, "one of traefik, envoy, istio, or canary and stable, is required")
+		c.Note(path, "one of traefik, envoy, istio, or canary and stable, is required")
 		return
 	}
 	s.canary.check(c, path+".canary")
 	s.stable.check(c, path+".stable")
 }
 
-func (o *Counters) check(c *checker, path string) {
+func (o *Counters) check(c *daemon.Checker, path string) {
 	o.Requests.check(c, path+".requests")
 	o.Failed.check(c, path+".failed")
 }
 
-func (s *Selector) check(c *checker, path string) {
+func (s *Selector) check(c *daemon.Checker, path string) {
 	if s.Name == "" {
-		c.note(path+".name", "required: the name of a metric")
+		c.Note(path+".name", "required: the name of a metric")
 	}
 	for label, value := range s.Labels {
 		if _, err := regexp.Compile(value); err != nil {
-			c.note(problem.Field(path+".labels", label), "%s is not a valid regular expression", problem.Quote(value))
+			c.Note(problem.Field(path+".labels", label), "%s is not a valid regular expression", problem.Quote(value))
 		}
 	}
 }
 
-func (n *Notice) check(c *checker, path string) {
+func (n *Notice) check(c *daemon.Checker, path string) {
 	if (len(n.Command) == 0) == (n.Webhook == "") {
-		c.note(path, "one of command and webhook is required")
+		c.Note(path, "one of command and webhook is required")
 		return
 	}
 	if n.Webhook != "" {
-		c.url(path+".webhook", n.Webhook)
+		c.URL(path+".webhook", n.Webhook)
 	}
 	for i, kind := range n.On {
 		if !slices.Contains(kinds, kind) {
-			c.note(problem.Index(path+".on", i), "unknown event %s%s", problem.Quote(kind), problem.OneOf(kind,
+			c.Note(problem.Index(path+".on", i), "unknown event %s%s", problem.Quote(kind), problem.OneOf(kind,
 				kinds))
 		}
 	}
@@ -407,11 +323,11 @@ func (n *Notice) check(c *checker, path string) {
 		n.Format = formatCloudEvents
 	}
 	if formats[n.Format] == nil {
-		c.note(path+".format", "unknown format %s%s", problem.Quote(n.Format), problem.OneOf(n.Format, formatNames()))
+		c.Note(path+".format", "unknown format %s%s", problem.Quote(n.Format), problem.OneOf(n.Format, formatNames()))
 	}
-	n.timeout = c.duration(path+".timeout", n.Timeout, 30*time.Second)
+	n.timeout = c.Duration(path+".timeout", n.Timeout, 30*time.Second)
 	if n.Tries < 0 {
-		c.note(path+".tries", "must be 1 or more, is %d", n.Tries)
+		c.Note(path+".tries", "must be 1 or more, is %d", n.Tries)
 	}
 	if n.Tries == 0 {
 		n.Tries = 10

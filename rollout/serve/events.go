@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/grayrelease/gray/internal/daemon"
 	"github.com/grayrelease/gray/rollout/loop"
 )
 
@@ -115,7 +116,7 @@ func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) {
 	}
 	messages := s.hub.listen(service)
 	if messages == nil {
-		refuse(w, http.StatusServiceUnavailable, fmt.Errorf("more than %d listen already", maxListeners))
+		daemon.Refuse(w, http.StatusServiceUnavailable, fmt.Errorf("more than %d listen already", maxListeners))
 		return
 	}
 	defer s.hub.leave(messages)

@@ -2,8 +2,6 @@ package serve
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -14,6 +12,7 @@ import (
 	"time"
 
 	"github.com/grayrelease/gray/core/problem"
+	"github.com/grayrelease/gray/internal/daemon"
 )
 
 // Server moves the rollouts of its services, and serves the API.
@@ -22,7 +21,7 @@ type Server struct {
 	log      *slog.Logger
 	client   *http.Client
 	services []*service
-	tokens   []token
+	callers  daemon.Callers
 	alerts   alerts
 	hub      hub
 	teller   *teller
@@ -41,7 +40,7 @@ func New(c *Config, log *slog.Logger) (*Server, error) {
 	s := &Server{config: c, log: log, client: newClient()}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	var err error
-	if s.tokens, err = readTokens(c.Tokens); err != nil {
+	if s.callers, err = daemon.ReadTokens(c.Tokens); err != nil {
 		return nil, err
 	}
 	if s.teller, err = newTeller(s); err != nil {
@@ -61,44 +60,11 @@ func New(c *Config, log *slog.Logger) (*Server, error) {
 		}
 		s.services = append(s.services, v)
 	}
-	if s.listener, err = s.listen(); err != nil {
+	if s.listener, err = daemon.Listen(s.ctx, c.Listen, c.TLS); err != nil {
 		s.close()
 		return nil, err
 	}
 	return s, nil
-}
-
-func (s *Server) listen() (net.Listener, error) {
-	l, err := new(net.ListenConfig).Listen(s.ctx, "tcp", s.config.Listen)
-	if err != nil || s.config.TLS == nil {
-		return l, err
-	}
-	config, err := s.config.TLS.load()
-	if err != nil {
-		l.Close()
-		return nil, fmt.Errorf("tls: %w", err)
-	}
-	return tls.NewListener(l, config), nil
-}
-
-func (t *TLS) load() (*tls.Config, error) {
-	certificate, err := tls.LoadX509KeyPair(t.Cert, t.Key)
-	if err != nil {
-		return nil, err
-	}
-	c := &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
-	if t.ClientCA != "" {
-		text, err := os.ReadFile(t.ClientCA)
-		if err != nil {
-			return nil, err
-		}
-		c.ClientCAs = x509.NewCertPool()
-		if !c.ClientCAs.AppendCertsFromPEM(text) {
-			return nil, fmt.Errorf("%s has no PEM certificates", t.ClientCA)
-		}
-		c.ClientAuth = tls.RequireAndVerifyClientCert
-	}
-	return c, nil
 }
 
 // Address is where the API listens.

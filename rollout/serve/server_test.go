@@ -172,7 +172,7 @@ func TestSwitch(t *testing.T) {
 func TestRoles(t *testing.T) {
 	secrets := map[string]string{}
 	var tokens []string
-	for _, role := range roles {
+	for _, role := range []string{RoleView, RoleAlert, RoleOperate} {
 		secrets[role] = role + "-0123456789abcdef"
 		path := filepath.Join(t.TempDir(), role)
 		require.NoError(t, os.WriteFile(path, []byte(secrets[role]+"\n"), 0o600))

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/grayrelease/gray/core/live"
+	"github.com/grayrelease/gray/internal/daemon"
 	"github.com/grayrelease/gray/rollout/operate"
 	"github.com/grayrelease/gray/rollout/store"
 )
@@ -31,26 +32,26 @@ func (s *Server) serveSwitch(w http.ResponseWriter, r *http.Request) {
 	}
 	var c Switch
 	if err := operate.ReadBody(r.Body, &c); err != nil {
-		refuse(w, http.StatusBadRequest, fmt.Errorf("the body is not a switch: %w", err))
+		daemon.Refuse(w, http.StatusBadRequest, fmt.Errorf("the body is not a switch: %w", err))
 		return
 	}
 	if c.To == nil {
-		refuse(w, http.StatusBadRequest,
+		daemon.Refuse(w, http.StatusBadRequest,
 			errors.New(`to: required: the version that every request goes to, or "" to end the switch`))
 		return
 	}
 	if e := v.handle.Current().Engine; e != nil {
 		if err := operate.CheckVersion(e.Versions(), *c.To); err != nil {
-			refuse(w, http.StatusConflict, err)
+			daemon.Refuse(w, http.StatusConflict, err)
 			return
 		}
 	}
 	written, err := v.throw(r.Context(), live.Switch{To: *c.To, Reason: c.Reason, By: s.by(r, c.By)})
 	if err != nil {
-		refuse(w, http.StatusServiceUnavailable, err)
+		daemon.Refuse(w, http.StatusServiceUnavailable, err)
 		return
 	}
-	answerJSON(w, http.StatusOK, &written)
+	daemon.Answer(w, http.StatusOK, &written)
 }
 
 // throw writes a switch, and puts it in force here.
