@@ -217,7 +217,7 @@ func vouchHeader(e *Engine, a *attribute) string {
 
 // vouchMember marks the baggage member that only trusted peers may fill.
 func vouchMember(_ *Engine, a *attribute) string {
-	a.vouched = a.key == baggageKey
+	a.vouched = a.key == BaggageKey
 	return ""
 }
 

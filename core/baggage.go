@@ -12,8 +12,8 @@ const (
 	maxBaggage = 8192
 )
 
-// baggageKey is the member that carries the decision.
-const baggageKey = "gray"
+// BaggageKey is the key of the baggage member that carries the version.
+const BaggageKey = "gray"
 
 // nextMember is the next list member over all Baggage header lines, byte for byte, within the
 // bounds; empty ones are skipped.
@@ -87,7 +87,7 @@ func foreignMembers(lines []string, own int) []string {
 		if !ok || len(kept) == maxMembers-1 || len(member)+1 > room {
 			return kept
 		}
-		if key, _ := memberKey(member); key == baggageKey {
+		if key, _ := memberKey(member); key == BaggageKey {
 			continue
 		}
 		kept = append(kept, member)

@@ -38,7 +38,7 @@ func (c *checker) service() {
 	}
 	for _, name := range sortedVersions(p.Versions) {
 		path := problem.Field("versions", name)
-		if !isVersionName(name) {
+		if !IsVersionName(name) {
 			c.note(path, "a version's name has 1 to 63 characters of A-Z a-z 0-9 . _ -")
 		}
 		c.instances(path, p.Versions[name])
@@ -124,7 +124,7 @@ var takenHeaders = []string{
 
 // header checks the request header that carries the decision.
 func (c *checker) header() {
-	name := orDefault(c.policy.Header, defaultHeader)
+	name := orDefault(c.policy.Header, DefaultHeader)
 	if !isToken(name) {
 		c.note("header", problem.Quote(name)+" is not a valid header name")
 	}
@@ -228,7 +228,9 @@ func orDefault(text, otherwise string) string {
 	return text
 }
 
-func isVersionName(s string) bool {
+// IsVersionName reports whether a text can be the name of a version: 1 to 63 characters of A-Z a-z
+// 0-9 . _ -
+func IsVersionName(s string) bool {
 	for i := 0; i < len(s); i++ {
 		c := s[i]
 		if !(c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' || c == '.' || c == '_' || c == '-') {

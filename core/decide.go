@@ -56,7 +56,7 @@ type Decision struct {
 func newDecision(version, rule string) *Decision {
 	return &Decision{
 		Version: version, Rule: rule,
-		header: []string{version}, baggage: []string{baggageKey + "=" + version},
+		header: []string{version}, baggage: []string{BaggageKey + "=" + version},
 	}
 }
 

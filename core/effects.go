@@ -96,7 +96,7 @@ func Repass(e *Engine, r *http.Request, told Told, now string) {
 	if values := h[e.header]; len(values) == 1 && values[0] == told.Header {
 		h[e.header] = []string{now}
 	}
-	own := baggageKey + "=" + told.Baggage
+	own := BaggageKey + "=" + told.Baggage
 	var at cursor
 	for {
 		member, ok := nextMember(h["Baggage"], &at)
@@ -104,7 +104,7 @@ func Repass(e *Engine, r *http.Request, told Told, now string) {
 			return
 		}
 		if member == own {
-			h["Baggage"] = []string{withOwn(h["Baggage"], baggageKey+"="+now)}
+			h["Baggage"] = []string{withOwn(h["Baggage"], BaggageKey+"="+now)}
 			return
 		}
 	}
@@ -114,7 +114,7 @@ func Repass(e *Engine, r *http.Request, told Told, now string) {
 // of decisions must not reach anybody who would believe it.
 func EffectsOfNone(r *http.Request) Effects {
 	return Effects{
-		Header: defaultHeader, Remove: defaultSpellings,
+		Header: DefaultHeader, Remove: defaultSpellings,
 		Baggage: strings.Join(foreignMembers(r.Header["Baggage"], 0), ","),
 	}
 }

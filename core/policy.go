@@ -149,9 +149,11 @@ type Rule struct {
 	Salt string `json:"salt,omitempty"`
 }
 
+// DefaultHeader is the request header that carries the version, unless a policy names another.
+const DefaultHeader = "X-Gray-Version"
+
 // Defaults of the document.
 const (
-	defaultHeader   = "X-Gray-Version"
 	defaultCookie   = "gray_id"
 	defaultLifetime = "720h"
 )

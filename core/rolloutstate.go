@@ -201,7 +201,7 @@ func ParseRolloutState(document []byte) (*RolloutState, error) {
 	s.Began = c.time("began", d.Began)
 	s.StepSince = c.time("step_since", d.StepSince)
 	for i, version := range d.Withdrawn {
-		if !isVersionName(version) {
+		if !IsVersionName(version) {
 			c.note(problem.Index("withdrawn", i), problem.Quote(version)+" is not the name of a version")
 		}
 	}

@@ -9,7 +9,7 @@ import (
 // maxSeparators bounds how many spellings a header's name has: one less than 2 to that power.
 const maxSeparators = 6
 
-var defaultSpellings = headerSpellings(defaultHeader)
+var defaultSpellings = headerSpellings(DefaultHeader)
 
 func separators(name string) int { return strings.Count(name, "-") + strings.Count(name, "_") }
 

@@ -114,6 +114,20 @@ func (l *List) Upstream(host string) error {
 	return (&List{}).Host(host)
 }
 
+// Lists reports whether Hosts has a host itself: by its name, or by a prefix if it is an address. A
+// port is ignored. A nil or empty list has none.
+func (l *List) Lists(host string) bool {
+	if l == nil {
+		return false
+	}
+	host = withoutPort(host)
+	if l.names(host) {
+		return true
+	}
+	addr, isAddr, err := addressOf(host)
+	return err == nil && isAddr && l.contains(addr)
+}
+
 func notListed(host string) error {
 	return fmt.Errorf("%s may not be asked: a followed document may lead only to hosts that the gateway's configuration "+
 		"names in allow_hosts", host)

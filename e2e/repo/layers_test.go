@@ -41,6 +41,8 @@ var layers = []struct {
 		"internal/program", "internal/remote", "rollout", "rollout/guard", "rollout/loop", "rollout/metrics", "rollout/operate",
 		"rollout/store"}, false},
 	{"rollout", []string{"core", "core/problem", "rollout/guard"}, true},
+	{"service", []string{"core", "core/allow", "core/discover", "core/live", "core/problem", "core/proxy",
+		"internal/remote"}, false},
 	{"traefikgray", []string{"core", "core/problem", "core/jwt", "core/proxy", "core/source",
 		"core/discover", "core/live"}, true},
 	{"caddygray", []string{"core", "core/problem", "core/jwt", "core/proxy", "core/source",
@@ -148,6 +150,8 @@ func TestBreachesAreFound(t *testing.T) {
 		{"traefikgray", module + "/rollout"},
 		{"traefikgray", "go.uber.org/zap"},
 		{"internal/remote", "go.etcd.io/etcd"},
+		{"service", module + "/caddygray"},
+		{"core/live", module + "/service"},
 		{"novelty", "fmt"},
 	} {
 		assert.NotEmpty(t, breach(c[0], c[1]), "%s imports %s", c[0], c[1])
