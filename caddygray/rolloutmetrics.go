@@ -13,7 +13,7 @@ var rollouts rolloutCollector
 
 type rolloutCollector struct{}
 
-var rolloutMetrics = metrics.New("caddy_gray_rollout_")
+var rolloutMetrics = metrics.NewRollout("caddy_gray_rollout_")
 
 // Describe implements prometheus.Collector.
 func (rolloutCollector) Describe(ch chan<- *prometheus.Desc) { rolloutMetrics.Describe(ch) }

@@ -170,3 +170,33 @@ func forget(t *testing.T) {
 	}
 	idle = nil
 }
+
+// The status says until when the step lasts, and what it waits for then.
+func TestStatusOfAStep(t *testing.T) {
+	e, err := core.Load([]byte(strings.Replace(rolloutPolicy, `["5%", "50%", "100%"]`,
+		`["5% for 10m", "50% for 1h until approved", "100%"]`, 1)))
+	require.NoError(t, err)
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	for _, c := range []struct {
+		about         string
+		state         core.RolloutState
+		ends          time.Time
+		needsApproval bool
+	}{
+		{"running", core.RolloutState{Phase: core.PhaseRunning, Step: 1, StepSince: at}, at.Add(10 * time.Minute), false},
+		{"baking", core.RolloutState{Phase: core.PhaseBaking, Step: 3, StepSince: at}, at, false},
+		{"until approved", core.RolloutState{Phase: core.PhaseWaiting, Step: 2, StepSince: at}, at.Add(time.Hour), true},
+		{"approved, and frozen", core.RolloutState{Phase: core.PhaseWaiting, Step: 2, StepSince: at, Approved: true},
+			at.Add(time.Hour), false},
+		{"frozen", core.RolloutState{Phase: core.PhaseWaiting, Step: 1, StepSince: at}, at.Add(10 * time.Minute), false},
+		{"paused", core.RolloutState{Phase: core.PhasePaused, Step: 2, StepSince: at}, time.Time{}, false},
+		{"rolled back", core.RolloutState{Phase: core.PhaseRolledBack, Step: 2, StepSince: at}, time.Time{}, false},
+		{"before the first", core.RolloutState{Phase: core.PhaseWaiting}, time.Time{}, false},
+		{"a step that the plan no longer has", core.RolloutState{Phase: core.PhaseWaiting, Step: 9}, time.Time{}, false},
+	} {
+		s := NewRolloutStatus(e.Rollout(), nil, &c.state)
+		require.Equal(t, c.ends, s.StepEnds, c.about)
+		require.Equal(t, c.needsApproval, s.NeedsApproval, c.about)
+	}
+	require.False(t, NewRolloutStatus(e.Rollout(), nil, nil).NeedsApproval)
+}

@@ -26,6 +26,13 @@ type RolloutStatus struct {
 	Approved  bool      `json:"approved,omitempty"`
 	Withdrawn []string  `json:"withdrawn,omitempty"`
 
+	// StepEnds is when the time of the step is over. The rollout stays at the step after that while
+	// a guard is undecided, callers are too few, or an approval or the end of a freeze is missing.
+	// Zero in phases in which no time counts.
+	StepEnds time.Time `json:"step_ends,omitzero"`
+	// NeedsApproval says that the rollout waits for a person, and for nothing else.
+	NeedsApproval bool `json:"needs_approval,omitempty"`
+
 	// Guards are what the guards say now, where a loop runs, or else the verdict in the state.
 	Guards  []core.RolloutVerdict `json:"guards,omitempty"`
 	History []core.RolloutEvent   `json:"history,omitempty"`
@@ -69,6 +76,14 @@ func NewRolloutStatus(plan *core.RolloutPlan, steps []string, s *core.RolloutSta
 	st.Approved = s.Approved
 	st.Withdrawn = s.Withdrawn
 	st.History = s.History
+	if s.Step >= 1 && s.Step <= len(plan.Steps) {
+		step := plan.Steps[s.Step-1]
+		switch s.Phase {
+		case core.PhaseWaiting, core.PhaseRunning, core.PhaseBaking:
+			st.StepEnds = s.StepSince.Add(step.For)
+		}
+		st.NeedsApproval = s.Phase == core.PhaseWaiting && step.UntilApproved && !s.Approved
+	}
 	if s.Verdict != nil {
 		st.Guards = []core.RolloutVerdict{*s.Verdict}
 	}

@@ -36,7 +36,7 @@ var layers = []struct {
 		true},
 	{"rollout/loop", []string{"core", "core/live", "core/source", "internal/remote", "rollout", "rollout/guard",
 		"rollout/store"}, true},
-	{"rollout/metrics", []string{"core/live"}, false},
+	{"rollout/metrics", []string{"core/live", "rollout/guard"}, false},
 	{"rollout/serve", []string{"core", "core/live", "core/problem", "core/source", "internal/daemon",
 		"internal/program", "internal/remote", "rollout", "rollout/guard", "rollout/loop", "rollout/metrics", "rollout/operate",
 		"rollout/store"}, false},

@@ -2,6 +2,7 @@ package guard
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"github.com/grayrelease/gray/core"
@@ -19,6 +20,18 @@ const (
 	// callers: a reason to look, not to roll back.
 	CauseRare = "worse, but rarely bad"
 )
+
+// causes are the words that causes may have where texts of others are not wanted.
+var causes = []string{"", CauseNoTraffic, CauseFewCallers, CauseWarmingUp, CauseNoControl, CauseRare, CauseElsewhere}
+
+// CauseWord is the cause of a verdict as one of a few fixed words, such as for a label: the cause
+// itself if it is one of the constants, "" if there is none, else "other".
+func CauseWord(cause string) string {
+	if slices.Contains(causes, cause) {
+		return cause
+	}
+	return "other"
+}
 
 const (
 	// floor is the share of bad callers of the canary under which errors only warn.

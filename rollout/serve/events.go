@@ -101,6 +101,9 @@ func (s *Server) happened(e loop.Event) {
 	if data, err := json.Marshal(e); err == nil {
 		s.hub.send(message{e.Service, e.Kind, data})
 	}
+	if e.Kind == loop.RolledBack {
+		s.rollbacks.WithLabelValues(label(e.Service), label(e.Guard)).Inc()
+	}
 	s.teller.happened(e)
 }
 

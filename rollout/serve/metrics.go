@@ -13,35 +13,59 @@ import (
 type collector struct{ server *Server }
 
 var (
-	rolloutMetrics = metrics.New("gray_rollout_")
-	connectedDesc  = prometheus.NewDesc("gray_source_connected", "1 while the source of the policy answers.",
-		[]string{"service"}, nil)
+	rolloutMetrics = metrics.NewRollout("gray_rollout_")
+	sourceMetrics  = metrics.NewSource("gray_")
+	signalUp       = prometheus.NewDesc("gray_signal_up",
+		"Whether a signal could be read when it was last asked: a gateway, the counters of another program, or Prometheus.",
+		[]string{"service", "kind", "url"}, nil)
 )
+
+func newRollbacks() *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "gray_rollout_rollbacks_total",
+		Help: "Rollouts that were rolled back, by the guard that did (empty: a person did, or the time was over).",
+	}, []string{"service", "guard"})
+}
 
 func (s *Server) registry() *prometheus.Registry {
 	r := prometheus.NewRegistry()
 	r.MustRegister(collector{s}, collectors.NewGoCollector(),
-		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), s.teller.sent)
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), s.teller.sent, s.rollbacks)
 	return r
 }
 
 // Describe implements prometheus.Collector.
 func (collector) Describe(into chan<- *prometheus.Desc) {
 	rolloutMetrics.Describe(into)
-	into <- connectedDesc
+	sourceMetrics.Describe(into)
+	into <- signalUp
 }
 
 // Collect implements prometheus.Collector.
 func (c collector) Collect(into chan<- prometheus.Metric) {
 	for _, v := range c.server.services {
-		state, name := v.state(), strings.ToValidUTF8(v.config.Service, "?")
-		connected := 0.0
-		if state.Connected {
-			connected = 1
-		}
-		into <- prometheus.MustNewConstMetric(connectedDesc, prometheus.GaugeValue, connected, name)
+		state := v.state()
+		state.Service = v.config.Service
+		sourceMetrics.Collect(into, &state)
 		if state.Rollout != nil {
-			rolloutMetrics.Collect(into, name, state.Rollout)
+			rolloutMetrics.Collect(into, label(v.config.Service), state.Rollout)
 		}
 	}
+	places := map[signal]float64{} // which may have several signals, by their parameters
+	c.server.signals.Range(func(key, failure any) bool {
+		s, up := key.(signal), 0.0
+		if failure == "" {
+			up = 1
+		}
+		s.url = s.place()
+		if before, isKnown := places[s]; !isKnown || up < before {
+			places[s] = up
+		}
+		return true
+	})
+	for s, up := range places {
+		into <- prometheus.MustNewConstMetric(signalUp, prometheus.GaugeValue, up, label(s.service), s.kind, label(s.url))
+	}
 }
+
+// label is a text as Prometheus takes it.
+func label(text string) string { return strings.ToValidUTF8(text, "?") }

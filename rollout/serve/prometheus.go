@@ -41,11 +41,8 @@ func newQuerier(c *Prometheus, client *http.Client) (*querier, error) {
 	return &querier{config: c, api: prometheus.NewAPI(a)}, nil
 }
 
-// look asks each query of the plan once.
-func (q *querier) look(ctx context.Context, service string, f *following, at time.Time) {
-	if f == nil || f.tracker == nil {
-		return
-	}
+// look asks each query of the plan once. The error is that of the last one that could not be asked.
+func (q *querier) look(ctx context.Context, service string, f *following, at time.Time) (failure error) {
 	if !q.during.isSameStep(f) {
 		q.looks = map[string]*looks{}
 	}
@@ -63,13 +60,18 @@ func (q *querier) look(ctx context.Context, service string, f *following, at tim
 		a := q.ask(ctx, service, f, g, at)
 		l.note(a, g.Limit)
 		f.tracker.Report(g.Line, l.finding(a, g))
+		if a.isFailure {
+			failure = a.err
+		}
 	}
+	return failure
 }
 
 // answer is what one look has found.
 type answer struct {
-	value float64
-	err   error // why nothing was found
+	value     float64
+	err       error // why nothing was found
+	isFailure bool  // the query could not be asked
 }
 
 var errEarly = errors.New(guard.CauseWarmingUp)
@@ -84,7 +86,7 @@ func (q *querier) ask(ctx context.Context, service string, f *following, g *core
 	expression := f.plan.Query(g, service, strconv.Itoa(int(window/time.Second))+"s")
 	value, _, _, err := q.api.Query(ctx, expression, at)
 	if err != nil {
-		return answer{err: fmt.Errorf("prometheus: %w", err)}
+		return answer{err: fmt.Errorf("prometheus: %w", err), isFailure: true}
 	}
 	return highest(value)
 }

@@ -11,24 +11,27 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/grayrelease/gray/core/problem"
 	"github.com/grayrelease/gray/internal/daemon"
 )
 
 // Server moves the rollouts of its services, and serves the API.
 type Server struct {
-	config   *Config
-	log      *slog.Logger
-	client   *http.Client
-	services []*service
-	callers  daemon.Callers
-	alerts   alerts
-	hub      hub
-	teller   *teller
-	failures sync.Map // what a signal's last failure was, by its name
-	ctx      context.Context
-	cancel   context.CancelFunc
-	listener net.Listener
+	config    *Config
+	log       *slog.Logger
+	client    *http.Client
+	services  []*service
+	callers   daemon.Callers
+	alerts    alerts
+	hub       hub
+	teller    *teller
+	signals   sync.Map // by signal: why it could not be read when it was last asked, "" if it could
+	rollbacks *prometheus.CounterVec
+	ctx       context.Context
+	cancel    context.CancelFunc
+	listener  net.Listener
 }
 
 // New opens everything that the configuration names, and listens. The error says what is wrong with
@@ -37,7 +40,7 @@ func New(c *Config, log *slog.Logger) (*Server, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{config: c, log: log, client: newClient()}
+	s := &Server{config: c, log: log, client: newClient(), rollbacks: newRollbacks()}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	var err error
 	if s.callers, err = daemon.ReadTokens(c.Tokens); err != nil {

@@ -103,42 +103,35 @@ func (v *service) run(ctx context.Context) {
 	background := func(each time.Duration, look func(at time.Time)) {
 		group.Go(func() { every(ctx, each, look) })
 	}
+	hear := func(kind, url string, each time.Duration, look func(f *following, at time.Time) error) {
+		background(each, func(at time.Time) {
+			if f := v.followed(); f != nil && f.tracker != nil {
+				v.heard(signal{v.config.Service, kind, url}, look(f, at))
+			}
+		})
+	}
 	for i := range v.config.Scrape {
 		s := &scraper{config: &v.config.Scrape[i], client: v.server.client}
-		background(s.config.every, func(at time.Time) {
-			_, err := s.look(ctx, v.followed(), at)
-			v.failed("scrape "+s.config.URL, err)
+		hear("scrape", s.config.URL, s.config.every, func(f *following, at time.Time) error {
+			_, err := s.look(ctx, f, at)
+			return err
 		})
 	}
 	for _, address := range v.config.Gateways {
 		g := &peer{url: address, service: v.config.Service, client: v.server.client}
-		background(time.Second, func(at time.Time) { v.failed("gateway "+address, g.look(ctx, v.followed(), at)) })
+		hear("gateway", address, time.Second, func(f *following, at time.Time) error { return g.look(ctx, f, at) })
 	}
 	if p := v.server.config.Prometheus; p != nil {
 		q, err := newQuerier(p, v.server.client)
-		if err != nil {
-			v.failed("prometheus", err)
-		} else {
-			background(p.every, func(at time.Time) { q.look(ctx, v.config.Service, v.followed(), at) })
+		look := func(f *following, at time.Time) error {
+			if err != nil {
+				return err
+			}
+			return q.look(ctx, v.config.Service, f, at)
 		}
+		hear("prometheus", p.URL, p.every, look)
 	}
 	group.Wait()
-}
-
-// failed logs why a signal cannot be read, and when it can be again.
-func (v *service) failed(signal string, err error) {
-	text := ""
-	if err != nil {
-		text = err.Error()
-	}
-	last, _ := v.server.failures.Swap(v.config.Service+" "+signal, text)
-	before, _ := last.(string)
-	switch {
-	case err != nil && before == "" && v.server.ctx.Err() == nil:
-		v.log.Warn("a signal cannot be read: it says nothing meanwhile", "signal", signal, "error", text)
-	case err == nil && before != "":
-		v.log.Info("a signal can be read again", "signal", signal)
-	}
 }
 
 // every calls look at once and then each interval, until the context ends.

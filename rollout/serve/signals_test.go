@@ -209,7 +209,8 @@ func TestQueries(t *testing.T) {
 		{"latched", vector("0"), core.VerdictBad, ""},
 	} {
 		result.Store(&c.result)
-		q.look(context.Background(), "shop", f, at)
+		err := q.look(context.Background(), "shop", f, at)
+		assert.Equal(t, c.result == "" || strings.Contains(c.result, "bad_data"), err != nil, c.about)
 		v := verdictOf(f, at)
 		assert.Equal(t, c.verdict, v.Verdict, c.about)
 		assert.Contains(t, v.Cause, c.causes, c.about)
@@ -221,7 +222,7 @@ func TestQueries(t *testing.T) {
 	next := *f // another step
 	next.step = 2
 	next.since = noon.Add(time.Hour)
-	q.look(context.Background(), "shop", &next, noon.Add(2*time.Hour))
+	require.NoError(t, q.look(context.Background(), "shop", &next, noon.Add(2*time.Hour)))
 	assert.Equal(t, `failed{version="v2"}[120s]`, *asked.Load(), "never more than the longest")
 }
 
