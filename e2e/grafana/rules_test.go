@@ -55,8 +55,8 @@ func TestRules(t *testing.T) {
 	}
 }
 
-// Each rule is tested: without it, a test fails, and where it waits before it fires, one fails if it
-// does not.
+// Each rule is tested: without it, a test fails, and where it waits before it fires, one fails if
+// it does not.
 func TestRulesAreTested(t *testing.T) {
 	for about, change := range map[string]func(rule map[string]any) (isChanged bool){
 		"without rules": func(rule map[string]any) bool { rule["expr"] = "vector(1) > 1"; return true },
