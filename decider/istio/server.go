@@ -1,0 +1,129 @@
+package istio
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	mesh "istio.io/api/mesh/v1alpha1"
+	security "istio.io/api/security/v1"
+	selector "istio.io/api/type/v1beta1"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+	"sigs.k8s.io/yaml"
+
+	"github.com/grayrelease/gray/core/problem"
+	"github.com/grayrelease/gray/decider/manifest"
+)
+
+const securityVersion = "security.istio.io/v1"
+
+// Server says how a gateway asks the decision server, `gray decide`.
+type Server struct {
+	// Address is the host and port of its gRPC endpoint in the cluster. Default:
+	// gray-decide.gray-system.svc.cluster.local:9000.
+	Address string
+	// Provider names it in the mesh's configuration. Default: gray.
+	Provider string
+	// Timeout is how long a request waits for it; then the routes decide. Default: 200ms.
+	Timeout time.Duration
+	// Selector are the labels of the gateway's pods. Default: istio=ingressgateway.
+	Selector map[string]string
+	// Gateway names a Gateway of the Gateway API, in place of Selector.
+	Gateway string
+}
+
+func (s *Server) complete() error {
+	s.Address = or(s.Address, "gray-decide.gray-system.svc.cluster.local:9000")
+	s.Provider = or(s.Provider, "gray")
+	if s.Timeout == 0 {
+		s.Timeout = 200 * time.Millisecond
+	}
+	if s.Timeout < time.Millisecond {
+		return fmt.Errorf("the time limit %s is too short: it is 1ms or more", s.Timeout)
+	}
+	if len(s.Selector) == 0 {
+		s.Selector = map[string]string{"istio": "ingressgateway"}
+	}
+	_, _, err := s.split()
+	return err
+}
+
+func (s *Server) split() (host string, port uint32, err error) {
+	host, text, err := net.SplitHostPort(s.Address)
+	number, wrong := strconv.ParseUint(text, 10, 16)
+	if err != nil || wrong != nil || number == 0 || host == "" {
+		return "", 0, fmt.Errorf("%s is not the host and port of a decision server", problem.Quote(s.Address))
+	}
+	return host, uint32(number), nil
+}
+
+// policy has the gateway ask the server about requests for the hosts. It allows whatever the
+// server's own policy says: the server answers OK to every request.
+func (s *Server) policy(hosts []string) *security.AuthorizationPolicy {
+	policy := &security.AuthorizationPolicy{
+		Action: security.AuthorizationPolicy_CUSTOM,
+		ActionDetail: &security.AuthorizationPolicy_Provider{
+			Provider: &security.AuthorizationPolicy_ExtensionProvider{Name: s.Provider}},
+	}
+	if s.Gateway != "" {
+		policy.TargetRefs = []*selector.PolicyTargetReference{
+			{Group: "gateway.networking.k8s.io", Kind: "Gateway", Name: s.Gateway}}
+	} else {
+		policy.Selector = &selector.WorkloadSelector{MatchLabels: s.Selector}
+	}
+	var asked []string
+	for _, host := range hosts {
+		if host == "*" {
+			policy.Rules = []*security.Rule{{}}
+			return policy
+		}
+		asked = append(asked, host)
+		if !strings.HasPrefix(host, "*") { // an entry has a star at one end at most
+			asked = append(asked, host+":*")
+		}
+	}
+	policy.Rules = []*security.Rule{{To: []*security.Rule_To{{Operation: &security.Operation{Hosts: asked}}}}}
+	return policy
+}
+
+// Policy is the object that has a gateway ask the server about requests for the hosts.
+func (s *Server) Policy(name, namespace string, hosts []string) (*manifest.Object, error) {
+	if err := s.complete(); err != nil {
+		return nil, err
+	}
+	spec, err := marshal(s.policy(hosts))
+	return &manifest.Object{APIVersion: securityVersion, Kind: "AuthorizationPolicy", Spec: spec,
+		Metadata: manifest.Metadata{Name: name, Namespace: namespace}}, err
+}
+
+// Mesh returns the part of the mesh's configuration that names the server, as YAML.
+func (s *Server) Mesh() (string, error) {
+	if err := s.complete(); err != nil {
+		return "", err
+	}
+	return s.mesh()
+}
+
+func (s *Server) mesh() (string, error) {
+	host, port, err := s.split()
+	if err != nil {
+		return "", err
+	}
+	text, err := marshal(&mesh.MeshConfig_ExtensionProvider{
+		Name: s.Provider,
+		Provider: &mesh.MeshConfig_ExtensionProvider_EnvoyExtAuthzGrpc{
+			EnvoyExtAuthzGrpc: &mesh.MeshConfig_ExtensionProvider_EnvoyExternalAuthorizationGrpcProvider{
+				Service: host, Port: port, Timeout: durationpb.New(s.Timeout), FailOpen: true, ClearRouteCache: true,
+			}},
+	})
+	if err != nil {
+		return "", err
+	}
+	all, err := yaml.Marshal(map[string]any{"meshConfig": map[string]any{
+		"extensionProviders": []json.RawMessage{text}}})
+	return string(all), err
+}
