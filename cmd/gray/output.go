@@ -39,8 +39,17 @@ func (p *program) line(format string, args ...any) {
 
 // paint returns a text in a colour: on a terminal, unless the user wants none.
 func (p *program) paint(text string, as ...color.Attribute) string {
+	return p.paintOn(p.out, text, as...)
+}
+
+// paintError is paint for the standard error.
+func (p *program) paintError(text string, as ...color.Attribute) string {
+	return p.paintOn(p.err, text, as...)
+}
+
+func (p *program) paintOn(stream io.Writer, text string, as ...color.Attribute) string {
 	c := color.New(as...)
-	if p.isTerminal(p.out) && p.env("NO_COLOR") == "" && p.env("TERM") != "dumb" {
+	if p.isTerminal(stream) && p.env("NO_COLOR") == "" && p.env("TERM") != "dumb" {
 		c.EnableColor()
 	} else {
 		c.DisableColor()

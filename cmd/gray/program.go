@@ -97,6 +97,7 @@ const (
 	groupOperate = "operate"
 	groupBefore  = "before"
 	groupServe   = "serve"
+	groupMesh    = "mesh"
 )
 
 // examplesLast moves the examples to the end of cobra's template: that is what is left on the
@@ -134,10 +135,12 @@ func (p *program) root() *cobra.Command {
 	root.SetUsageTemplate(examplesLast(root.UsageTemplate()))
 	root.AddGroup(&cobra.Group{ID: groupOperate, Title: "Operate a release:"},
 		&cobra.Group{ID: groupBefore, Title: "Before a change:"},
-		&cobra.Group{ID: groupServe, Title: "Run a controller:"})
+		&cobra.Group{ID: groupServe, Title: "Run a controller:"},
+		&cobra.Group{ID: groupMesh, Title: "Meshes and gateways that are not ours:"})
 	root.AddCommand(p.operating()...)
 	root.AddCommand(p.before()...)
 	root.AddCommand(p.serveCommand())
+	root.AddCommand(p.meshCommands()...)
 	root.AddCommand(p.exitCodes())
 	return root
 }

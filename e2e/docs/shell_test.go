@@ -26,6 +26,7 @@ var elsewhere = []struct{ file, begins, folder, test string }{
 	{"docs/guide.md", "", "e2e/caddy", "TestGuide"},
 	{"docs/command.md", "$ ", "cmd/gray", "TestDocumentedOutput"},
 	{"docs/command.md", "", "cmd/gray", "TestDocumentedCommands"},
+	{"docs/istio.md", "$ gray istio ", "cmd/gray", "TestDocumentedIstio"},
 	{"docs/serve.md", "gray serve --config gray.yml\n", "e2e/rollout", "TestControllerReadsTraefik"},
 	{"docs/serve.md", "gray serve --service shop", "cmd/gray", "TestServe"},
 	{"docs/serve.md", "examples/fleet/fleet.sh ", "e2e/rollout", "TestFleetExample"},
