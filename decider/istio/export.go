@@ -1,7 +1,7 @@
 // Package istio says a policy in Istio's words, and reads what those words say.
 //
-// Export writes a DestinationRule, which has a subset for each version, and a VirtualService. What a
-// VirtualService cannot say is decided by the decision server: an AuthorizationPolicy has the
+// Export writes a DestinationRule, which has a subset for each version, and a VirtualService. What
+// a VirtualService cannot say is decided by the decision server: an AuthorizationPolicy has the
 // gateway ask it by ext_authz, and routes go by the header that its answer sets. There is no
 // EnvoyFilter.
 package istio
@@ -50,8 +50,8 @@ type Options struct {
 	Gateways []string
 	// Label of pods that tells versions apart. Default: version.
 	Label string
-	// Weights has percentages become weights. A weight is drawn for each request. Otherwise they are
-	// the decision server's.
+	// Weights has percentages become weights. A weight is drawn for each request. Otherwise they
+	// are the decision server's.
 	Weights bool
 	// Server says how the decision server is asked.
 	Server Server

@@ -8,8 +8,8 @@ import (
 	"github.com/grayrelease/gray/core"
 )
 
-// No manifest makes Import fail otherwise than by an error, and what it makes is a policy that can be
-// exported.
+// No manifest makes Import fail otherwise than by an error, and what it makes is a policy that can
+// be exported.
 func FuzzImport(f *testing.F) {
 	for _, name := range []string{"article.yaml", "foreign.yaml", "mixed.out.yaml", "weights.out.yaml"} {
 		f.Add(string(readFile(f, name)))

@@ -23,8 +23,8 @@ import (
 type ImportOptions struct {
 	// Name of the VirtualService, or namespace/name. Default: the only one.
 	Name string
-	// Stable is the version served when no rule matches. Default: what Export noted, or the version with
-	// the largest weight in the route that matches everything.
+	// Stable is the version served when no rule matches. Default: what Export noted, or the version
+	// with the largest weight in the route that matches everything.
 	Stable string
 	// Label of pods that tells versions apart. Default: version.
 	Label string
@@ -113,7 +113,8 @@ func (in *importing) choose(objects []*manifest.Object) (*manifest.Object, error
 	return nil, fmt.Errorf("there are several VirtualServices, name one of them: %s", strings.Join(names, ", "))
 }
 
-// unmarshal reads an object's spec. A field that this version of Istio's API does not have is noted.
+// unmarshal reads an object's spec. A field that this version of Istio's API does not have is
+// noted.
 func (in *importing) unmarshal(o *manifest.Object, into proto.Message) error {
 	if len(o.Spec) == 0 {
 		return fmt.Errorf("%s has no spec", o)

@@ -53,8 +53,8 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-// Every policy that is said in routes alone gives each request the versions that the engine gives it,
-// and so does what is imported of it. Percentages are compared over many callers.
+// Every policy that is said in routes alone gives each request the versions that the engine gives
+// it, and so does what is imported of it. Percentages are compared over many callers.
 func TestRoutesDecideAsTheEngine(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
 	for range 300 {

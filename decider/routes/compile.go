@@ -39,7 +39,8 @@ type RuleWay struct {
 
 // Route is a match and the versions that get its requests.
 type Route struct {
-	// Name joins the names of the rules that have a part in it, in order, with ", ". Empty if none has.
+	// Name joins the names of the rules that have a part in it, in order, with ", ". Empty if none
+	// has.
 	Name   string
 	Match  *Match
 	Shares []Share

@@ -8,8 +8,8 @@
 // What no route compares as gray does, whatever it matches, is in General.
 package routes
 
-// General lists how routes of Envoy differ from conditions for any rule. All of it concerns requests
-// that clients do not send by themselves.
+// General lists how routes of Envoy differ from conditions for any rule. All of it concerns
+// requests that clients do not send by themselves.
 var General = []string{
 	"a header that is repeated is compared as one value, joined by commas; gray compares each value",
 	"a value longer than 8,192 bytes or not UTF-8 is compared; to gray it is absent",

@@ -258,8 +258,8 @@ func hostParts(t *Text) (core.ConditionParts, bool) {
 	return c, reason == "" && t.Kind == Regex && back.Value == t.Value
 }
 
-// pairExpression matches the usual expressions for a cookie of that name and value, each with a pair
-// before and after it, or not.
+// pairExpression matches the usual expressions for a cookie of that name and value, each with a
+// pair before and after it, or not.
 var pairExpression = regexp.MustCompile(
 	`^\^?(?:\((?:\?:)?\.\*\??;(?:\\s[*?]|\[ \\t\]\*| [*?]?)?\)\?)?(?:\[ \\t\]\*|\\s\*)?` +
 		`\(?(?:\?:)?([^=]+?)=([^;]*?)\)?(?:\[ \\t\]\*|\\s\*)?\((?:\?:)?;\.\*\??\)\?\$?$`)

@@ -32,10 +32,11 @@ type Text struct {
 // Match is what must hold of a request, all of it. The zero Match holds of every request.
 type Match struct {
 	Path, Method, Authority *Text
-	// Headers and Without are by names in small letters. A header of Without must not be as the text
-	// says; one that is absent is not. Names with a colon are the parts of the request line.
+	// Headers and Without are by names in small letters. A header of Without must not be as the
+	// text says; one that is absent is not. Names with a colon are the parts of the request line.
 	Headers, Without map[string]*Text
-	// Query are parameters by name, and Baggage members of baggage. Only routes that are read have them.
+	// Query are parameters by name, and Baggage members of baggage. Only routes that are read have
+	// them.
 	Query, Baggage map[string]*Text
 }
 

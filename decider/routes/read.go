@@ -13,8 +13,8 @@ import (
 // Given is what was read of the routes of a mesh or a gateway.
 type Given struct {
 	Service string
-	// Stable is the version served when no rule matches. Default: the version with the largest weight
-	// in the route that matches everything.
+	// Stable is the version served when no rule matches. Default: the version with the largest
+	// weight in the route that matches everything.
 	Stable string
 	// Versions are all that there are.
 	Versions []string
@@ -149,8 +149,8 @@ func (r *reader) route(i int) {
 	}
 }
 
-// rules makes the rule of a match, and a second one if it has weights: in gray, callers outside of a
-// percentage are for the rules after it.
+// rules makes the rule of a match, and a second one if it has weights: in gray, callers outside of
+// a percentage are for the rules after it.
 func (r *reader) rules(i int, m *Match, lines []string) {
 	route := &r.given.Routes[i]
 	rule := core.Rule{When: lines}

@@ -89,8 +89,8 @@ func (d *draw) take(p *piece) {
 	d.taken[p.salt] = taken
 }
 
-// finish gives what is left to a version, and returns the shares in whole numbers: the others in the
-// order given, and that version last. It reports whether they had to be rounded.
+// finish gives what is left to a version, and returns the shares in whole numbers: the others in
+// the order given, and that version last. It reports whether they had to be rounded.
 func (d *draw) finish(rest string, order []string) (shares []Share, isRounded bool) {
 	d.add(rest, d.left(""))
 	var exact []*big.Rat

@@ -14,8 +14,8 @@ import (
 
 // Shape says what policies may have.
 type Shape struct {
-	// Percents allows percentages: "none", "last" (in the last rule, or in rules for all callers), or
-	// "any".
+	// Percents allows percentages: "none", "last" (in the last rule, or in rules for all callers),
+	// or "any".
 	Percents string
 	// Plain allows only what Gateway API says: no negations, no hosts, and of paths whole ones.
 	Plain bool

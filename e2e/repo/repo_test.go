@@ -24,7 +24,7 @@ func TestTopLevel(t *testing.T) {
 	for _, name := range strings.Fields(`
 		.ci .gitignore .golangci.yml .traefik.yml CHANGELOG.md CONTRIBUTING.md LICENSE SECURITY.md
 		Makefile README.md go.mod go.sum yaegi.mod
-		caddygray cmd core docs e2e examples internal rollout service testdata traefikgray`) {
+		caddygray cmd core decider docs e2e examples internal rollout service testdata traefikgray`) {
 		allowed[name] = true
 	}
 	for _, path := range tracked(t) {
