@@ -3,7 +3,8 @@
 //	consul://host:8500/service?tag=v2                    health checks passing, with the tag; more tags: all of them
 //	consul://host:8500/service?version=v2&env=gray       ... with this service metadata
 //	nacos://host:8848/service?version=v2&env=gray        healthy, enabled, weight over 0, with this metadata
-//	etcd://host:2379/prefix/?version=v2                  records of etcd's naming package, with this metadata
+//	etcd://host:2379/prefix/?version=v2                  records of etcd's naming package, with this metadata;
+//	                                                     metadata called weight is the weight
 //	srv://_http._tcp.v2.example.com                      DNS SRV records of the best priority
 //	srv://10.0.0.2:53/_http._tcp.v2.example.com          ... asked of this server
 //
@@ -183,7 +184,7 @@ func (l *list) add(host string, port int, weight float64) {
 }
 
 // addText takes an instance given as host:port.
-func (l *list) addText(address string) {
+func (l *list) addText(address string, weight float64) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return
@@ -192,7 +193,7 @@ func (l *list) addText(address string) {
 	if err != nil {
 		return
 	}
-	l.add(host, number, 1)
+	l.add(host, number, weight)
 }
 
 // sorted returns the instances, or an error when there are more than is sane.

@@ -92,3 +92,10 @@ func TestAnswersThatAreNone(t *testing.T) {
 		require.Error(t, first(t, url).Err, url)
 	}
 }
+
+func TestWeightsOfEndpointRecords(t *testing.T) {
+	for text, want := range map[string]float64{`{}`: 1, `{"weight": "3"}`: 3, `{"weight": 0.5}`: 0.5, `{"weight": "x"}`: 1,
+		`null`: 1, `{"weight": "-1"}`: -1} {
+		require.InDelta(t, want, recordWeight(texts([]byte(text))), 0, text)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strconv"
 
 	"github.com/grayrelease/gray/core/problem"
 	"github.com/grayrelease/gray/internal/remote"
@@ -17,7 +18,7 @@ type etcd struct {
 	client  *remote.Etcd
 	span    remote.EtcdRange
 	wanted  map[string]string
-	records map[string]string // key to host:port, of the records that match
+	records map[string]etcdRecord // by key, of the records that match
 	next    int64
 }
 
@@ -81,12 +82,18 @@ func (e *etcd) read(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	e.records = map[string]string{}
+	e.records = map[string]etcdRecord{}
 	for i := range kvs {
 		e.apply(&kvs[i])
 	}
 	e.next = revision + 1
 	return nil
+}
+
+// etcdRecord is an endpoint record that matches.
+type etcdRecord struct {
+	address string
+	weight  float64
 }
 
 type endpoint struct {
@@ -106,9 +113,23 @@ func (e *etcd) apply(kv *remote.EtcdKV) {
 	if json.Unmarshal(kv.Value, &record) != nil || record.Op == opDelete {
 		return
 	}
-	if matches(texts(record.Metadata), e.wanted) && len(e.records) <= MaxInstances {
-		e.records[kv.Key] = record.Addr
+	have := texts(record.Metadata)
+	if matches(have, e.wanted) && len(e.records) <= MaxInstances {
+		e.records[kv.Key] = etcdRecord{address: record.Addr, weight: recordWeight(have)}
 	}
+}
+
+// recordWeight is the metadata "weight", for which endpoint records have no field of their own.
+func recordWeight(metadata map[string]string) float64 {
+	text, given := metadata["weight"]
+	if !given {
+		return 1
+	}
+	weight, err := strconv.ParseFloat(text, 64)
+	if err != nil {
+		return 1
+	}
+	return weight
 }
 
 // texts reads metadata, which may be anything, as names with texts.
@@ -130,8 +151,8 @@ func texts(raw json.RawMessage) map[string]string {
 
 func (e *etcd) report(emit func([]Instance)) error {
 	l := newList(e.address)
-	for _, address := range e.records {
-		l.addText(address)
+	for _, r := range e.records {
+		l.addText(r.address, r.weight)
 	}
 	instances, err := l.sorted()
 	if err == nil {

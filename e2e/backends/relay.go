@@ -21,6 +21,12 @@ type Relay struct {
 	Target string // the server
 }
 
+// NewRelay passes connections on to a server until the test ends.
+func NewRelay(t testing.TB, target string) *Relay { return newRelay(t, target) }
+
+// Address is where the relay listens.
+func (r *Relay) Address() string { return r.addr }
+
 func newRelay(t testing.TB, target string) *Relay {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
