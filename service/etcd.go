@@ -14,8 +14,8 @@ import (
 
 // etcd writes the endpoint records of etcd's naming package, under a lease.
 //
-// go.etcd.io/etcd/client/v3 would be the kept library for it; see docs/services.md for why it is not
-// used.
+// go.etcd.io/etcd/client/v3 would be the kept library for it; see docs/services.md for why it is
+// not used.
 type etcd struct {
 	client *remote.Etcd
 	key    string

@@ -15,8 +15,8 @@ import (
 // Check reports what is wrong, nil if nothing is. It should give up when ctx ends.
 type Check func(ctx context.Context) error
 
-// Health answers whether a service is alive, and whether it is ready for requests. The zero value is
-// both. It is safe for concurrent use, and must not be copied.
+// Health answers whether a service is alive, and whether it is ready for requests. The zero value
+// is both. It is safe for concurrent use, and must not be copied.
 //
 // Its checks run at an interval while Run does, which a Runner takes care of; otherwise, when they
 // are asked about.

@@ -33,8 +33,8 @@ type Instance struct {
 
 const maxWeight = 10000
 
-// versionField is the metadata that has the version, and weightField that which has the weight where
-// the registry has no field for it.
+// versionField is the metadata that has the version, and weightField that which has the weight
+// where the registry has no field for it.
 const (
 	versionField = "version"
 	weightField  = "weight"

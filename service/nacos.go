@@ -13,8 +13,8 @@ import (
 
 // nacos registers ephemeral instances by the open interfaces of Nacos, and sends heartbeats.
 //
-// github.com/nacos-group/nacos-sdk-go would be the kept library for it; see docs/services.md for why
-// it is not used.
+// github.com/nacos-group/nacos-sdk-go would be the kept library for it; see docs/services.md for
+// why it is not used.
 type nacos struct {
 	client *remote.Nacos
 	form   url.Values

@@ -149,7 +149,8 @@ func (r *Registration) State() RegistrationState {
 // Registered returns a channel that is closed once the registry has listed the instance.
 func (r *Registration) Registered() <-chan struct{} { return r.registered }
 
-// Done returns a channel that is closed once the instance is deregistered and nothing runs any more.
+// Done returns a channel that is closed once the instance is deregistered and nothing runs any
+// more.
 func (r *Registration) Done() <-chan struct{} { return r.done }
 
 // Suspend has the registry list the instance no longer, until Resume is called. Why is for people,

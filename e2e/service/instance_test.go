@@ -118,7 +118,8 @@ func (o *output) String() string {
 	return o.text.String()
 }
 
-// startInstance starts an instance, and returns when it listens. An address is found for one without.
+// startInstance starts an instance, and returns when it listens. An address is found for one
+// without.
 func startInstance(t testing.TB, i instance) *process {
 	t.Helper()
 	if i.Address == "" {

@@ -135,8 +135,8 @@ func register(t *testing.T, url string, i service.Instance) *service.Registratio
 }
 
 // An instance is found by its version and its metadata, with its weight; it goes and comes back as
-// it is told; it outlives a network that is cut and a registry that restarts, and is gone when it is
-// killed.
+// it is told; it outlives a network that is cut and a registry that restarts, and is gone when it
+// is killed.
 func TestRegistries(t *testing.T) {
 	for _, each := range registries {
 		t.Run(each.name, func(t *testing.T) {
