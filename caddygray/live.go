@@ -17,6 +17,7 @@ import (
 	"github.com/grayrelease/gray/core/live"
 	"github.com/grayrelease/gray/core/problem"
 	"github.com/grayrelease/gray/core/proxy"
+	"github.com/grayrelease/gray/rollout/api"
 )
 
 // open keeps in force what the policy, its source and registries say, until Cleanup.
@@ -86,6 +87,7 @@ func (h *Handler) apply(ctx context.Context, c *live.Current) error {
 		active.tracker = h.use.Follow(c)
 	}
 	h.install(ctx, active)
+	tellConsoles(active.service, nil)
 	return nil
 }
 
@@ -166,25 +168,9 @@ func (l *stateList) remove(h *live.Handle) {
 
 // policyState is a policy as the admin API shows it.
 type policyState struct {
-	live.State
-	// Versions has each version's upstreams, and Rules the policy's rules in order.
-	Versions map[string][]upstreamState `json:"versions,omitempty"`
-	Rules    []ruleState                `json:"rules,omitempty"`
+	api.State
 
 	canChange bool // without a reload
-}
-
-type upstreamState struct {
-	Address string `json:"address"`
-	// Up says that requests are sent to it: neither failures nor health checks have left it out.
-	Up bool `json:"up"`
-}
-
-type ruleState struct {
-	Name    string   `json:"name"`
-	Version string   `json:"version"`
-	When    []string `json:"when,omitempty"`
-	Percent float64  `json:"percent"` // as it is in force
 }
 
 // of returns the states of a service, or all for "". Each source is listed once, however many
@@ -210,58 +196,47 @@ func (l *stateList) of(service string) []policyState {
 
 // describe adds what the handler has of the policy.
 func (f *followed) describe(s live.State) policyState {
-	p := policyState{State: s, canChange: f.canChange}
+	p := policyState{State: api.State{State: s}, canChange: f.canChange}
 	active := f.handler.current.Load()
 	if active == nil {
 		return p
 	}
-	p.Versions = map[string][]upstreamState{}
+	p.Versions = map[string][]api.Upstream{}
 	for name, v := range active.versions {
-		upstreams := []upstreamState{}
+		upstreams := []api.Upstream{}
 		for _, u := range v.byDial {
-			isDown := v.checked && u.health.down.Load()
-			upstreams = append(upstreams, upstreamState{u.dial, proxy.IsUp(u.health.passive) && !isDown})
+			isUp := proxy.IsUp(u.health.passive) && !(v.checked && u.health.down.Load())
+			upstreams = append(upstreams, api.Upstream{Address: u.dial, Up: &isUp})
 		}
-		slices.SortFunc(upstreams, func(a, b upstreamState) int { return strings.Compare(a.Address, b.Address) })
+		slices.SortFunc(upstreams, func(a, b api.Upstream) int { return strings.Compare(a.Address, b.Address) })
 		p.Versions[name] = upstreams
 	}
-	percents := active.engine.Overlay().Percent
-	names := active.engine.RuleNames()
-	for i, r := range active.engine.Policy().Rules {
-		state := ruleState{Name: names[i], Version: r.Version, When: r.When, Percent: percentOf(active.engine, &r)}
-		if percent, isChanged := percents[state.Name]; isChanged {
-			state.Percent = percent
-		}
-		p.Rules = append(p.Rules, state)
-	}
+	p.Rules = api.Rules(active.engine)
+	p.Traffic = active.traffic()
 	return p
-}
-
-// percentOf is a rule's own percentage.
-func percentOf(e *core.Engine, r *core.Rule) float64 {
-	switch {
-	case r.Percent != nil:
-		return *r.Percent
-	case e.Rollout() != nil && e.Rollout().Rule == r.Name:
-		return 0
-	}
-	return 100
 }
 
 // state is that of the policy, with what the guards of its rollout say.
 func (f *followed) state() live.State {
-	s := f.handle.State()
-	if s.Rollout == nil || f.handler.use == nil {
-		return s
+	if f.handler.use == nil {
+		return f.handle.State()
 	}
-	guards, note := f.handler.use.Judge()
-	if guards != nil && s.Rollout.Phase != core.PhaseRolledBack {
-		s.Rollout.Guards = guards
+	return f.handler.use.State(f.handle)
+}
+
+// services returns the use of each service's policy by the newest configuration.
+func (l *stateList) services() map[string]*followed {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	newest := map[string]*followed{}
+	for _, f := range l.all {
+		name := f.handle.State().Service
+		if name == "" {
+			name = f.service
+		}
+		newest[name] = f
 	}
-	if s.Rollout.Note == "" {
-		s.Rollout.Note = note
-	}
-	return s
+	return newest
 }
 
 // newest returns the use of a service's policy by the newest configuration, nil if there is none.

@@ -15,7 +15,7 @@ func (l *stateList) Describe(ch chan<- *prometheus.Desc) { sourceMetrics.Describ
 func (l *stateList) Collect(ch chan<- prometheus.Metric) {
 	for _, s := range l.of("") {
 		if s.canChange {
-			sourceMetrics.Collect(ch, &s.State)
+			sourceMetrics.Collect(ch, &s.State.State)
 		}
 	}
 }

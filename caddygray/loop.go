@@ -116,6 +116,7 @@ func (h *Handler) emit(e loop.Event) {
 	if e.Kind == loop.RolledBack {
 		rollbacksTotal.WithLabelValues(e.Service, e.Guard).Inc()
 	}
+	tellConsoles(e.Service, &e)
 	h.emitEvent("gray_rollout_"+e.Kind, map[string]any{
 		"id": e.ID, "service": e.Service, "version": e.Version, "attempt": e.Attempt, "epoch": e.Epoch, "phase": e.Phase,
 		"step": e.Step, "steps": e.Steps, "percent": e.Percent, "reason": e.Reason, "by": e.By, "guard": e.Guard,

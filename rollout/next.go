@@ -195,6 +195,17 @@ func frozen(plan *core.RolloutPlan, now time.Time) string {
 	return ""
 }
 
+// Thaw returns the first moment from a time on, to the minute, that no freeze of the plan covers:
+// that time itself if none does. It is zero if there is none within a week.
+func Thaw(plan *core.RolloutPlan, at time.Time) time.Time {
+	for end := at.Add(7 * 24 * time.Hour); at.Before(end); at = at.Truncate(time.Minute).Add(time.Minute) {
+		if frozen(plan, at) == "" {
+			return at
+		}
+	}
+	return time.Time{}
+}
+
 func freezeReason(line string) string { return "frozen: " + line }
 
 // stepText names a step, as in `step 2 of 4 (5 %)`.

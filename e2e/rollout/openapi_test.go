@@ -49,6 +49,10 @@ func TestControllerOpenAPI(t *testing.T) {
 		{"POST", "/gray/v1/alertmanager", `{"version": "4"}`, 204}, {"POST", "/gray/v1/alertmanager", `{}`, 400},
 		{"POST", "/gray/v1/shop/switch", `{"to": "v1"}`, 200}, {"POST", "/gray/v1/shop/switch", `{"to": "v9"}`, 409},
 		{"POST", "/gray/v1/shop/switch", `{"to": ""}`, 200},
+		{"GET", "/gray/v1/me", "", 200}, {"GET", "/gray/v1/shop/policy", "", 200}, {"GET", "/gray/v1/shop/figures", "", 200},
+		{"GET", "/gray/v1/shop/figures?since=0", "", 200}, {"GET", "/gray/v1/shop/figures?since=noon", "", 400},
+		{"POST", "/gray/v1/shop/explain", `{"cookies": {"uid": "u"}}`, 200},
+		{"POST", "/gray/v1/shop/explain", `{"cookie": 1}`, 400},
 		{"POST", "/gray/v1/shop/rollback", "", 200}, {"GET", "/gray/v1/shop", "", 200},
 		{"GET", "/metrics", "", 200}, {"GET", "/healthz", "", 200}, {"GET", "/readyz", "", 200},
 	} {

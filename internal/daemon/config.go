@@ -106,6 +106,19 @@ func (c *Checker) Tokens(tokens []Token, roles ...string) {
 	}
 }
 
+// Origins checks origins, as browsers say them.
+func (c *Checker) Origins(origins []string) {
+	for i, origin := range origins {
+		u, err := url.Parse(origin)
+		isOrigin := err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" &&
+			origin == u.Scheme+"://"+u.Host
+		if !isOrigin {
+			c.Note(problem.Index("origins", i), "%s is not an origin: want a scheme and a host alone, as in "+
+				"https://ops.example.com", problem.Quote(origin))
+		}
+	}
+}
+
 // TLS checks a TLS at a path; nil is none.
 func (c *Checker) TLS(path string, t *TLS) {
 	if t != nil && (t.Cert == "" || t.Key == "") {

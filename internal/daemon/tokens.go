@@ -2,18 +2,14 @@ package daemon
 
 import (
 	"crypto/sha256"
-	"crypto/subtle"
-	"errors"
 	"fmt"
-	"net/http"
 	"os"
-	"slices"
 	"strings"
 
 	"github.com/grayrelease/gray/core/problem"
 )
 
-// Roles of tokens.
+// Roles of callers.
 const (
 	RoleView    = "view"    // reads
 	RoleAlert   = "alert"   // delivers alerts
@@ -36,87 +32,46 @@ type Token struct {
 // leastToken is the shortest secret, in bytes.
 const leastToken = 16
 
-// Callers are those who may call an API: everybody if there are no tokens.
-type Callers []caller
-
-// caller is a Token whose secret was read. Only its hash is kept.
-type caller struct {
+// secret is a Token that was read. Only its hash is kept.
+type secret struct {
 	name, role string
 	hash       [sha256.Size]byte
 }
 
-// ReadTokens reads the secrets.
+// ReadTokens reads the secrets. Without tokens all callers may do everything: whoever listens then
+// listens at loopback addresses only, see Checker.Listen.
 func ReadTokens(tokens []Token) (Callers, error) {
-	var list Callers
-	for i, c := range tokens {
-		path := problem.Index("tokens", i)
-		secret, from := os.Getenv(c.Env), "the variable "+c.Env
-		if c.File != "" {
-			text, err := os.ReadFile(c.File)
-			if err != nil {
-				return nil, fmt.Errorf("%s.file: %w", path, err)
-			}
-			secret, from = string(text), c.File
-		}
-		secret = strings.TrimSpace(secret)
-		if len(secret) < leastToken {
-			return nil, problem.New(path, "%s holds %d bytes: a token needs %d or more", from, len(secret),
-				leastToken)
-		}
-		name := c.Name
-		if name == "" {
-			name = c.Role
-		}
-		list = append(list, caller{name, c.Role, sha256.Sum256([]byte(secret))})
+	c := Callers{}
+	if len(tokens) == 0 {
+		c.Anonymous = RoleOperate
+		c.Local = true
 	}
-	return list, nil
+	for i := range tokens {
+		made, err := tokens[i].read(problem.Index("tokens", i))
+		if err != nil {
+			return Callers{}, err
+		}
+		c.secrets = append(c.secrets, made)
+	}
+	return c, nil
 }
 
-// anybody is who calls an API without tokens.
-const anybody = "API"
-
-var (
-	errNoToken = errors.New("a token is required, as `Authorization: Bearer TOKEN`")
-	errRole    = errors.New("the token's role does not allow this")
-)
-
-// Who returns the name of who calls, if the token has one of the roles, or the role operate.
-func (callers Callers) Who(r *http.Request, allowed ...string) (string, error) {
-	if len(callers) == 0 {
-		return anybody, nil
-	}
-	secret, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	if !ok {
-		return "", errNoToken
-	}
-	hash := sha256.Sum256([]byte(strings.TrimSpace(secret)))
-	found := -1
-	for i := range callers {
-		if subtle.ConstantTimeCompare(hash[:], callers[i].hash[:]) == 1 {
-			found = i
+func (t *Token) read(path string) (secret, error) {
+	text, from := os.Getenv(t.Env), "the variable "+t.Env
+	if t.File != "" {
+		data, err := os.ReadFile(t.File)
+		if err != nil {
+			return secret{}, fmt.Errorf("%s.file: %w", path, err)
 		}
+		text, from = string(data), t.File
 	}
-	if found < 0 {
-		return "", errNoToken
+	text = strings.TrimSpace(text)
+	if len(text) < leastToken {
+		return secret{}, problem.New(path, "%s holds %d bytes: a token needs %d or more", from, len(text), leastToken)
 	}
-	if c := callers[found]; c.role == RoleOperate || slices.Contains(allowed, c.role) {
-		return c.name, nil
+	name := t.Name
+	if name == "" {
+		name = t.Role
 	}
-	return "", errRole
-}
-
-// Only lets in those with one of the roles, or with the role operate.
-func (callers Callers) Only(handle http.HandlerFunc, allowed ...string) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		_, err := callers.Who(r, allowed...)
-		switch {
-		case errors.Is(err, errRole):
-			Refuse(w, http.StatusForbidden, err)
-		case err != nil:
-			w.Header().Set("WWW-Authenticate", "Bearer")
-			Refuse(w, http.StatusUnauthorized, err)
-		default:
-			handle(w, r)
-		}
-	}
+	return secret{name, t.Role, sha256.Sum256([]byte(text))}, nil
 }

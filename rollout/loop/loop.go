@@ -297,3 +297,19 @@ func (u *Use) Judge() (guards []core.RolloutVerdict, note string) {
 	}
 	return tracker.Judge(now()), note
 }
+
+// State is the state of a policy, with what the guards of its rollout say now.
+func (u *Use) State(h *live.Handle) live.State {
+	s := h.State()
+	if s.Rollout == nil {
+		return s
+	}
+	guards, note := u.Judge()
+	if guards != nil && s.Rollout.Phase != core.PhaseRolledBack {
+		s.Rollout.Guards = guards
+	}
+	if s.Rollout.Note == "" {
+		s.Rollout.Note = note
+	}
+	return s
+}

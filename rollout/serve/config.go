@@ -10,6 +10,7 @@ import (
 	"github.com/grayrelease/gray/core/live"
 	"github.com/grayrelease/gray/core/problem"
 	"github.com/grayrelease/gray/internal/daemon"
+	"github.com/grayrelease/gray/rollout/loop"
 )
 
 // Config is what a controller runs. Durations are Go durations such as 30s. Files and environment
@@ -22,6 +23,12 @@ type Config struct {
 	TLS *TLS `json:"tls,omitempty"`
 	// Tokens say who may call the API. Default: everybody who reaches it may do everything.
 	Tokens []Token `json:"tokens,omitempty"`
+	// Anonymous is what callers without a token may do where there are tokens: view, or nothing.
+	// Default: nothing.
+	Anonymous string `json:"anonymous,omitempty"`
+	// Origins are where browsers find the API behind a proxy, as in https://ops.example.com. Default:
+	// where it listens.
+	Origins []string `json:"origins,omitempty"`
 	// State is a folder for what must survive a restart while sources are down, and what is known
 	// of the canaries. Default: nothing is kept.
 	State string `json:"state,omitempty"`
@@ -161,6 +168,10 @@ type Notice struct {
 	token   string
 }
 
+// kinds are the events of rollouts.
+var kinds = []string{loop.Started, loop.Step, loop.ApprovalNeeded, loop.Waiting, loop.Approved, loop.Paused,
+	loop.Resumed, loop.RolledBack, loop.Completed, loop.Warning}
+
 // ReadConfig reads a file of YAML or JSON. The error is a problem.List, or that of the file.
 func ReadConfig(path string) (*Config, error) {
 	c := &Config{}
@@ -195,6 +206,13 @@ func (c *Config) Check() error {
 	ch.Listen(c.Listen, c.Tokens)
 	ch.Tokens(c.Tokens, RoleView, RoleAlert, RoleOperate)
 	ch.TLS("tls", c.TLS)
+	ch.Origins(c.Origins)
+	switch {
+	case c.Anonymous != "" && c.Anonymous != RoleView:
+		ch.Note("anonymous", "want view, or nothing")
+	case c.Anonymous != "" && len(c.Tokens) == 0:
+		ch.Note("anonymous", "without tokens everybody may do everything: give tokens, or leave it out")
+	}
 	if c.Name == "" {
 		name, _ := os.Hostname()
 		c.Name = fmt.Sprintf("%s-%d", name, os.Getpid())

@@ -43,7 +43,7 @@ func (collector) Describe(into chan<- *prometheus.Desc) {
 // Collect implements prometheus.Collector.
 func (c collector) Collect(into chan<- prometheus.Metric) {
 	for _, v := range c.server.services {
-		state := v.state()
+		state := v.use.State(v.handle)
 		state.Service = v.config.Service
 		sourceMetrics.Collect(into, &state)
 		if state.Rollout != nil {

@@ -15,6 +15,8 @@ import (
 
 	"github.com/grayrelease/gray/core/problem"
 	"github.com/grayrelease/gray/internal/daemon"
+	"github.com/grayrelease/gray/rollout/api"
+	"github.com/grayrelease/gray/rollout/loop"
 )
 
 // Server moves the rollouts of its services, and serves the API.
@@ -23,9 +25,9 @@ type Server struct {
 	log       *slog.Logger
 	client    *http.Client
 	services  []*service
-	callers   daemon.Callers
 	alerts    alerts
-	hub       hub
+	feed      *api.Feed
+	api       *api.API
 	teller    *teller
 	signals   sync.Map // by signal: why it could not be read when it was last asked, "" if it could
 	rollbacks *prometheus.CounterVec
@@ -42,10 +44,16 @@ func New(c *Config, log *slog.Logger) (*Server, error) {
 	}
 	s := &Server{config: c, log: log, client: newClient(), rollbacks: newRollbacks()}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	var err error
-	if s.callers, err = daemon.ReadTokens(c.Tokens); err != nil {
+	callers, err := daemon.ReadTokens(c.Tokens)
+	if err != nil {
 		return nil, err
 	}
+	if c.Anonymous != "" {
+		callers.Anonymous = c.Anonymous
+	}
+	callers.Origins = c.Origins
+	s.feed = api.NewFeed(s.apiServices)
+	s.api = api.New(s.feed, callers)
 	if s.teller, err = newTeller(s); err != nil {
 		return nil, err
 	}
@@ -86,6 +94,7 @@ func (s *Server) Run(ctx context.Context) error {
 		group.Go(func() { v.run(s.ctx) })
 	}
 	group.Go(func() { s.teller.run(s.ctx) })
+	group.Go(func() { s.feed.Run(s.ctx) })
 	server := &http.Server{Handler: s.handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug)}
 	failed := make(chan error, 1)
@@ -101,7 +110,6 @@ func (s *Server) Run(ctx context.Context) error {
 	case err = <-failed:
 		s.cancel()
 	}
-	s.hub.close()
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
 	defer cancel()
 	_ = server.Shutdown(ending)
@@ -133,4 +141,13 @@ func (s *Server) find(name string) *service {
 		}
 	}
 	return nil
+}
+
+// happened tells everybody who is to know.
+func (s *Server) happened(e loop.Event) {
+	s.feed.Happened(&e)
+	if e.Kind == loop.RolledBack {
+		s.rollbacks.WithLabelValues(label(e.Service), label(e.Guard)).Inc()
+	}
+	s.teller.happened(e)
 }

@@ -41,6 +41,8 @@ type service struct {
 	use    *loop.Use
 	handle *live.Handle
 	now    atomic.Pointer[following]
+
+	gateways []*gateway
 }
 
 func (v *service) followed() *following { return v.now.Load() }
@@ -64,6 +66,9 @@ func (v *service) start(state string) error {
 		return err
 	}
 	v.use.Start(v.handle)
+	for _, address := range v.config.Gateways {
+		v.gateways = append(v.gateways, &gateway{url: address, service: v.config.Service, client: v.server.client})
+	}
 	return nil
 }
 
@@ -93,7 +98,7 @@ func (v *service) apply(c *live.Current) error {
 	}
 	v.now.Store(f)
 	v.server.alerts.report(f)
-	v.server.changed(v.config.Service)
+	v.server.feed.Changed(v.config.Service)
 	return nil
 }
 
@@ -120,6 +125,12 @@ func (v *service) run(ctx context.Context) {
 	for _, address := range v.config.Gateways {
 		g := &peer{url: address, service: v.config.Service, client: v.server.client}
 		hear("gateway", address, time.Second, func(f *following, at time.Time) error { return g.look(ctx, f, at) })
+	}
+	for _, g := range v.gateways {
+		background(gatewayEvery, func(at time.Time) {
+			own := v.handle.State()
+			g.look(ctx, &own, at)
+		})
 	}
 	if p := v.server.config.Prometheus; p != nil {
 		q, err := newQuerier(p, v.server.client)

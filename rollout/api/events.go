@@ -1,7 +1,6 @@
-package serve
+package api
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
@@ -9,13 +8,7 @@ import (
 	"time"
 
 	"github.com/grayrelease/gray/internal/daemon"
-	"github.com/grayrelease/gray/rollout/loop"
 )
-
-// kinds are the events of rollouts.
-var kinds = []string{loop.Started, loop.Step, loop.ApprovalNeeded, loop.Waiting, loop.Approved, loop.Paused,
-	loop.Resumed,
-	loop.RolledBack, loop.Completed, loop.Warning}
 
 const (
 	maxWaiting   = 64 // messages of a client that does not read; then it is let go
@@ -23,8 +16,8 @@ const (
 	keepAlive    = 15 * time.Second
 )
 
-// message is a server-sent event: of kind `state` when something has changed, else the kind of a
-// loop.Event, which is its data.
+// message is a server-sent event: of kind `state` when something has changed, `figures` when there
+// is a new sample, else the kind of a loop.Event, which is its data.
 type message struct {
 	service, kind string
 	data          []byte
@@ -88,41 +81,22 @@ func (h *hub) close() {
 	}
 }
 
-// changed says that the state of a service is another one.
-func (s *Server) changed(service string) {
-	data, err := json.Marshal(map[string]string{"service": service})
-	if err == nil {
-		s.hub.send(message{service, "state", data})
-	}
-}
-
-// happened passes an event on.
-func (s *Server) happened(e loop.Event) {
-	if data, err := json.Marshal(e); err == nil {
-		s.hub.send(message{e.Service, e.Kind, data})
-	}
-	if e.Kind == loop.RolledBack {
-		s.rollbacks.WithLabelValues(label(e.Service), label(e.Guard)).Inc()
-	}
-	s.teller.happened(e)
-}
-
-// serveEvents streams events until the client leaves.
-func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) {
+// serveEvents streams events until the client leaves, or the API ends.
+func (a *API) serveEvents(w http.ResponseWriter, r *http.Request) {
 	service := ""
 	if r.PathValue("service") != "" {
-		v := s.named(w, r)
-		if v == nil {
+		s := a.named(w, r)
+		if s == nil {
 			return
 		}
-		service = v.config.Service
+		service = s.Name()
 	}
-	messages := s.hub.listen(service)
+	messages := a.feed.hub.listen(service)
 	if messages == nil {
 		daemon.Refuse(w, http.StatusServiceUnavailable, fmt.Errorf("more than %d listen already", maxListeners))
 		return
 	}
-	defer s.hub.leave(messages)
+	defer a.feed.hub.leave(messages)
 	w.Header().Set("Content-Type", "text/event-stream")
 	controller := http.NewResponseController(w)
 	if _, err := fmt.Fprint(w, ": gray\n\n"); err != nil || controller.Flush() != nil {
@@ -134,6 +108,8 @@ func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) {
 		text := ": \n\n"
 		select {
 		case <-r.Context().Done():
+			return
+		case <-a.ended:
 			return
 		case m, ok := <-messages:
 			if !ok {
