@@ -103,7 +103,7 @@ func (c *consul) parse(resp *remote.Response) ([]Instance, error) {
 		if weight == 0 {
 			weight = 1
 		}
-		l.add(host, s.Port, weight)
+		l.add(host, s.Port, weight, s.Meta[versionField])
 	}
 	return l.sorted()
 }

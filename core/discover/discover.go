@@ -33,6 +33,9 @@ const MaxInstances = 10000
 type Instance struct {
 	URL    string  `json:"url"`    // http://host:port
 	Weight float64 `json:"weight"` // share of the requests, relative to the others; over 0
+
+	// Version is what the instance says of itself: its metadata `version`, "" if it has none.
+	Version string `json:"version,omitempty"`
 }
 
 // Event is what a watch reports.
@@ -147,6 +150,9 @@ func metadata(a *remote.Address, options ...string) map[string]string {
 	return wanted
 }
 
+// versionField is the metadata that says an instance's version.
+const versionField = "version"
+
 func matches(have, wanted map[string]string) bool {
 	for name, value := range wanted {
 		if got, ok := have[name]; !ok || got != value {
@@ -160,11 +166,11 @@ func matches(have, wanted map[string]string) bool {
 type list struct {
 	address *remote.Address
 	scheme  string
-	byURL   map[string]float64
+	byURL   map[string]Instance
 }
 
 func newList(a *remote.Address) *list {
-	l := &list{address: a, scheme: a.Options["scheme"], byURL: map[string]float64{}}
+	l := &list{address: a, scheme: a.Options["scheme"], byURL: map[string]Instance{}}
 	if l.scheme == "" {
 		l.scheme = "http"
 	}
@@ -173,18 +179,19 @@ func newList(a *remote.Address) *list {
 
 // add takes an instance; what is no address, has no weight, or may not get requests, is left out,
 // as registries hold what their clients send.
-func (l *list) add(host string, port int, weight float64) {
+func (l *list) add(host string, port int, weight float64, version string) {
 	if port < 1 || port > 65535 || !(weight > 0) || weight > 1e9 || !plainHost(host) {
 		return
 	}
 	if l.address.Upstream(host) != nil {
 		return
 	}
-	l.byURL[l.scheme+"://"+net.JoinHostPort(host, strconv.Itoa(port))] = weight
+	url := l.scheme + "://" + net.JoinHostPort(host, strconv.Itoa(port))
+	l.byURL[url] = Instance{URL: url, Weight: weight, Version: version}
 }
 
 // addText takes an instance given as host:port.
-func (l *list) addText(address string, weight float64) {
+func (l *list) addText(address string, weight float64, version string) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return
@@ -193,7 +200,7 @@ func (l *list) addText(address string, weight float64) {
 	if err != nil {
 		return
 	}
-	l.add(host, number, weight)
+	l.add(host, number, weight, version)
 }
 
 // sorted returns the instances, or an error when there are more than is sane.
@@ -208,7 +215,7 @@ func (l *list) sorted() ([]Instance, error) {
 	sort.Strings(urls)
 	instances := make([]Instance, len(urls))
 	for i, u := range urls {
-		instances[i] = Instance{URL: u, Weight: l.byURL[u]}
+		instances[i] = l.byURL[u]
 	}
 	return instances, nil
 }

@@ -94,6 +94,7 @@ func (e *etcd) read(ctx context.Context) error {
 type etcdRecord struct {
 	address string
 	weight  float64
+	version string
 }
 
 type endpoint struct {
@@ -115,7 +116,7 @@ func (e *etcd) apply(kv *remote.EtcdKV) {
 	}
 	have := texts(record.Metadata)
 	if matches(have, e.wanted) && len(e.records) <= MaxInstances {
-		e.records[kv.Key] = etcdRecord{address: record.Addr, weight: recordWeight(have)}
+		e.records[kv.Key] = etcdRecord{address: record.Addr, weight: recordWeight(have), version: have[versionField]}
 	}
 }
 
@@ -152,7 +153,7 @@ func texts(raw json.RawMessage) map[string]string {
 func (e *etcd) report(emit func([]Instance)) error {
 	l := newList(e.address)
 	for _, r := range e.records {
-		l.addText(r.address, r.weight)
+		l.addText(r.address, r.weight, r.version)
 	}
 	instances, err := l.sorted()
 	if err == nil {

@@ -71,7 +71,7 @@ func (n *nacos) read(ctx context.Context) ([]Instance, error) {
 	for i := range hosts {
 		h := &hosts[i]
 		if h.Healthy && h.Enabled && matches(h.Metadata, n.wanted) {
-			l.add(h.IP, h.Port, h.Weight)
+			l.add(h.IP, h.Port, h.Weight, h.Metadata[versionField])
 		}
 	}
 	return l.sorted()

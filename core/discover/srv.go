@@ -93,7 +93,7 @@ func (s *srv) lookup(ctx context.Context) ([]Instance, error) {
 			// "No selection to do", or very seldom beside others: seldom, then.
 			weight = 0.1
 		}
-		l.add(strings.TrimSuffix(r.Target, "."), int(r.Port), weight)
+		l.add(strings.TrimSuffix(r.Target, "."), int(r.Port), weight, "")
 	}
 	return l.sorted()
 }

@@ -143,7 +143,7 @@ func sameInstances(a, b []discover.Instance) bool {
 		return false
 	}
 	for i := range a {
-		if a[i].URL != b[i].URL || a[i].Weight != b[i].Weight {
+		if a[i].URL != b[i].URL || a[i].Weight != b[i].Weight || a[i].Version != b[i].Version {
 			return false
 		}
 	}

@@ -156,11 +156,11 @@ func found(t *testing.T, r *registry) {
 	v1, v2 := watch(t, r.discovery("found", "version=v1")), watch(t, r.discovery("found", "version=v2&env=gray"))
 	stable := register(t, r.url("found"), service.Instance{Address: "10.0.0.1:8080", Version: "v1"})
 	<-stable.Registered()
-	v1.await(discover.Instance{URL: "http://10.0.0.1:8080", Weight: 1})
+	v1.await(discover.Instance{URL: "http://10.0.0.1:8080", Weight: 1, Version: "v1"})
 	gray := register(t, r.url("found"), service.Instance{
 		Address: "10.0.0.2:8080", Version: "v2", Metadata: map[string]string{"env": "gray"}, Weight: 3,
 	})
-	listed := discover.Instance{URL: "http://10.0.0.2:8080", Weight: 3}
+	listed := discover.Instance{URL: "http://10.0.0.2:8080", Weight: 3, Version: "v2"}
 	v2.await(listed)
 	gray.Suspend("database")
 	v2.await()
@@ -178,7 +178,7 @@ func found(t *testing.T, r *registry) {
 func killed(t *testing.T, r *registry) {
 	w := watch(t, r.discovery("killed", "version=v2"))
 	p := startInstance(t, instance{Name: "k", Version: "v2", Registry: r.url("killed")})
-	w.await(discover.Instance{URL: "http://" + p.Address, Weight: 1})
+	w.await(discover.Instance{URL: "http://" + p.Address, Weight: 1, Version: "v2"})
 	p.kill()
 	took := w.await()
 	t.Logf("gone %s after kill -9, with a life of %s", took.Round(time.Millisecond), life)
@@ -188,7 +188,7 @@ func killed(t *testing.T, r *registry) {
 func cut(t *testing.T, r *registry) {
 	w := watch(t, r.discovery("cut", "version=v2"))
 	registration := register(t, r.url("cut"), service.Instance{Address: "10.0.0.1:8080", Version: "v2"})
-	listed := discover.Instance{URL: "http://10.0.0.1:8080", Weight: 1}
+	listed := discover.Instance{URL: "http://10.0.0.1:8080", Weight: 1, Version: "v2"}
 	w.await(listed)
 	r.relay.Hold(true)
 	r.relay.Cut()
@@ -203,7 +203,7 @@ func cut(t *testing.T, r *registry) {
 func restarted(t *testing.T, r *registry) {
 	w := watch(t, r.discovery("restarted", "version=v2"))
 	register(t, r.url("restarted"), service.Instance{Address: "10.0.0.1:8080", Version: "v2"})
-	listed := discover.Instance{URL: "http://10.0.0.1:8080", Weight: 1}
+	listed := discover.Instance{URL: "http://10.0.0.1:8080", Weight: 1, Version: "v2"}
 	w.await(listed)
 	r.process.Kill()
 	time.Sleep(life) // what was to be kept for that long is not any more

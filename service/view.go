@@ -1,0 +1,152 @@
+package service
+
+import (
+	"slices"
+
+	"github.com/grayrelease/gray/core"
+	"github.com/grayrelease/gray/core/discover"
+	"github.com/grayrelease/gray/core/live"
+	"github.com/grayrelease/gray/core/proxy"
+)
+
+// View is where a service runs and what is in force for it, at one moment. It never changes.
+type View struct {
+	stable    string
+	forced    string          // the version that everybody gets, "" if the callers' count
+	versions  map[string]bool // that callers can get
+	upstreams map[string][]Upstream
+
+	isKnown bool // where the stable version runs
+	isAll   bool // where every version runs
+}
+
+// Upstream is an instance to be called.
+type Upstream struct {
+	Scheme  string // http, https, h2c, or "" if nothing says
+	Address string // host:port
+}
+
+// Stable returns the version that callers get who carry no other.
+func (v *View) Stable() string { return v.stable }
+
+// Serving returns the version that serves a caller who carries a version, "" being none: that
+// version, where it runs and nothing that outranks it says otherwise, and the stable one else. A
+// kill switch outranks what callers carry, and so does a rollback, except for a version that the
+// policy keeps for some.
+func (v *View) Serving(carried string) string {
+	if v.forced != "" {
+		carried = v.forced
+	}
+	if carried != v.stable && v.versions[carried] && len(v.upstreams[carried]) > 0 {
+		return carried
+	}
+	return v.stable
+}
+
+// Upstreams returns the instances of a version. One that weighs more is in the list several times,
+// as discover.Upstreams has it. The caller must not change it.
+func (v *View) Upstreams(version string) []Upstream { return v.upstreams[version] }
+
+// Versions returns the versions that have instances and can be served, sorted.
+func (v *View) Versions() []string {
+	var names []string
+	for version, upstreams := range v.upstreams {
+		if len(upstreams) > 0 && (v.versions[version] || version == v.stable) {
+			names = append(names, version)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// viewOf makes a view of a target, of what is in force by its policy, if it has one, and of what
+// its registry lists by version, nil if that is not known.
+func viewOf(t Target, current *live.Current, listed map[string][]discover.Instance) *View {
+	v := &View{stable: t.Stable, versions: map[string]bool{}, upstreams: map[string][]Upstream{}}
+	if current == nil {
+		v.isKnown = listed != nil
+		v.isAll = v.isKnown
+		for version := range listed {
+			v.versions[version] = true
+		}
+	} else if current.Engine != nil {
+		v.govern(current)
+	}
+	for version, instances := range listed {
+		if version == "" {
+			version = v.stable
+		}
+		if current == nil || !current.IsLocated(version) {
+			v.upstreams[version] = append(v.upstreams[version], upstreamsOf(discover.Upstreams(instances))...)
+		}
+	}
+	if current != nil {
+		v.isKnown = isAnswered(t, current, listed, v.stable)
+		v.isAll = v.isKnown
+		for version := range v.versions {
+			v.isAll = v.isAll && isAnswered(t, current, listed, version)
+		}
+	}
+	return v
+}
+
+// govern takes over what a policy says.
+func (v *View) govern(current *live.Current) {
+	e := current.Engine
+	v.stable = e.Stable()
+	v.forced = current.Overlay.Force
+	kept := keptVersions(e.Policy(), current.Overlay.Keep)
+	for version := range e.Versions() {
+		v.versions[version] = !slices.Contains(current.Overlay.Withdrawn, version) || kept[version]
+		if current.IsLocated(version) {
+			v.upstreams[version] = upstreamsOf(current.Addresses(version))
+		}
+	}
+}
+
+// isAnswered reports whether it is known where a version runs, or that it runs nowhere.
+func isAnswered(t Target, current *live.Current, listed map[string][]discover.Instance, version string) bool {
+	if current.Engine != nil && current.Engine.Versions()[version].Discover != "" {
+		_, answered := current.Upstreams[version]
+		return answered
+	}
+	return current.IsLocated(version) || listed != nil || t.Discover == "" && current.Engine != nil
+}
+
+// keptVersions returns the versions that rules give which a rollback leaves as they are.
+func keptVersions(p *core.Policy, keep []string) map[string]bool {
+	kept := map[string]bool{}
+	for i := range p.Rules {
+		r := &p.Rules[i]
+		if !slices.Contains(keep, r.Name) {
+			continue
+		}
+		kept[r.Version] = true
+		for version := range r.Split {
+			kept[version] = true
+		}
+	}
+	return kept
+}
+
+func upstreamsOf(texts []string) []Upstream {
+	upstreams := make([]Upstream, 0, len(texts))
+	for _, text := range texts {
+		if scheme, address, err := proxy.ParseUpstream(text); err == nil {
+			upstreams = append(upstreams, Upstream{Scheme: scheme, Address: address})
+		}
+	}
+	return upstreams
+}
+
+// byVersion groups instances. One whose version cannot be one is left out: it is not stable, and
+// nobody can carry it.
+func byVersion(instances []discover.Instance) map[string][]discover.Instance {
+	groups := map[string][]discover.Instance{}
+	for _, i := range instances {
+		if i.Version == "" || core.IsVersionName(i.Version) {
+			groups[i.Version] = append(groups[i.Version], i)
+		}
+	}
+	return groups
+}
