@@ -9,8 +9,8 @@ import (
 // in ASCII (RFC 4343, RFC 1034 section 3.1, RFC 5890). Clients nearly always send internationalised
 // names in ASCII already; policies are written by people.
 
-// hostname returns a request's host without its port and without the brackets of an IPv6 address.
-func hostname(host string) string {
+// Hostname returns a request's host without its port and without the brackets of an IPv6 address.
+func Hostname(host string) string {
 	if strings.HasPrefix(host, "[") {
 		if end := strings.IndexByte(host, ']'); end > 0 {
 			return strings.ToLower(host[1:end])

@@ -17,7 +17,7 @@ func TestHostsHaveOneForm(t *testing.T) {
 		{".", ".", "."},
 		{"", "", ""},
 	} {
-		assert.Equal(t, c[1], hostname(c[0]), c[0])
+		assert.Equal(t, c[1], Hostname(c[0]), c[0])
 		assert.Equal(t, c[2], authority(c[0]), c[0])
 	}
 }
@@ -40,5 +40,5 @@ func TestOperandsAreHosts(t *testing.T) {
 }
 
 func TestLowerHostsAreNotCopied(t *testing.T) {
-	assert.Zero(t, testing.AllocsPerRun(100, func() { hostname("shop.example.com.:8443") }))
+	assert.Zero(t, testing.AllocsPerRun(100, func() { Hostname("shop.example.com.:8443") }))
 }

@@ -95,7 +95,7 @@ func impossibleHost(op, text string) string {
 		}
 		name, _, _ = strings.Cut(name, "/")
 		return problem.Quote(text) + " is not a host name: a host has neither a scheme nor a path" +
-			writeInstead(hostname(name))
+			writeInstead(Hostname(name))
 	}
 	if strings.IndexByte(text, '*') >= 0 {
 		if rest := strings.TrimPrefix(text, "*."); rest != text && strings.IndexByte(rest, '*') < 0 {
@@ -107,7 +107,7 @@ func impossibleHost(op, text string) string {
 		return problem.Quote(text) + " is not a host name" + separateByCommas(text)
 	}
 	if strings.IndexByte(text, '[') >= 0 {
-		return problem.Quote(text) + " has brackets, and host has none" + writeInstead(hostname(text))
+		return problem.Quote(text) + " has brackets, and host has none" + writeInstead(Hostname(text))
 	}
 	colon := strings.IndexByte(text, ':')
 	if colon < 0 || strings.Count(text, ":") > 1 || op == "suffix" && strings.IndexByte(text[:colon], '.') < 0 {

@@ -52,7 +52,7 @@ func nextValue(e *Engine, c *Caller, a *attribute, at *cursor) (string, bool) {
 	case fromPath:
 		return c.Request.URL.Path, true
 	case fromHost:
-		return hostname(c.Request.Host), true
+		return Hostname(c.Request.Host), true
 	case fromMethod:
 		return c.Request.Method, true
 	case fromAuthority:

@@ -135,11 +135,11 @@ func (p *program) root() *cobra.Command {
 	root.SetUsageTemplate(examplesLast(root.UsageTemplate()))
 	root.AddGroup(&cobra.Group{ID: groupOperate, Title: "Operate a release:"},
 		&cobra.Group{ID: groupBefore, Title: "Before a change:"},
-		&cobra.Group{ID: groupServe, Title: "Run a controller:"},
+		&cobra.Group{ID: groupServe, Title: "Run a controller, or a decision server:"},
 		&cobra.Group{ID: groupMesh, Title: "Meshes and gateways that are not ours:"})
 	root.AddCommand(p.operating()...)
 	root.AddCommand(p.before()...)
-	root.AddCommand(p.serveCommand())
+	root.AddCommand(p.serveCommand(), p.decideCommand())
 	root.AddCommand(p.meshCommands()...)
 	root.AddCommand(p.exitCodes())
 	return root

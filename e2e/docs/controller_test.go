@@ -12,7 +12,7 @@ import (
 )
 
 func isController(b block) bool {
-	return b.language == "yaml" && (b.begins("listen:") || b.begins("services:"))
+	return b.language == "yaml" && b.file != "docs/decide.md" && (b.begins("listen:") || b.begins("services:"))
 }
 
 // runController has the controller read its configuration.

@@ -30,6 +30,7 @@ var runners = []runner{
 	{"Traefik's static configuration", isStatic, runStatic},
 	{"Traefik's dynamic configuration", isDynamic, runDynamic},
 	{"a controller's configuration", isController, runController},
+	{"a decision server's configuration", isDecider, runDecider},
 	{"Alertmanager's configuration", isAlertmanager, runAlertmanager},
 	{"a policy", isPolicy, runPolicy},
 	{"a part of a policy", isPolicyPart, runPolicyPart},

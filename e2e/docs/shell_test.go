@@ -27,6 +27,8 @@ var elsewhere = []struct{ file, begins, folder, test string }{
 	{"docs/command.md", "$ ", "cmd/gray", "TestDocumentedOutput"},
 	{"docs/command.md", "", "cmd/gray", "TestDocumentedCommands"},
 	{"docs/istio.md", "$ gray istio ", "cmd/gray", "TestDocumentedIstio"},
+	{"docs/decide.md", "gray decide --config decide.yml\n", "cmd/gray", "TestDecide"},
+	{"docs/decide.md", "gray decide --service shop", "cmd/gray", "TestDecide"},
 	{"docs/serve.md", "gray serve --config gray.yml\n", "e2e/rollout", "TestControllerReadsTraefik"},
 	{"docs/serve.md", "gray serve --service shop", "cmd/gray", "TestServe"},
 	{"docs/serve.md", "examples/fleet/fleet.sh ", "e2e/rollout", "TestFleetExample"},

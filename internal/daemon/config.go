@@ -75,12 +75,18 @@ func (c *Checker) URL(path, text string) {
 	}
 }
 
-// Listen checks an address to listen on. Other than loopback addresses need tokens.
-func (c *Checker) Listen(address string, tokens []Token) {
+// Address checks an address to listen on.
+func (c *Checker) Address(path, address string) {
+	if _, _, err := net.SplitHostPort(address); err != nil {
+		c.Note(path, "%s is not a valid address: want host:port", problem.Quote(address))
+	}
+}
+
+// API checks the address of an API. Other than loopback addresses need tokens.
+func (c *Checker) API(path, address string, tokens []Token) {
+	c.Address(path, address)
 	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		c.Note("listen", "%s is not a valid address: want host:port", problem.Quote(address))
-	} else if len(tokens) == 0 && !isLoopback(host) {
+	if err == nil && len(tokens) == 0 && !isLoopback(host) {
 		c.Note("tokens", "required where others than this machine can reach %s", problem.Quote(address))
 	}
 }

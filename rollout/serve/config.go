@@ -203,7 +203,7 @@ func (c *Config) Check() error {
 	if c.Listen == "" {
 		c.Listen = "127.0.0.1:2020"
 	}
-	ch.Listen(c.Listen, c.Tokens)
+	ch.API("listen", c.Listen, c.Tokens)
 	ch.Tokens(c.Tokens, RoleView, RoleAlert, RoleOperate)
 	ch.TLS("tls", c.TLS)
 	ch.Origins(c.Origins)
