@@ -75,19 +75,31 @@ func Run(server *http.Server) error { return Runner{}.Run(server) }
 //
 // Run wraps the server's Handler, once: it answers the probes.
 func (r Runner) Run(server *http.Server) error {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	defer stop()
-	context.AfterFunc(ctx, stop) // the next signal ends the process
 	address := server.Addr
 	if address == "" {
 		address = ":http"
 	}
+	return untilSignal(address, func(ctx context.Context, l net.Listener) error { return r.ServeHTTP(ctx, l, server) })
+}
+
+// RunServer serves on an address until SIGTERM or SIGINT, and drains. It is for servers that Run
+// does not know.
+func (r Runner) RunServer(address string, server Server) error {
+	return untilSignal(address, func(ctx context.Context, l net.Listener) error { return r.Serve(ctx, l, server) })
+}
+
+// untilSignal serves on an address with a context that a signal ends. The next one ends the
+// process.
+func untilSignal(address string, serve func(context.Context, net.Listener) error) error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	context.AfterFunc(ctx, stop)
 	var listening net.ListenConfig
 	l, err := listening.Listen(ctx, "tcp", address)
 	if err != nil {
 		return err
 	}
-	return r.ServeHTTP(ctx, l, server)
+	return serve(ctx, l)
 }
 
 // ServeHTTP is Run on a listener until ctx ends.
@@ -126,8 +138,7 @@ type secureServer struct{ *http.Server }
 // Serve implements Server.
 func (s secureServer) Serve(l net.Listener) error { return s.ServeTLS(l, "", "") }
 
-// Serve runs any server on a listener until ctx ends, and drains. It is for servers that Run does
-// not know.
+// Serve is RunServer on a listener until ctx ends.
 func (r Runner) Serve(ctx context.Context, l net.Listener, server Server) error {
 	if r.Health == nil {
 		r.Health = &Health{Logger: r.Logger}

@@ -57,6 +57,17 @@ func (t Target) named(name string) Target {
 // hasPolicy reports whether there is a policy to go by.
 func (t Target) hasPolicy() bool { return t.Source != nil || t.Policy != nil }
 
+// Check returns what is wrong with the target of a service, a problem.List with the names of fields
+// as paths. What is wrong with a policy, Follow alone says.
+func (t Target) Check(name string) error {
+	t = t.named(name)
+	if err := t.check(); err != nil {
+		return err
+	}
+	_, err := t.registry()
+	return err
+}
+
 // check returns what is wrong with a target, with the names of fields as paths.
 func (t Target) check() error {
 	switch {

@@ -44,6 +44,7 @@ var layers = []struct {
 		"rollout", "rollout/loop", "rollout/operate"}, false},
 	{"rollout/console", []string{"rollout/api"}, true},
 	{"rollout", []string{"core", "core/problem", "rollout/guard"}, true},
+	{"service/graygrpc", []string{"core", "core/allow", "core/problem", "service"}, false},
 	{"service", []string{"core", "core/allow", "core/discover", "core/live", "core/problem", "core/proxy",
 		"internal/remote"}, false},
 	{"traefikgray", []string{"core", "core/problem", "core/jwt", "core/proxy", "core/source",
@@ -164,6 +165,7 @@ func TestBreachesAreFound(t *testing.T) {
 		{"traefikgray", "go.uber.org/zap"},
 		{"internal/remote", "go.etcd.io/etcd"},
 		{"service", module + "/caddygray"},
+		{"service/graygrpc", module + "/internal/remote"},
 		{"core/live", module + "/service"},
 		{"novelty", "fmt"},
 	} {
