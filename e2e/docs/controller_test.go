@@ -25,15 +25,22 @@ func isAlertmanager(b block) bool { return b.language == "yaml" && b.begins("rou
 
 // runAlertmanager has Alertmanager's own tool check the configuration.
 func runAlertmanager(t *testing.T, b block) {
-	tool, err := exec.LookPath("amtool")
-	if err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal("this machine has no amtool")
-		}
-		t.Skip("this machine has no amtool")
-	}
+	tool := installed(t, "amtool")
 	file := filepath.Join(t.TempDir(), "alertmanager.yml")
 	require.NoError(t, os.WriteFile(file, []byte(b.text), 0o600))
 	output, err := exec.Command(tool, "check-config", file).CombinedOutput()
 	require.NoError(t, err, "%s", output)
+}
+
+// installed is the path of a program. The test is skipped where there is none, but not in CI.
+func installed(t *testing.T, program string) string {
+	t.Helper()
+	path, err := exec.LookPath(program)
+	if err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal("this machine has no " + program)
+		}
+		t.Skip("this machine has no " + program)
+	}
+	return path
 }

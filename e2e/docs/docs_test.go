@@ -32,6 +32,8 @@ var runners = []runner{
 	{"a controller's configuration", isController, runController},
 	{"a decision server's configuration", isDecider, runDecider},
 	{"Alertmanager's configuration", isAlertmanager, runAlertmanager},
+	{"Prometheus' configuration", isPrometheus, runPrometheus},
+	{"Grafana's configuration", isGrafana, runGrafana},
 	{"a policy", isPolicy, runPolicy},
 	{"a part of a policy", isPolicyPart, runPolicyPart},
 	{"a kill switch", isSwitch, runSwitch},

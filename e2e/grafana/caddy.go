@@ -52,8 +52,8 @@ func (b *board) decisions() {
 		query{b.rate("version, rule", "decisions_total"), "{{version}} by {{rule}}"}))
 	b.WithPanel(b.curve("Responses by class", "By the version that served and the class of the status.", perSecond, full/4,
 		query{b.rate("version, class", "responses_total") + " > 0", "{{version}} {{class}}"}))
-	b.WithPanel(b.curve("Open exchanges", "Requests that are being served, streams and websockets included.", count, full/4,
-		query{"sum by (version) (" + b.series("open_exchanges") + ")", "{{version}}"}))
+	b.WithPanel(b.curve("Open exchanges", "Requests that are being served, streams and websockets included.", count,
+		full/4, query{"sum by (version) (" + b.series("open_exchanges") + ")", "{{version}}"}))
 }
 
 func (b *board) quantile(q string) string {
@@ -92,8 +92,8 @@ func (b *board) policies() {
 func (b *board) sources() {
 	b.WithPanel(b.timeline("Sources", "Whether the last thing heard of the policy's source was no failure.", full/3,
 		connected, query{"min by (instance, source) (" + b.series("source_connected") + ")", "{{instance}} {{source}}"}))
-	b.WithPanel(b.timeline("What needs a look", "The newest document was refused; the kill switch is on, or is not at the "+
-		"source any more; the registry lists no instance of stable.", full/3, yesOrNo,
+	b.WithPanel(b.timeline("What needs a look", "The newest document was refused; the kill switch is on, or is not at "+
+		"the source any more; the registry lists no instance of stable.", full/3, yesOrNo,
 		query{b.most("instance", "source_rejected"), "{{instance}} refused"},
 		query{b.most("instance", "source_forced"), "{{instance}} switch on"},
 		query{b.most("instance", "source_switch_deleted"), "{{instance}} switch deleted"},
@@ -102,8 +102,8 @@ func (b *board) sources() {
 		"Less than the one seen: the source was restored from a backup.", count, full/3,
 		query{b.most("instance", "source_switch_epoch_seen"), "{{instance}} seen"},
 		query{b.most("instance", "source_switch_epoch_offered"), "{{instance}} offered"}))
-	b.WithPanel(b.steps("Documents", "What came from the source since the start: documents that came into force, what was "+
-		"refused, and how often it could not be read.", count, full,
+	b.WithPanel(b.steps("Documents", "What came from the source since the start: documents that came into force, what "+
+		"was refused, and how often it could not be read.", count, full,
 		query{b.most("instance", "source_updates_total"), "{{instance}} updates"},
 		query{b.most("instance", "source_rejections_total"), "{{instance}} refused"},
 		query{b.most("instance", "source_failures_total"), "{{instance}} failures"}))

@@ -7,9 +7,9 @@ func controllerBoard() *board {
 		"gray_", "source_connected")
 	b.annotate()
 	b.now()
+	down := "count(" + b.series("signal_up") + " == 0) or 0 * count(" + b.series("source_connected") + ")"
 	b.WithPanel(b.figure("Signals that are down", "Gateways, counters and Prometheus that could not be read when they were "+
-		"last asked.", count, query{"count(" + b.series("signal_up") + ` == 0) or 0 * count(` + b.series("source_connected") +
-		")", "signals"}))
+		"last asked.", count, query{down, "signals"}))
 	b.row("Requests, errors and duration by version, of Caddys in the same Prometheus")
 	gateways := &board{prefix: "caddy_gray_", everywhere: true, DashboardBuilder: b.DashboardBuilder}
 	gateways.requests()

@@ -102,5 +102,6 @@ func mapped(states []state) []dashboard.ValueMapping {
 	for i, s := range states {
 		options[strconv.Itoa(i)] = dashboard.ValueMappingResult{Text: &s.text, Color: &s.color, Index: cog.ToPtr(int32(i))}
 	}
-	return []dashboard.ValueMapping{{ValueMap: &dashboard.ValueMap{Type: dashboard.MappingTypeValueToText, Options: options}}}
+	values := dashboard.ValueMap{Type: dashboard.MappingTypeValueToText, Options: options}
+	return []dashboard.ValueMapping{{ValueMap: &values}}
 }

@@ -45,12 +45,12 @@ func (b *board) now() {
 // release adds how the rollout goes.
 func (b *board) release() {
 	b.row("Release")
-	b.WithPanel(b.steps("Percentage", "The percentage of the rollout's rule, in each instance.", percent, full/3,
+	b.WithPanel(b.steps("Percentage by instance", "The percentage of the rollout's rule.", percent, full/3,
 		query{b.most("instance", "rollout_percent"), "{{instance}}"}))
-	b.WithPanel(b.timeline("Phase", "The phase of the rollout, in each instance.", full/3, phases,
+	b.WithPanel(b.timeline("Phase by instance", "The phase of the rollout.", full/3, phases,
 		query{b.numbered("instance", "rollout_phase", "phase", phases), "{{instance}}"}))
-	b.WithPanel(b.steps("Epoch", "The number of the state that each instance obeys. They are the same, but for the "+
-		"moment in which a new state spreads.", count, full/3,
+	b.WithPanel(b.steps("Epoch by instance", "The number of the state that each instance obeys. They are the same, but "+
+		"for the moment in which a new state spreads.", count, full/3,
 		query{b.most("instance", "rollout_epoch"), "{{instance}}"}))
 	b.WithPanel(dashed(b.curve("Evidence and threshold", "The evidence (ln E) that the canary is bad. A guard acts when "+
 		"it reaches its threshold. For queries: looks in a row that were bad.", count, full/2,
@@ -58,14 +58,15 @@ func (b *board) release() {
 		query{b.most("guard", "rollout_threshold"), "{{guard}}: threshold"}), ": threshold$").AxisSoftMin(0))
 	b.WithPanel(b.timeline("Verdicts", "What each guard says; of several instances the worst.", full/2, verdicts,
 		query{b.numbered("guard", "rollout_verdict", "verdict", verdicts), "{{guard}}"}))
-	b.WithPanel(b.curve("Callers", "Distinct callers who were compared, from zero at each step: those whom the percentage "+
-		"took (canary) and did not take (control). Instances count each for themselves.", count, full/3,
+	b.WithPanel(b.curve("Callers", "Distinct callers who were compared, from zero at each step: those whom the "+
+		"percentage took (canary) and did not take (control). Instances count each for themselves.", count, full/3,
 		query{b.most("arm", "rollout_callers_total"), "{{arm}}"}))
-	bad := b.most("guard, arm", "rollout_bad_total") + " / on (arm) group_left () " + b.most("arm", "rollout_callers_total")
+	bad := b.most("guard, arm", "rollout_bad_total") + " / on (arm) group_left () " +
+		b.most("arm", "rollout_callers_total")
 	b.WithPanel(b.curve("Bad callers", "The share of them who were bad by a guard: failed, or slow.", share, full/3,
 		query{bad, "{{guard}}: {{arm}}"}))
-	b.WithPanel(b.steps("Rollbacks", "Rollouts that were rolled back, by the guard that did; without one a person did, or "+
-		"the time was over.", count, full/3, query{b.most("guard", "rollout_rollbacks_total"), "by {{guard}}"}))
+	b.WithPanel(b.steps("Rollbacks", "Rollouts that were rolled back, by the guard that did; without one a person did, "+
+		"or the time was over.", count, full/3, query{b.most("guard", "rollout_rollbacks_total"), "by {{guard}}"}))
 }
 
 // annotate marks steps and rollbacks in all panels, at the times that the metrics tell.

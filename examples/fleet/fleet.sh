@@ -59,6 +59,7 @@ echo "notice: $GRAY_VERSION of $GRAY_SERVICE is taken back: $GRAY_REASON"
 SH
 chmod +x "$fleet/rolled-back"
 for file in gray.yml dynamic.yml; do sed "s|FLEET|$fleet|" "$here/$file" >"$fleet/$file"; done
+cp examples/grafana/rules.yml "$fleet/gray-rules.yml"
 cp $here/traefik.yml $here/prometheus.yml $here/rules.yml $here/alertmanager.yml "$fleet/"
 if [[ $way == counters ]]; then sed -i '/gateways:/d' "$fleet/gray.yml"; else sed -i '/scrape:/,/traefik:/d' "$fleet/gray.yml"; fi
 loop=""
