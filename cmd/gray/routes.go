@@ -107,7 +107,7 @@ func (p *program) errorLine(format string, args ...any) {
 
 // meshCommands are those that say policies in the words of meshes and gateways.
 func (p *program) meshCommands() []*cobra.Command {
-	commands := []*cobra.Command{p.istioCommand()}
+	commands := []*cobra.Command{p.istioCommand(), p.gatewayCommand()}
 	for _, c := range commands {
 		c.GroupID = groupMesh
 	}

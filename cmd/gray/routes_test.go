@@ -53,3 +53,16 @@ func TestIstio(t *testing.T) {
 	}
 	assert.Equal(t, exitAway, s.run("istio", "import", "missing.yaml").code)
 }
+
+func TestGatewayAPI(t *testing.T) {
+	s := &shell{t: t, in: `{"service": "shop", "stable": "v1", "versions": {"v1": {}, "v2": {}},
+		"rules": [{"version": "v2", "when": ["header X-Tag = beta"]}, {"version": "v2", "percent": 5}]}`}
+	got := s.run("gateway-api", "export", "--weights", "--backend", "v1=shop,v2=next", "--gateway", "infra/public", "-")
+	require.Equal(t, exitDone, got.code, got.err)
+	assert.Contains(t, got.out, "name: next\n      port: 80\n      weight: 5")
+	assert.Contains(t, got.err, "rule rule-2 -> v2: weights")
+	s.in = got.out
+	assert.Contains(t, s.ok("gateway-api", "import", "-"), `"percent": 5`)
+	got = s.run("gateway-api", "export", "--backend", "v3=shop", "-")
+	assert.Equal(t, exitNot, got.code)
+}

@@ -400,7 +400,7 @@ func read(from *networking.StringMatch) *routes.Text {
 		return &routes.Text{Kind: routes.Prefix, Value: text.Prefix}
 	case *networking.StringMatch_Regex:
 		if text.Regex != "*" { // by which Istio means any value
-			return &routes.Text{Kind: routes.Regex, Value: text.Regex}
+			return routes.Expression(text.Regex)
 		}
 	}
 	return &routes.Text{Kind: routes.Present}

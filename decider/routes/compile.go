@@ -70,9 +70,9 @@ type Options struct {
 	Weights bool
 	// Refuse returns why the target cannot say a match, "" if it can. nil: it can say every match.
 	Refuse func(*Match) string
-	// Order returns the routes as the target wants them, and why it cannot have them, "" if it can.
-	// nil: as they are.
-	Order func([]Route) ([]Route, string)
+	// Fits returns why the target cannot have all of the routes, "" if it can. With asksServer,
+	// there are routes for the server's answers before them. nil: it can have any.
+	Fits func(routes []Route, asksServer bool) string
 }
 
 // maxRoutes bounds what rules with percentages, which split all after them in two, may come to.
@@ -261,8 +261,8 @@ func (c *compiler) walkAll(pieces []*piece) bool {
 		}
 	}
 	c.walk(pieces, &Match{}, newDraw(), nil)
-	if c.reason == "" && c.options.Order != nil {
-		c.routes, c.reason = c.options.Order(c.routes)
+	if c.reason == "" && c.options.Fits != nil {
+		c.reason = c.options.Fits(c.routes, c.plan.AsksServer)
 		if c.reason != "" && len(pieces) == 0 {
 			return true // not even without any rule
 		}

@@ -1,6 +1,7 @@
 package routes
 
 import (
+	"errors"
 	"maps"
 	"regexp"
 	"slices"
@@ -140,6 +141,18 @@ func oneOf(values []string) *Text {
 	return &Text{Kind: Regex, Value: strings.Join(quoted, "|"), Values: values}
 }
 
+// Expression is the text of a regular expression, in the form that matches of conditions have.
+func Expression(value string) *Text {
+	if values := literalsOf(value); values != nil {
+		return &Text{Kind: Regex, Value: value, Values: values}
+	}
+	start, found := strings.CutSuffix(value, ".*")
+	if literal, isLiteral := literalOf(start); found && isLiteral && literal != "" {
+		return &Text{Kind: Prefix, Value: literal}
+	}
+	return &Text{Kind: Regex, Value: value}
+}
+
 func unique(values []string) []string {
 	var kept []string
 	for _, value := range values {
@@ -158,6 +171,16 @@ const (
 	never          // no request can meet both
 	unsaid         // no single comparison says both
 )
+
+// And joins two matches: what must hold where both do. It reports false if no request can meet
+// both, and an error if no match says both.
+func And(a, b *Match) (*Match, bool, error) {
+	joined, how := and(a, b)
+	if how == unsaid {
+		return nil, false, errors.New("two matches together ask for two things of one part of the request")
+	}
+	return joined, how == meets, nil
+}
 
 // and joins two matches: what must hold where both do.
 func and(a, b *Match) (*Match, meeting) {
@@ -227,6 +250,12 @@ func andText(a, b *Text) (*Text, meeting) {
 	case a.Kind == Prefix && b.Kind == Prefix && strings.HasPrefix(b.Value, a.Value):
 		return b, meets
 	case a.Kind == Prefix && b.Kind == Prefix:
+		return nil, never
+	case a.Kind == Segments && b.Kind == Segments && a.Holds(b.Value):
+		return b, meets
+	case a.Kind == Segments && b.Kind == Segments && b.Holds(a.Value):
+		return a, meets
+	case a.Kind == Segments && b.Kind == Segments:
 		return nil, never
 	}
 	return nil, unsaid

@@ -26,7 +26,7 @@ var elsewhere = []struct{ file, begins, folder, test string }{
 	{"docs/guide.md", "", "e2e/caddy", "TestGuide"},
 	{"docs/command.md", "$ ", "cmd/gray", "TestDocumentedOutput"},
 	{"docs/command.md", "", "cmd/gray", "TestDocumentedCommands"},
-	{"docs/istio.md", "$ gray istio ", "cmd/gray", "TestDocumentedIstio"},
+	{"docs/istio.md", "$ gray ", "cmd/gray", "TestDocumentedIstio"},
 	{"docs/decide.md", "gray decide --config decide.yml\n", "cmd/gray", "TestDecide"},
 	{"docs/decide.md", "gray decide --service shop", "cmd/gray", "TestDecide"},
 	{"docs/serve.md", "gray serve --config gray.yml\n", "e2e/rollout", "TestControllerReadsTraefik"},
