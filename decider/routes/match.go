@@ -188,7 +188,7 @@ func and(a, b *Match) (*Match, meeting) {
 	var all meeting
 	join := func(s, t *Text) *Text {
 		both, how := andText(s, t)
-		if all == meets {
+		if all == meets || how == never {
 			all = how
 		}
 		return both
