@@ -51,8 +51,8 @@ func unpack(archive, member, target string) error {
 	return errors.Join(err, to.Close())
 }
 
-// Envoy starts Envoy with a bootstrap configuration, in YAML or JSON, whose admin endpoint is on the
-// port that is handed out: it must have that.
+// Envoy starts Envoy with a bootstrap configuration, in YAML or JSON, whose admin endpoint is on
+// the port that is handed out: it must have that.
 func Envoy(t testing.TB, bootstrap func(admin int) string) (*Process, int) {
 	t.Helper()
 	p := newProcess(t, "envoy", time.Minute)
