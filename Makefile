@@ -91,7 +91,7 @@ yaegi: ## prove that what Traefik interprets stays within what Yaegi runs
 # A server whose tools this machine lacks is skipped, and so are its tests. With CI=true all must
 # run.
 .PHONY: servers
-servers: ## build the real servers that the tests run: Traefik, Consul, etcd, Envoy, Nacos
+servers: ## build the real servers that the tests run: Traefik, Envoy, Istio, Kubernetes, etcd, ...
 	cd e2e && go run ./servers/build
 
 $(GOLANGCI_LINT):

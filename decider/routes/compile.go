@@ -338,7 +338,7 @@ func (c *compiler) emit(match *Match, d *draw, rest string, taking []*piece) {
 			return
 		}
 	}
-	if len(c.routes) == maxRoutes && len(taking) > 0 {
+	if isDrawn && len(c.routes) >= maxRoutes {
 		c.fail(taking[len(taking)-1], "with the percentages before it, it would be more than "+
 			strconv.Itoa(maxRoutes)+" routes")
 		return

@@ -28,16 +28,20 @@ type recipe struct {
 }
 
 var recipes = map[string]recipe{
-	"consul":  goServer("consul", "github.com/hashicorp/consul"),
-	"envoy":   wheelServer("envoy", "envoy/_bin/envoy"),
-	"etcd":    goServer("etcd", "go.etcd.io/etcd/server/v3"),
-	"nacos":   javaServer("nacos/v2"),
-	"nacos-3": javaServer("nacos/v3"),
-	"traefik": goServer("traefik", "github.com/traefik/traefik/v3/cmd/traefik"),
+	"istio":          goProgram("istio", "main.go", "objects.go", "routes.go"),
+	"consul":         goServer("consul", "github.com/hashicorp/consul"),
+	"envoy":          wheelServer("envoy", "envoy/_bin/envoy"),
+	"etcd":           goServer("etcd", "go.etcd.io/etcd/server/v3"),
+	"kube-apiserver": goServer("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver"),
+	"nacos":          javaServer("nacos/v2"),
+	"nacos-3":        javaServer("nacos/v3"),
+	"traefik":        goServer("traefik", "github.com/traefik/traefik/v3/cmd/traefik"),
 }
 
 // Names of the servers that Build knows.
-func Names() []string { return []string{"envoy", "etcd", "consul", "nacos", "nacos-3", "traefik"} }
+func Names() []string {
+	return []string{"envoy", "etcd", "consul", "istio", "kube-apiserver", "nacos", "nacos-3", "traefik"}
+}
 
 // ErrUnavailable is returned by Build when this machine lacks a program that the server needs.
 var ErrUnavailable = errors.New("not available on this machine")
@@ -113,6 +117,13 @@ func goServer(folder, pkg string) recipe {
 			return run(folder, []string{"GOFLAGS=-mod=readonly", "GOWORK=off", "CGO_ENABLED=0"},
 				"go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", target, pkg)
 		}}
+}
+
+// goProgram is a program of ours, in a module of its own.
+func goProgram(folder string, files ...string) recipe {
+	r := goServer(folder, ".")
+	r.inputs = append(r.inputs, files...)
+	return r
 }
 
 func javaServer(folder string) recipe {
