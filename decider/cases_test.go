@@ -88,7 +88,7 @@ func peerAt(address string) *auth.AttributeContext_Peer {
 func setBy(r *auth.CheckResponse, name string) string {
 	for _, h := range r.GetOkResponse().Headers {
 		if strings.EqualFold(h.Header.Key, name) {
-			return string(h.Header.RawValue)
+			return h.Header.Value
 		}
 	}
 	return ""

@@ -120,6 +120,23 @@ func TestServices(t *testing.T) {
 	assert.Equal(t, "rest-1", setBy(answer, "x-gray-version"))
 }
 
+// What a client sends need not be UTF-8, and what gRPC carries must be.
+func TestTextual(t *testing.T) {
+	d := run(t, one(t, shop))
+	raw := func(name, value string) *base.HeaderValue {
+		return &base.HeaderValue{Key: name, RawValue: []byte(value)}
+	}
+	answer, err := d.client().Check(context.Background(), &auth.CheckRequest{Attributes: &auth.AttributeContext{
+		Request: &auth.AttributeContext_Request{Http: &auth.AttributeContext_HttpRequest{
+			Method: "GET", Path: "/ramp", Host: "shop.example.com", HeaderMap: &base.HeaderMap{
+				Headers: []*base.HeaderValue{raw("baggage", "a=\xff\xc3(é"), raw("cookie", "a=\xff")}}}}}})
+	require.NoError(t, err)
+	assert.Equal(t, "a=%FF%C3(é,gray=v2", setBy(answer, "baggage"))
+	assert.Equal(t, "v2", setBy(answer, "x-gray-version"))
+	assert.Empty(t, setBy(answer, "cookie"))
+	assert.NotEmpty(t, answer.GetOkResponse().ResponseHeadersToAdd)
+}
+
 // A new identity goes to the service and to the client, and no shared cache keeps it.
 func TestCookies(t *testing.T) {
 	d := run(t, one(t, shop))
@@ -140,7 +157,7 @@ func TestCookies(t *testing.T) {
 	require.NoError(t, err)
 	added := map[string]string{}
 	for _, h := range answer.GetOkResponse().ResponseHeadersToAdd {
-		added[h.Header.Key] = string(h.Header.RawValue)
+		added[h.Header.Key] = h.Header.Value
 		assert.Equal(t, base.HeaderValueOption_APPEND_IF_EXISTS_OR_ADD, h.AppendAction)
 	}
 	assert.Contains(t, added["set-cookie"], "; Secure")

@@ -7,6 +7,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	base "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	auth "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
@@ -137,7 +138,7 @@ var statusOK = &status.Status{Code: int32(codes.OK)}
 // allowed lets a request pass with what is to be changed.
 func allowed(a *answer) *auth.CheckResponse {
 	ok := &auth.OkHttpResponse{HeadersToRemove: a.remove}
-	for _, header := range a.set {
+	for _, header := range textual(a.set) {
 		ok.Headers = append(ok.Headers, option(header[0], header[1], base.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD))
 	}
 	for name, values := range a.client {
@@ -162,9 +163,44 @@ func metadata(a *answer) *structpb.Struct {
 	}}
 }
 
-// option is a header that Envoy sets or adds. Values are bytes: what a client sends need not be
-// UTF-8.
+// option is a header that Envoy sets or adds. Envoy reads no raw_value in answers.
 func option(name, value string, action base.HeaderValueOption_HeaderAppendAction) *base.HeaderValueOption {
-	return &base.HeaderValueOption{AppendAction: action,
-		Header: &base.HeaderValue{Key: strings.ToLower(name), RawValue: []byte(value)}}
+	return &base.HeaderValueOption{AppendAction: action, Header: &base.HeaderValue{Key: strings.ToLower(name), Value: value}}
+}
+
+// textual returns headers as gRPC can carry them, which is UTF-8. Other bytes of baggage are
+// percent-encoded, which is what they mean there. Other headers with such bytes stay as the client
+// has sent them: a new identity is then missing in the Cookie of one request.
+func textual(headers [][2]string) [][2]string {
+	for i, header := range headers {
+		if utf8.ValidString(header[1]) {
+			continue
+		}
+		var kept [][2]string
+		for _, header := range headers[i:] {
+			switch {
+			case utf8.ValidString(header[1]):
+				kept = append(kept, header)
+			case header[0] == "Baggage":
+				kept = append(kept, [2]string{header[0], percentEncoded(header[1])})
+			}
+		}
+		return append(headers[:i:i], kept...)
+	}
+	return headers
+}
+
+// percentEncoded encodes the bytes that are not UTF-8.
+func percentEncoded(text string) string {
+	var b strings.Builder
+	for len(text) > 0 {
+		r, size := utf8.DecodeRuneInString(text)
+		if r == utf8.RuneError && size == 1 {
+			fmt.Fprintf(&b, "%%%02X", text[0])
+		} else {
+			b.WriteString(text[:size])
+		}
+		text = text[size:]
+	}
+	return b.String()
 }

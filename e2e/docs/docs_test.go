@@ -31,6 +31,7 @@ var runners = []runner{
 	{"Traefik's dynamic configuration", isDynamic, runDynamic},
 	{"a controller's configuration", isController, runController},
 	{"a decision server's configuration", isDecider, runDecider},
+	{"a gateway's configuration", isGateway, runGateway},
 	{"Alertmanager's configuration", isAlertmanager, runAlertmanager},
 	{"Prometheus' configuration", isPrometheus, runPrometheus},
 	{"Grafana's configuration", isGrafana, runGrafana},

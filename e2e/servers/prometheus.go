@@ -1,8 +1,6 @@
 package servers
 
 import (
-	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -22,19 +20,7 @@ func Alertmanager(t testing.TB, config string) (p *Process, url string) {
 // packaged starts a program that a package of the system has installed under one of the names.
 func packaged(t testing.TB, name string, commands []string, config string, files map[string]string) (*Process, string) {
 	t.Helper()
-	path := ""
-	for _, command := range commands {
-		if found, err := exec.LookPath(command); err == nil {
-			path = found
-			break
-		}
-	}
-	if path == "" {
-		if os.Getenv("CI") != "" {
-			t.Fatalf("this machine has no %s", name)
-		}
-		t.Skipf("this machine has no %s", name)
-	}
+	path := Packaged(t, commands...)
 	p := newProcess(t, name, time.Minute)
 	port := FreePorts(t, 1)[0]
 	writeFile(t, filepath.Join(p.dir, name+".yml"), config)
