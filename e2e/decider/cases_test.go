@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -75,7 +76,7 @@ func decideGroups(t *testing.T, all []group) *server {
 // runCases sends all cases through a gateway, each with who the client is in X-Forwarded-For. The
 // gateway answers with the version that it routes to (Served-By), the version that the upstream is
 // told of (Told), and the rule if it knows it (Rule). Left returns why the gateway refuses a case.
-func runCases(t *testing.T, all []group, address string, left func(casetest.Request) string) {
+func runCases(t *testing.T, all []group, address func(group) string, left func(casetest.Request) string) {
 	count, out := 0, map[string]int{}
 	for _, g := range all {
 		for _, c := range g.cases {
@@ -88,7 +89,7 @@ func runCases(t *testing.T, all []group, address string, left func(casetest.Requ
 			t.Run(g.file+"/"+c.Name, func(t *testing.T) {
 				raw := c.Request.Raw([2]string{groupHeader, g.name}, [2]string{"X-Forwarded-For", c.Request.IP},
 					[2]string{"Content-Length", "0"}, [2]string{"Connection", "close"})
-				res, body := exchange(t, address, c.Request.Method, raw)
+				res, body := exchange(t, address(g), c.Request.Method, raw)
 				if reason != "" {
 					assert.Equal(t, http.StatusBadRequest, res.StatusCode, reason)
 					return
@@ -103,4 +104,29 @@ func runCases(t *testing.T, all []group, address string, left func(casetest.Requ
 		}
 	}
 	t.Logf("%d cases in %d policies; left out: %v", count, len(all), out)
+}
+
+// versionUpstreams starts an upstream for each version of any group, and returns their addresses.
+// They answer as runCases wants.
+func versionUpstreams(t *testing.T, all []group) map[string]string {
+	headers := map[string]string{}
+	for _, g := range all {
+		headers[g.name] = g.header
+	}
+	addresses := map[string]string{}
+	for _, g := range all {
+		for _, version := range g.versions {
+			if addresses[version] != "" {
+				continue
+			}
+			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Served-By", version)
+				w.Header().Set("Told", strings.Join(r.Header[headers[r.Header.Get(groupHeader)]], " and "))
+			}))
+			s.Config.MaxHeaderBytes = 1 << 20
+			t.Cleanup(s.Close)
+			addresses[version] = strings.TrimPrefix(s.URL, "http://")
+		}
+	}
+	return addresses
 }

@@ -130,7 +130,7 @@ func envoyCases(t *testing.T, heading, decisions string, address func(*server) s
 	servers.Envoy(t, func(admin int) string {
 		return strings.Replace(string(made), "port_value: 9901", fmt.Sprint("port_value: ", admin), 1)
 	})
-	runCases(t, all, listen, notInEnvoy)
+	runCases(t, all, func(group) string { return listen }, notInEnvoy)
 }
 
 // notInEnvoy returns why Envoy refuses a request before any filter sees it.
