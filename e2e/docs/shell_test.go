@@ -32,6 +32,7 @@ var elsewhere = []struct{ file, begins, folder, test string }{
 	{"docs/serve.md", "gray serve --config gray.yml\n", "e2e/rollout", "TestControllerReadsTraefik"},
 	{"docs/serve.md", "gray serve --service shop", "cmd/gray", "TestServe"},
 	{"docs/serve.md", "examples/fleet/fleet.sh ", "e2e/rollout", "TestFleetExample"},
+	{"docs/grafana.md", "STAY=1 examples/fleet/fleet.sh\n", "e2e/rollout", "TestFleetExample"},
 	{"docs/grafana.md", "promtool ", "e2e/grafana", "TestRules"},
 	{"docs/grafana.md", "cd e2e && go generate ./grafana\n", "e2e/grafana", "TestDashboardsAreCurrent"},
 	{"docs/performance.md", "go run ./rollout/internal/simulate\n", "rollout/internal/simulate", "TestReport"},

@@ -13,6 +13,8 @@ import (
 // board is a dashboard of one service, whose metrics have one prefix.
 type board struct {
 	prefix string
+	// everything says that series are those of all services, since they do not name one.
+	everything bool
 	// everywhere says that series are those of all instances, since they are other programs' than
 	// the dashboard's.
 	everywhere bool
@@ -45,7 +47,10 @@ func (b *board) variable(name, label, query string) *dashboard.QueryVariableBuil
 // series are those of a metric, of the service and the instances that are chosen, with more
 // matchers.
 func (b *board) series(metric string, matchers ...string) string {
-	all := []string{`service="$service"`}
+	var all []string
+	if !b.everything {
+		all = append(all, `service="$service"`)
+	}
 	if !b.everywhere {
 		all = append(all, `instance=~"$instance"`)
 	}
@@ -61,6 +66,11 @@ func (b *board) rate(by, metric string, matchers ...string) string {
 // most is the highest value over what the labels do not tell apart.
 func (b *board) most(by, metric string, matchers ...string) string {
 	return "max by (" + by + ") (" + b.series(metric, matchers...) + ")"
+}
+
+// named gives series without a label a word for it, for legends.
+func named(expression, label, word string) string {
+	return "label_replace(" + expression + `, "` + label + `", "` + word + `", "` + label + `", "")`
 }
 
 // query is one expression of a panel.

@@ -4,6 +4,7 @@ import (
 	"github.com/grafana/grafana-foundation-sdk/go/common"
 	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
 	"github.com/grafana/grafana-foundation-sdk/go/table"
+	"github.com/grafana/grafana-foundation-sdk/go/timeseries"
 )
 
 var yesOrNo = []state{{"no", green}, {"yes", red}}
@@ -23,7 +24,8 @@ func caddyBoard() *board {
 			"gateways"}))
 	b.row("Requests, errors and duration by version")
 	b.requests()
-	b.decisions()
+	b.decisions(full / 4)
+	b.responses()
 	b.release()
 	b.fallbacks()
 	b.policies()
@@ -38,26 +40,36 @@ func (b *board) requests() {
 	b.WithPanel(b.curve("Errors", "The share of responses with status 500 and more.", share, full/3,
 		query{failed, "{{version}}"}))
 	b.WithPanel(b.curve("Duration", "Time to the response's header: the quantiles 50 %, 90 % and 99 %.", duration, full/3,
-		query{b.quantile("0.5"), "{{version}} p50"}, query{b.quantile("0.9"), "{{version}} p90"},
-		query{b.quantile("0.99"), "{{version}} p99"}))
+		b.quantiles("version", "response_latency_seconds")...))
 }
 
 // decisions adds what the policy has chosen.
-func (b *board) decisions() {
+func (b *board) decisions(width uint32) {
 	decisions := b.rate("version", "decisions_total") + " / ignoring (version) group_left () sum(rate(" +
 		b.series("decisions_total") + "[$__rate_interval]))"
-	b.WithPanel(b.curve("Share of decisions", "How many of the requests each version was chosen for.", share, full/4,
+	b.WithPanel(b.curve("Share of decisions", "How many of the requests each version was chosen for.", share, width,
 		query{decisions, "{{version}}"}))
-	b.WithPanel(b.curve("Decisions by rule", "The rule that decided; without one, none matched.", perSecond, full/4,
-		query{b.rate("version, rule", "decisions_total"), "{{version}} by {{rule}}"}))
+	byRule := named(b.rate("version, rule", "decisions_total"), "rule", "no rule")
+	b.WithPanel(b.curve("Decisions by rule", "Decisions a second, by the rule that matched.", perSecond, width,
+		query{byRule, "{{version}} by {{rule}}"}))
+}
+
+// responses adds more of what was served.
+func (b *board) responses() {
 	b.WithPanel(b.curve("Responses by class", "By the version that served and the class of the status.", perSecond, full/4,
 		query{b.rate("version, class", "responses_total") + " > 0", "{{version}} {{class}}"}))
 	b.WithPanel(b.curve("Open exchanges", "Requests that are being served, streams and websockets included.", count,
 		full/4, query{"sum by (version) (" + b.series("open_exchanges") + ")", "{{version}}"}))
 }
 
-func (b *board) quantile(q string) string {
-	return "histogram_quantile(" + q + ", " + b.rate("le, version", "response_latency_seconds_bucket") + ")"
+// quantiles are those of a histogram, by a label.
+func (b *board) quantiles(by, metric string, matchers ...string) []query {
+	var all []query
+	for _, q := range []struct{ share, name string }{{"0.5", "p50"}, {"0.9", "p90"}, {"0.99", "p99"}} {
+		buckets := b.rate("le, "+by, metric+"_bucket", matchers...)
+		all = append(all, query{"histogram_quantile(" + q.share + ", " + buckets + ")", "{{" + by + "}} " + q.name})
+	}
+	return all
 }
 
 // fallbacks adds what did not go as decided.
@@ -68,8 +80,13 @@ func (b *board) fallbacks() {
 	b.WithPanel(b.curve("Upstream failures", "Attempts without a response: no connection (unreachable), or nothing came "+
 		"back (interrupted).", events, full/3,
 		query{b.rate("version, kind", "upstream_failures_total"), "{{version}} {{kind}}"}))
-	b.WithPanel(b.curve("Tokens", "How the tokens fared that were looked at for claims. Policies without `jwt` have none.",
-		perSecond, full/3, query{b.rate("result", "tokens_total"), "{{result}}"}))
+	b.WithPanel(b.tokens(full / 3))
+}
+
+// tokens shows how tokens fared.
+func (b *board) tokens(width uint32) *timeseries.PanelBuilder {
+	return b.curve("Tokens", "How the tokens fared that were looked at for claims. Policies without `jwt` have none.",
+		perSecond, width, query{b.rate("result", "tokens_total"), "{{result}}"})
 }
 
 // policies adds which policies are in force.

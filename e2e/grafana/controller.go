@@ -8,8 +8,8 @@ func controllerBoard() *board {
 	b.annotate()
 	b.now()
 	down := "count(" + b.series("signal_up") + " == 0) or 0 * count(" + b.series("source_connected") + ")"
-	b.WithPanel(b.figure("Signals that are down", "Gateways, counters and Prometheus that could not be read when they were "+
-		"last asked.", count, query{down, "signals"}))
+	b.WithPanel(b.figure("Signals that are down", "Gateways, counters and Prometheus that could not be read when they "+
+		"were last asked.", count, query{down, "signals"}))
 	b.row("Requests, errors and duration by version, of Caddys in the same Prometheus")
 	gateways := &board{prefix: "caddy_gray_", everywhere: true, DashboardBuilder: b.DashboardBuilder}
 	gateways.requests()
@@ -34,14 +34,15 @@ func (b *board) compared() {
 		})...))
 	b.WithPanel(b.curve("Failed callers", "The share of callers who were bad by a guard on errors, since the step began.",
 		share, full/3, b.ofBoth(b.badBy("errors"))...))
-	b.WithPanel(b.curve("Slow callers", "The share of callers who were bad by a guard on latency, since the step began.",
+	b.WithPanel(b.curve("Slow callers", "The share of callers who were bad by a guard on latency, if the plan has one, since the "+
+		"step began.",
 		share, full/3, b.ofBoth(b.badBy("latency"))...))
 }
 
 // ofBoth are the queries of the version that is released, and of stable.
 func (b *board) ofBoth(of func(arm string) string) []query {
-	named := " * on () group_left (version) topk(1, " + b.most("version", "rollout_info") + ")"
-	return []query{{of(`arm="canary"`) + named, "{{version}}"}, {of(`arm="control"`), "stable"}}
+	ofVersion := " * on () group_left (version) topk(1, " + b.most("version", "rollout_info") + ")"
+	return []query{{of(`arm="canary"`) + ofVersion, "{{version}}"}, {of(`arm="control"`), "stable"}}
 }
 
 // badBy is the share of an arm's callers who were bad by guards that measure something.

@@ -26,5 +26,6 @@ func main() {
 
 // boards are the dashboards by the names of their files.
 func boards() map[string]*board {
-	return map[string]*board{"caddy.json": caddyBoard(), "controller.json": controllerBoard()}
+	return map[string]*board{"caddy.json": caddyBoard(), "controller.json": controllerBoard(),
+		"decider.json": deciderBoard()}
 }

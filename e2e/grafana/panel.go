@@ -38,10 +38,15 @@ const (
 	full       = 24 // columns
 )
 
-// curve adds lines over time.
+// curve adds lines over time, from zero.
 func (b *board) curve(title, description, unit string, width uint32, queries ...query) *timeseries.PanelBuilder {
+	return b.lines(title, description, unit, width, queries...).Min(0)
+}
+
+// lines adds lines over time, which may be below zero.
+func (b *board) lines(title, description, unit string, width uint32, queries ...query) *timeseries.PanelBuilder {
 	p := timeseries.NewPanelBuilder().Title(title).Description(description).Datasource(source).Unit(unit).
-		Span(width).Height(height).Min(0).LineWidth(1).FillOpacity(5).ShowPoints(common.VisibilityModeNever).
+		Span(width).Height(height).LineWidth(1).FillOpacity(5).ShowPoints(common.VisibilityModeNever).
 		Legend(common.NewVizLegendOptionsBuilder().DisplayMode(common.LegendDisplayModeList).
 			Placement(common.LegendPlacementBottom).ShowLegend(true)).
 		Tooltip(common.NewVizTooltipOptionsBuilder().Mode(common.TooltipDisplayModeMulti).

@@ -45,6 +45,12 @@ func (b *board) now() {
 // release adds how the rollout goes.
 func (b *board) release() {
 	b.row("Release")
+	b.where()
+	b.found()
+}
+
+// where adds where each instance has the rollout.
+func (b *board) where() {
 	b.WithPanel(b.steps("Percentage by instance", "The percentage of the rollout's rule.", percent, full/3,
 		query{b.most("instance", "rollout_percent"), "{{instance}}"}))
 	b.WithPanel(b.timeline("Phase by instance", "The phase of the rollout.", full/3, phases,
@@ -52,7 +58,11 @@ func (b *board) release() {
 	b.WithPanel(b.steps("Epoch by instance", "The number of the state that each instance obeys. They are the same, but "+
 		"for the moment in which a new state spreads.", count, full/3,
 		query{b.most("instance", "rollout_epoch"), "{{instance}}"}))
-	b.WithPanel(dashed(b.curve("Evidence and threshold", "The evidence (ln E) that the canary is bad. A guard acts when "+
+}
+
+// found adds what those who measure have found.
+func (b *board) found() {
+	b.WithPanel(dashed(b.lines("Evidence and threshold", "The evidence (ln E) that the canary is bad. A guard acts when "+
 		"it reaches its threshold. For queries: looks in a row that were bad.", count, full/2,
 		query{b.most("guard", "rollout_evidence"), "{{guard}}"},
 		query{b.most("guard", "rollout_threshold"), "{{guard}}: threshold"}), ": threshold$").AxisSoftMin(0))
@@ -65,8 +75,9 @@ func (b *board) release() {
 		b.most("arm", "rollout_callers_total")
 	b.WithPanel(b.curve("Bad callers", "The share of them who were bad by a guard: failed, or slow.", share, full/3,
 		query{bad, "{{guard}}: {{arm}}"}))
-	b.WithPanel(b.steps("Rollbacks", "Rollouts that were rolled back, by the guard that did; without one a person did, "+
-		"or the time was over.", count, full/3, query{b.most("guard", "rollout_rollbacks_total"), "by {{guard}}"}))
+	rollbacks := named(b.most("guard", "rollout_rollbacks_total"), "guard", "a person, or the time")
+	b.WithPanel(b.steps("Rollbacks", "Rollouts that were rolled back, by the guard that did, if one did.", count, full/3,
+		query{rollbacks, "by {{guard}}"}))
 }
 
 // annotate marks steps and rollbacks in all panels, at the times that the metrics tell.

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -80,14 +81,15 @@ func readRules(t *testing.T) []rule {
 }
 
 // watched is what the dashboards are about: two Caddys of a service, one of which reads its policy
-// through a relay, a Caddy of another service whose rollout nobody moves, a controller, and a
-// Prometheus that reads the metrics of all.
+// through a relay, a Caddy of another service whose rollout nobody moves, a controller, a decision
+// server, and a Prometheus that reads the metrics of all.
 type watched struct {
 	t          *testing.T
 	backend    *backends.Backend
 	service    *service
 	a, b       *gateway
 	controller *controller
+	decider    string // where it is asked
 	prometheus prometheusAPI
 	rules      []rule
 	fired      map[string]bool
@@ -100,7 +102,7 @@ scrape_configs:
   - job_name: caddy
     static_configs: [{targets: [%q, %q, %q]}]
   - job_name: gray
-    static_configs: [{targets: [%q]}]
+    static_configs: [{targets: [%q, %q]}]
 `
 
 // document is the policy of the shop; its second step never has enough callers.
@@ -130,9 +132,10 @@ func startWatched(t *testing.T) *watched {
 	rules, err := os.ReadFile(filepath.Join(grafana, "rules.yml"))
 	require.NoError(t, err)
 	address = servers.Host(servers.FreePorts(t, 1)[0])
+	deciderAdmin := f.startDecider(direct + "shop")
 	host := func(url string) string { return strings.TrimPrefix(url, "http://") }
 	_, f.prometheus.url = servers.Prometheus(t,
-		fmt.Sprintf(fleetScrape, host(f.a.Admin()), host(f.b.Admin()), host(cart.Admin()), address),
+		fmt.Sprintf(fleetScrape, host(f.a.Admin()), host(f.b.Admin()), host(cart.Admin()), address, deciderAdmin),
 		map[string]string{"rules.yml": string(rules)})
 	f.prometheus.t = t
 	webhook := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
@@ -141,6 +144,67 @@ func startWatched(t *testing.T) *watched {
 		"prometheus: {url: %q, every: 1s}\nnotices: [{webhook: %q}]\n", direct+"shop", f.a.Admin(), f.b.Admin(),
 		f.prometheus.url, webhook.URL))
 	return f
+}
+
+// startDecider starts a decision server, and returns where its metrics are.
+func (f *watched) startDecider(source string) (admin string) {
+	t := f.t
+	ports := servers.FreePorts(t, 3)
+	admin = servers.Host(ports[0])
+	f.decider = servers.BaseURL(ports[1])
+	cmd := exec.Command(grayCommand(t), "decide", "--service", "shop", "--source", source, "--admin", admin,
+		"--listen", servers.Host(ports[1]), "--grpc", servers.Host(ports[2]))
+	cmd.SysProcAttr = servers.DieWithParent()
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	require.Eventually(t, func() bool {
+		res, err := client.Get("http://" + admin + "/readyz")
+		if err != nil {
+			return false
+		}
+		res.Body.Close()
+		return res.StatusCode == http.StatusOK
+	}, 20*time.Second, 10*time.Millisecond, "the decision server is ready")
+	return admin
+}
+
+// askDecider asks the decision server about a caller twenty times a second, until the test ends.
+// Every tenth question is wrong: it names no method.
+func (f *watched) askDecider() {
+	stop, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		tick := time.NewTicker(time.Second / 20)
+		defer tick.Stop()
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			case <-tick.C:
+			}
+			req, err := http.NewRequest(http.MethodGet, f.decider+"/decide/shop", nil)
+			if err != nil {
+				return
+			}
+			for name, value := range map[string]string{"Proto": "http", "Host": "shop", "Uri": "/", "For": "192.0.2.1"} {
+				req.Header.Set("X-Forwarded-"+name, value)
+			}
+			if i%10 > 0 {
+				req.Header.Set("X-Forwarded-Method", http.MethodGet)
+			}
+			req.Header.Set("X-User", fmt.Sprint("u-", i))
+			if res, err := client.Do(req); err == nil {
+				res.Body.Close()
+			}
+		}
+	}()
+	f.t.Cleanup(func() {
+		close(stop)
+		<-ended
+	})
 }
 
 // fires waits until the expression of an alert has a result, about a service.
@@ -177,7 +241,7 @@ func (f *watched) awaitAll(phase string) {
 // healthyAtZero are panels, each of whose queries may be zero while nothing is wrong.
 var healthyAtZero = map[string]bool{
 	"Percentage": true, "Off": true, "Needs a person": true, "Signals that are down": true, "Bad callers": true,
-	"Slow callers": true,
+	"Slow callers": true, "Switched": true,
 }
 
 // Each panel of each dashboard has data, and the expression of each alert a result, in a real
@@ -186,17 +250,24 @@ func TestDashboardsHaveData(t *testing.T) {
 	f := startWatched(t)
 	begin := time.Now()
 	f.awaitAll(core.PhaseWaiting)
-	f.awaitSeries("count(up == 1) == 4") // a counter that Prometheus sees later does not seem to grow
+	f.awaitSeries("count(up == 1) == 5") // a counter that Prometheus sees later does not seem to grow
 	f.fires("GrayApprovalNeeded", "shop")
 	f.fires("GrayRolloutStuck not begun", "cart")
 	require.Equal(t, 200, f.a.post("approve", ""))
 	f.awaitAll(core.PhaseRunning)
+	f.askDecider()
 	f.failTesters()
 	f.disturb()
 	f.rollBack()
 	f.checkAlerts()
-	for _, name := range []string{"caddy.json", "controller.json"} {
-		t.Run(name, func(t *testing.T) { f.checkDashboard(t, readDashboard(t, name), begin) })
+	for _, name := range []string{"caddy.json", "controller.json", "decider.json"} {
+		t.Run(name, func(t *testing.T) {
+			p := prometheusAPI{t, f.prometheus.url}
+			checkPanels(p, readDashboard(t, name), begin, func(panel string) (mayLack, mayBeZero bool) {
+				return false, healthyAtZero[panel]
+			})
+			checkMarks(p, readDashboard(t, name), begin)
+		})
 	}
 }
 
@@ -239,7 +310,7 @@ func (f *watched) disturb() {
 
 	f.backend.Put("shop", "no policy")
 	f.fires("GrayPolicyRefused", "shop")
-	f.awaitSeries(`gray_source_rejected{service="shop"} == 1`)
+	f.awaitSeries(`count({__name__=~"(caddy_)?gray_source_rejected", service="shop"} == 1) == 4`)
 	f.backend.Put("shop", f.document())
 	f.backend.Registry.Deregister("one", 0)
 	f.fires("GrayStableHeld", "cart")
@@ -289,12 +360,18 @@ func (f *watched) checkAlerts() {
 	}
 }
 
-var labelValues = regexp.MustCompile(`^label_values\((.*), ([a-z]+)\)$`)
-
-func (f *watched) checkDashboard(t *testing.T, d *dashboard, begin time.Time) {
-	p := prometheusAPI{t, f.prometheus.url}
+// checkPanels checks that each query of each panel has data since a time, and one of them something
+// else than zero, except where the panel may lack that.
+func checkPanels(
+	p prometheusAPI, d *dashboard, begin time.Time, allowed func(panel string) (mayLack, mayBeZero bool),
+) {
 	panels := 0
 	for _, panel := range d.Panels {
+		mayLack, mayBeZero := allowed(panel.Title)
+		if mayLack || len(panel.Targets) == 0 {
+			continue // a row is a panel, too
+		}
+		panels++
 		most := math.NaN()
 		for _, target := range panel.Targets {
 			var result answered
@@ -304,23 +381,26 @@ func (f *watched) checkDashboard(t *testing.T, d *dashboard, begin time.Time) {
 				result = p.since(filled(target.Expr), begin)
 			}
 			found := result.highest()
-			assert.False(t, math.IsNaN(found), "%s has no data: %s", panel.Title, target.Expr)
+			assert.False(p.t, math.IsNaN(found), "%s has no data: %s", panel.Title, target.Expr)
 			if math.IsNaN(most) || found > most {
 				most = found
 			}
 		}
-		if len(panel.Targets) > 0 {
-			panels++
-			assert.True(t, most > 0 || healthyAtZero[panel.Title], "%s is never more than %v", panel.Title, most)
-		}
+		assert.True(p.t, most > 0 || mayBeZero, "%s is never more than %v", panel.Title, most)
 	}
-	assert.GreaterOrEqual(t, panels, 20)
+	assert.GreaterOrEqual(p.t, panels, 15)
+}
+
+var labelValues = regexp.MustCompile(`^label_values\((.*), ([a-z]+)\)$`)
+
+// checkMarks checks that steps and rollbacks are marked, and that the variables have values.
+func checkMarks(p prometheusAPI, d *dashboard, begin time.Time) {
 	for _, a := range d.Annotations.List {
 		result := p.since(filled(a.Expr), begin)
 		at := time.UnixMilli(int64(result.highest()))
-		assert.True(t, at.After(begin.Add(-time.Minute)) && at.Before(time.Now()), "%s: at %v", a.Name, at)
+		assert.True(p.t, at.After(begin.Add(-time.Minute)) && at.Before(time.Now()), "%s: at %v", a.Name, at)
 		for _, series := range result {
-			assert.Len(t, series.Metric, 3, "phase, step and percent: %v", series.Metric)
+			assert.Len(p.t, series.Metric, 3, "phase, step and percent: %v", series.Metric)
 		}
 	}
 	for _, v := range d.Templating.List {
@@ -328,7 +408,7 @@ func (f *watched) checkDashboard(t *testing.T, d *dashboard, begin time.Time) {
 			continue
 		}
 		m := labelValues.FindStringSubmatch(filled(v.Query))
-		require.NotNil(t, m, v.Query)
-		assert.NotEmpty(t, p.values(m[2], m[1]), v.Name)
+		require.NotNil(p.t, m, v.Query)
+		assert.NotEmpty(p.t, p.values(m[2], m[1]), v.Name)
 	}
 }

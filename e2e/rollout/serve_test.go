@@ -1,8 +1,10 @@
 package rollout
 
 import (
+	"bufio"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -293,12 +295,48 @@ func TestFleetExample(t *testing.T) {
 			cmd := exec.Command("bash", "../../examples/fleet/fleet.sh", way)
 			cmd.Env = append(os.Environ(), "TRAEFIK="+servers.Path(t, "traefik"))
 			cmd.SysProcAttr = servers.DieWithParent()
+			if way == "evidence" {
+				cmd.Env = append(cmd.Env, "STAY=1")
+				t.Log(checkStaying(t, cmd))
+				return
+			}
 			out, err := cmd.CombinedOutput()
 			require.NoError(t, err, "%s", out)
 			assert.Contains(t, string(out), "Everybody is back on v1")
 			t.Log(string(out))
 		})
 	}
+}
+
+// checkStaying runs the example, which stays, and returns what it has said. What its Prometheus has
+// fits the dashboards; its policy has no tokens, and its plan no guard on latency.
+func checkStaying(t *testing.T, cmd *exec.Cmd) string {
+	begin := time.Now()
+	output, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	cmd.Stderr = cmd.Stdout
+	require.NoError(t, cmd.Start())
+	said := ""
+	for lines := bufio.NewScanner(output); !strings.Contains(said, "Prometheus is at "); {
+		require.True(t, lines.Scan(), "it has ended: %s", said)
+		said += lines.Text() + "\n"
+	}
+	assert.Contains(t, said, "Everybody is back on v1")
+	p := prometheusAPI{t, "http://127.0.0.1:9090"}
+	require.Eventually(t, func() bool {
+		return len(p.now(`{__name__=~"(caddy_)?gray_rollout_rollbacks_total"}`)) == 2
+	}, 20*time.Second, 100*time.Millisecond, "the metrics of Caddy and of the controller")
+	for _, name := range []string{"caddy.json", "controller.json"} {
+		d := readDashboard(t, name)
+		checkPanels(p, d, begin, func(panel string) (mayLack, mayBeZero bool) {
+			return panel == "Tokens" || panel == "Slow callers", true
+		})
+		checkMarks(p, d, begin)
+	}
+	require.NoError(t, cmd.Process.Signal(os.Interrupt))
+	go func() { _, _ = io.Copy(io.Discard, output) }()
+	_ = cmd.Wait()
+	return said
 }
 
 // Of two controllers one tells each event, whoever gives the commands, and whoever is killed.

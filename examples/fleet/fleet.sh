@@ -7,6 +7,9 @@
 #	examples/fleet/fleet.sh query      # a query at Prometheus
 #	examples/fleet/fleet.sh alert      # an alert of Alertmanager
 #
+# With STAY=1 everything goes on running after that, until Ctrl-C: Prometheus at 127.0.0.1:9090 has
+# what the dashboards of examples/grafana show.
+#
 # Needs Go, prometheus, alertmanager (or prometheus-alertmanager) and, unless NO_TRAEFIK is set,
 # traefik v3.6 or later (TRAEFIK is its path).
 set -euo pipefail
@@ -105,3 +108,7 @@ await "the rollback" "gray status $source -o json | grep -q '\"phase\": *\"rolle
 echo "Everybody is back on v1 after $((($(date +%s%N) - began) / 1000000)) ms, by $way:"
 gray status "$source"
 await "the notice" "grep -q notice: '$fleet/gray.log'"
+if [[ -n ${STAY:-} ]]; then
+	echo "Prometheus is at http://127.0.0.1:9090, the controller at http://127.0.0.1:2020. Ctrl-C ends all of it."
+	wait
+fi
