@@ -203,7 +203,7 @@ func (f *Follower) show() {
 	case f.isReady || !v.isKnown:
 	case v.isAll:
 		f.setReady()
-	case f.patience == nil: // a canary whose registry is down must not keep stable waiting
+	case f.patience == nil: // a source that is down, or a canary's registry, must not keep stable waiting
 		f.patience = time.AfterFunc(maxWait, func() {
 			f.mu.Lock()
 			defer f.mu.Unlock()
@@ -220,5 +220,6 @@ func (f *Follower) setReady() {
 	}
 }
 
-// maxWait is how long calls wait for where other versions run once it is known for the stable one.
+// maxWait is how long calls wait for the policy, and for where other versions run, once it is known
+// where the stable one does.
 const maxWait = 2 * time.Second

@@ -17,7 +17,7 @@ type View struct {
 	upstreams map[string][]Upstream
 
 	isKnown bool // where the stable version runs
-	isAll   bool // where every version runs
+	isAll   bool // where every version runs, and what the policy says
 }
 
 // Upstream is an instance to be called.
@@ -82,7 +82,7 @@ func viewOf(t Target, current *live.Current, listed map[string][]discover.Instan
 	}
 	if current != nil {
 		v.isKnown = isAnswered(t, current, listed, v.stable)
-		v.isAll = v.isKnown
+		v.isAll = v.isKnown && (t.Source == nil || current.Origin != "none" && current.Origin != "")
 		for version := range v.versions {
 			v.isAll = v.isAll && isAnswered(t, current, listed, version)
 		}
