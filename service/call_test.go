@@ -239,6 +239,10 @@ func TestPolicyAndSwitchAreObeyed(t *testing.T) {
 	serves(t, transport, "http://cart/", "v1", "two")
 	document.write(".switch", `{"epoch": 3, "to": ""}`)
 	serves(t, transport, "http://cart/", "v1", "one")
+	own := transportTo(t, map[string]service.Target{"cart": {
+		Discover: "consul://" + a.host + "/cart", Stable: "v2", Source: &live.Source{URL: "file://" + document.path},
+	}})
+	serves(t, own, "http://cart/", "", "two") // the policy may be about several services, with stable versions of their own
 	document.write("", `{"service": "cart", "stable": "v1", "versions": {"v1": {}}}`)
 	serves(t, transport, "http://cart/", "v2", "one") // the policy does not have it any more
 }

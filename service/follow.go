@@ -177,10 +177,7 @@ func (f *Follower) take(e discover.Event) {
 // held returns the list with the stable instances that were listed last, while it has none: a
 // registry that restarts is no reason to call nobody.
 func (f *Follower) held(listed map[string][]discover.Instance) map[string][]discover.Instance {
-	stable := f.target.Stable
-	if f.current != nil && f.current.Engine != nil {
-		stable = f.current.Engine.Stable()
-	}
+	stable := stableOf(f.target, f.current)
 	if len(listed[stable]) > 0 || len(listed[""]) > 0 {
 		return listed
 	}

@@ -18,13 +18,14 @@ type Target struct {
 	// Discover is the URL by which the registry lists all of the service's instances, of whatever
 	// version: consul://127.0.0.1:8500/user-service, nacos://host:8848/user-service,
 	// etcd://host:2379/user-service/. The metadata `version` of an instance says which it is; one
-	// that says nothing counts as stable. Default: the policy says where its versions run.
+	// that says nothing counts as stable. It outranks what a policy says of places, so that one
+	// policy, and one switch, can be about several services. Default: the policy says where its
+	// versions run.
 	Discover string
 	// Options of Discover, which outrank those in its URL: user, password, token, TLS and so on.
 	// Default: none.
 	Options map[string]string
-	// Stable is the version that callers get who carry no other, while no policy says. Default: that
-	// of the policy.
+	// Stable is the version that callers get who carry no other. Default: that of the policy.
 	Stable string
 	// Source is where the service's policy is followed, with the kill switch and the rollout beside
 	// it. Of the policy its stable version counts, what its versions are and where they run, and what

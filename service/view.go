@@ -62,55 +62,63 @@ func (v *View) Versions() []string {
 // viewOf makes a view of a target, of what is in force by its policy, if it has one, and of what
 // its registry lists by version, nil if that is not known.
 func viewOf(t Target, current *live.Current, listed map[string][]discover.Instance) *View {
-	v := &View{stable: t.Stable, versions: map[string]bool{}, upstreams: map[string][]Upstream{}}
+	v := &View{stable: stableOf(t, current), versions: map[string]bool{}, upstreams: map[string][]Upstream{}}
 	if current == nil {
-		v.isKnown = listed != nil
-		v.isAll = v.isKnown
 		for version := range listed {
 			v.versions[version] = true
 		}
 	} else if current.Engine != nil {
 		v.govern(current)
 	}
-	for version, instances := range listed {
-		if version == "" {
-			version = v.stable
-		}
-		if current == nil || !current.IsLocated(version) {
+	switch {
+	case t.Discover != "":
+		v.isKnown = listed != nil && v.stable != ""
+		v.isAll = v.isKnown
+		for version, instances := range listed {
+			if version == "" {
+				version = v.stable
+			}
 			v.upstreams[version] = append(v.upstreams[version], upstreamsOf(discover.Upstreams(instances))...)
 		}
-	}
-	if current != nil {
-		v.isKnown = isAnswered(t, current, listed, v.stable)
-		v.isAll = v.isKnown && (t.Source == nil || current.Origin != "none" && current.Origin != "")
+	case current.Engine != nil:
+		v.isKnown = isAnswered(current, v.stable)
+		v.isAll = v.isKnown
 		for version := range v.versions {
-			v.isAll = v.isAll && isAnswered(t, current, listed, version)
+			v.upstreams[version] = upstreamsOf(current.Addresses(version))
+			v.isAll = v.isAll && isAnswered(current, version)
 		}
 	}
+	if t.Source != nil {
+		v.isAll = v.isAll && current.Origin != "none" && current.Origin != ""
+	}
 	return v
+}
+
+// stableOf returns the version that callers get who carry none, "" if that is not known yet.
+func stableOf(t Target, current *live.Current) string {
+	if t.Stable == "" && current != nil && current.Engine != nil {
+		return current.Engine.Stable()
+	}
+	return t.Stable
 }
 
 // govern takes over what a policy says.
 func (v *View) govern(current *live.Current) {
 	e := current.Engine
-	v.stable = e.Stable()
 	v.forced = current.Overlay.Force
 	kept := keptVersions(e.Policy(), current.Overlay.Keep)
 	for version := range e.Versions() {
 		v.versions[version] = !slices.Contains(current.Overlay.Withdrawn, version) || kept[version]
-		if current.IsLocated(version) {
-			v.upstreams[version] = upstreamsOf(current.Addresses(version))
-		}
 	}
 }
 
-// isAnswered reports whether it is known where a version runs, or that it runs nowhere.
-func isAnswered(t Target, current *live.Current, listed map[string][]discover.Instance, version string) bool {
-	if current.Engine != nil && current.Engine.Versions()[version].Discover != "" {
-		_, answered := current.Upstreams[version]
-		return answered
+// isAnswered reports whether it is known where a policy's version runs, or that it runs nowhere.
+func isAnswered(current *live.Current, version string) bool {
+	if current.Engine.Versions()[version].Discover == "" {
+		return true
 	}
-	return current.IsLocated(version) || listed != nil || t.Discover == "" && current.Engine != nil
+	_, answered := current.Upstreams[version]
+	return answered
 }
 
 // keptVersions returns the versions that rules give which a rollback leaves as they are.

@@ -71,6 +71,7 @@ var layers = []struct {
 	{"internal/casetest", nil, true},
 	{"internal/program", nil, true},
 	{"internal/routegen", nil, true},
+	{"examples/services", []string{"core/live", "service", "service/graygrpc"}, false},
 	{"examples", []string{"core", "core/live", "core/proxy"}, true},
 }
 
