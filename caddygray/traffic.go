@@ -1,6 +1,8 @@
 package caddygray
 
 import (
+	"time"
+
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 
@@ -9,7 +11,7 @@ import (
 
 // traffic is what has been counted of the policy's versions and rules, as the metrics have it.
 func (r *active) traffic() *api.Traffic {
-	t := &api.Traffic{}
+	t := &api.Traffic{At: time.Now()}
 	for rule, o := range r.outcomes {
 		t.Decisions = append(t.Decisions, o.counted(rule))
 		for _, other := range o.others {
@@ -19,8 +21,7 @@ func (r *active) traffic() *api.Traffic {
 	for name, v := range r.versions {
 		t.Responses = append(t.Responses, v.answered(name))
 	}
-	t.Sort()
-	return t
+	return api.Sum([]*api.Traffic{t})
 }
 
 func (o *outcome) counted(rule string) api.Decisions {

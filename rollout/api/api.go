@@ -10,6 +10,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/klauspost/compress/gzhttp"
+
+	"github.com/grayrelease/gray/core"
 	"github.com/grayrelease/gray/core/problem"
 	"github.com/grayrelease/gray/internal/daemon"
 )
@@ -45,12 +48,14 @@ type API struct {
 // New returns an API of the services of a feed.
 func New(f *Feed, callers daemon.Callers) *API {
 	a := &API{feed: f, callers: callers, mux: http.NewServeMux(), ended: make(chan struct{})}
-	only := a.Only
+	only := func(handle http.HandlerFunc, allowed ...string) http.HandlerFunc {
+		return gzhttp.GzipHandler(a.Only(handle, allowed...))
+	}
 	a.mux.HandleFunc("GET /gray/v1/{$}", only(a.serveList, daemon.RoleView))
 	a.mux.HandleFunc("GET /gray/v1/{service}", only(a.serveService, daemon.RoleView))
-	a.mux.HandleFunc("GET /gray/v1/events", only(a.serveEvents, daemon.RoleView))
+	a.mux.HandleFunc("GET /gray/v1/events", a.Only(a.serveEvents, daemon.RoleView))
 	a.mux.HandleFunc("GET /gray/v1/me", a.serveMe)
-	a.mux.HandleFunc("GET /gray/v1/{service}/events", only(a.serveEvents, daemon.RoleView))
+	a.mux.HandleFunc("GET /gray/v1/{service}/events", a.Only(a.serveEvents, daemon.RoleView))
 	a.mux.HandleFunc("GET /gray/v1/{service}/policy", only(a.servePolicy, daemon.RoleView))
 	a.mux.HandleFunc("GET /gray/v1/{service}/figures", only(a.serveFigures, daemon.RoleView))
 	a.mux.HandleFunc("POST /gray/v1/{service}/explain", only(a.serveExplain, daemon.RoleView))
@@ -104,13 +109,25 @@ func (a *API) state(s Service) State {
 	if state.Service == "" {
 		state.Service = s.Name()
 	}
-	state.Next = nextStep(s.Engine(), &state)
-	state.Needs = needs(&state, time.Now())
+	state.complete(s.Engine(), time.Now())
 	return state
+}
+
+// complete adds what follows from a state.
+func (s *State) complete(e *core.Engine, now time.Time) {
+	s.GatewaysKnown = len(s.Gateways)
+	for i := range s.Gateways {
+		if s.Gateways[i].isBehind(now) {
+			s.Behind++
+		}
+	}
+	s.Next = nextStep(e, s)
+	s.Needs = needs(s, now)
 }
 
 // brief drops what a list does not need.
 func (s *State) brief() {
+	s.Gateways = nil
 	s.Journal = nil
 	s.Upstreams = nil
 	s.Versions = nil

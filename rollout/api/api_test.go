@@ -294,13 +294,13 @@ func TestNeeds(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := c.state
-			s.Next = nextStep(e, &s)
+			s.complete(e, now)
 			if c.next == 0 {
 				assert.Zero(t, s.Next)
 			} else {
 				assert.Equal(t, now.Add(c.next), s.Next)
 			}
-			assert.Equal(t, c.needs, needs(&s, now))
+			assert.Equal(t, c.needs, s.Needs)
 		})
 	}
 }

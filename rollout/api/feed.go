@@ -32,7 +32,7 @@ func (f *Feed) Run(ctx context.Context) {
 	ticker := time.NewTicker(sampleEvery)
 	defer ticker.Stop()
 	for {
-		f.sample(time.Now())
+		f.Sample(time.Now())
 		select {
 		case <-ctx.Done():
 			return
@@ -41,8 +41,9 @@ func (f *Feed) Run(ctx context.Context) {
 	}
 }
 
-// sample takes a sample of each service, and forgets those that are gone.
-func (f *Feed) sample(at time.Time) {
+// Sample takes a sample of each service, unless the last one is too recent, and forgets services
+// that are gone. Run calls it.
+func (f *Feed) Sample(at time.Time) {
 	names := map[string]bool{}
 	for _, s := range f.services() {
 		names[s.Name()] = true

@@ -15,17 +15,35 @@ const (
 	sampleEvery = 2 * time.Second
 	// maxSamples is how many are kept of a service. When there are more, every second one is
 	// dropped, and the time between two doubles.
-	maxSamples = 512
+	maxSamples = 360
 )
 
-// sample is how a service stood at one moment.
+// sample is how a service stood at one moment. What rates are made of are the sums since the
+// gateways started, so that samples between two others may be dropped.
 type sample struct {
-	at      time.Time
-	attempt int64
-	percent float64
-	guards  []core.RolloutVerdict
-	traffic Traffic
-	plan    *core.RolloutPlan
+	at       time.Time
+	counted  time.Time // when requests were counted
+	plan     *core.RolloutPlan
+	attempt  int64
+	percent  float64
+	guards   []guardSample
+	rules    []Decisions
+	versions []versionSample
+}
+
+// guardSample is what a guard said.
+type guardSample struct {
+	guard           string
+	evidence        float64
+	threshold       float64
+	canary, control core.RolloutArm
+}
+
+// versionSample is what a version had answered, and its latency since the sample before.
+type versionSample struct {
+	version       string
+	count, failed float64
+	p50, p90      float64
 }
 
 // history holds the samples of a service.
@@ -33,6 +51,7 @@ type history struct {
 	mu      sync.Mutex
 	samples []sample
 	every   time.Duration
+	traffic Traffic // of the last sample
 }
 
 // take adds a sample, unless the last one is too recent. It reports whether it did.
@@ -47,27 +66,48 @@ func (h *history) take(s *State, plan *core.RolloutPlan, at time.Time) bool {
 		return false
 	}
 	made := sample{at: at, plan: plan}
-	if s.Traffic != nil {
-		made.traffic.Add(s.Traffic)
-	}
 	if r := s.Rollout; r != nil {
 		made.attempt = r.Attempt
 		made.percent = r.Percent
-		made.guards = r.Guards
+		for i := range r.Guards {
+			v := &r.Guards[i]
+			made.guards = append(made.guards, guardSample{v.Guard, v.Evidence, v.Threshold, v.Canary, v.Control})
+		}
+	}
+	if s.Traffic != nil {
+		now := Sum([]*Traffic{s.Traffic})
+		made.counted = now.At
+		made.rules = now.Decisions
+		for i := range now.Responses {
+			made.versions = append(made.versions, answered(&now.Responses[i], h.traffic.answered(now.Responses[i].Version)))
+		}
+		h.traffic = *now
 	}
 	h.samples = append(h.samples, made)
-	if len(h.samples) > maxSamples {
-		kept := h.samples[:0]
-		for i, s := range h.samples {
-			if i%2 == 0 {
-				kept = append(kept, s)
-			}
-		}
-		clear(h.samples[len(kept):])
-		h.samples = kept
-		h.every *= 2
-	}
+	h.thin()
 	return true
+}
+
+// answered is the sample of a version that had answered before what old says.
+func answered(r *Responses, old Responses) versionSample {
+	grown := r.since(&old)
+	return versionSample{r.Version, r.Count, r.Failed, grown.quantile(0.5), grown.quantile(0.9)}
+}
+
+// thin drops every second sample if there are too many.
+func (h *history) thin() {
+	if len(h.samples) <= maxSamples {
+		return
+	}
+	kept := h.samples[:0]
+	for i, s := range h.samples {
+		if i%2 == 0 {
+			kept = append(kept, s)
+		}
+	}
+	clear(h.samples[len(kept):])
+	h.samples = kept
+	h.every *= 2
 }
 
 // Figures are how a service stood over time. Each column has a number for each time in At; null
@@ -91,8 +131,9 @@ type GuardFigures struct {
 	// Evidence is ln E, and Threshold what it must reach for the verdict to be bad.
 	Evidence  []Number `json:"evidence"`
 	Threshold float64  `json:"threshold"`
-	// Canary and Control are the shares of the arms' callers that are bad, since the step began, and
-	// Limit is the share that is tolerated of the canary's: the guard's own, or by what control's is.
+	// Canary and Control are the shares of the arms' callers that are bad, since the step began,
+	// and Limit is the share that is tolerated of the canary's: the guard's own, or by what
+	// control's is.
 	Canary  []Number `json:"canary"`
 	Control []Number `json:"control"`
 	Limit   []Number `json:"limit"`
@@ -157,25 +198,25 @@ func (h *history) figures(from time.Time) *Figures {
 	for i := range last.guards {
 		f.Guards = append(f.Guards, guardFigures(shown, last, &last.guards[i]))
 	}
-	for _, r := range last.traffic.Responses {
-		f.Versions = append(f.Versions, versionFigures(shown, &before, r.Version))
+	for _, v := range last.versions {
+		f.Versions = append(f.Versions, versionFigures(shown, &before, v.version))
 	}
-	for _, d := range last.traffic.Decisions {
+	for _, d := range last.rules {
 		f.Decisions = append(f.Decisions, decisionFigures(shown, &before, d))
 	}
 	return f
 }
 
-func guardFigures(shown []sample, last *sample, of *core.RolloutVerdict) GuardFigures {
-	g := GuardFigures{Guard: of.Guard, Threshold: of.Threshold, Evidence: []Number{}, Canary: []Number{},
+func guardFigures(shown []sample, last *sample, of *guardSample) GuardFigures {
+	g := GuardFigures{Guard: of.guard, Threshold: of.threshold, Evidence: []Number{}, Canary: []Number{},
 		Control: []Number{}, Limit: []Number{}, Exposed: []Number{}}
 	for i := range shown {
 		evidence, canary, control, exposed, limit := unknown, unknown, unknown, unknown, unknown
 		for _, v := range shown[i].guards {
-			if v.Guard == of.Guard && shown[i].attempt == last.attempt {
-				evidence, canary, control = Number(v.Evidence), share(v.Canary), share(v.Control)
-				exposed = Number(v.Canary.Callers)
-				limit = tolerated(shown[i].plan, v.Guard, control)
+			if v.guard == of.guard && shown[i].attempt == last.attempt {
+				evidence, canary, control = Number(v.evidence), share(v.canary), share(v.control)
+				exposed = Number(v.canary.Callers)
+				limit = tolerated(shown[i].plan, v.guard, control)
 			}
 		}
 		g.Limit = append(g.Limit, limit)
@@ -212,37 +253,70 @@ func share(a core.RolloutArm) Number {
 	return Number(float64(a.Bad) / float64(a.Callers))
 }
 
+// of returns what a version had answered by then, zero if nothing.
+func (s *sample) of(version string) versionSample {
+	for _, v := range s.versions {
+		if v.version == version {
+			return v
+		}
+	}
+	return versionSample{p50: math.NaN(), p90: math.NaN()}
+}
+
+// newer returns the sample that the next one is to be compared with: requests may not have been
+// counted again since the one before.
+func newer(before, s *sample) *sample {
+	if s.counted.Equal(before.counted) {
+		return before
+	}
+	return s
+}
+
 func versionFigures(shown []sample, before *sample, version string) VersionFigures {
 	v := VersionFigures{Version: version, Requests: []Number{}, Failed: []Number{}, P50: []Number{}, P90: []Number{}}
 	for i := range shown {
 		requests, failed, p50, p90 := unknown, unknown, unknown, unknown
-		if elapsed := shown[i].at.Sub(before.at).Seconds(); elapsed > 0 {
-			r := responsesSince(&shown[i].traffic, &before.traffic, version)
-			requests = Number(r.Count / elapsed)
-			p50, p90 = Number(r.quantile(0.5)), Number(r.quantile(0.9))
-			if r.Count > 0 {
-				failed = Number(min(r.Failed/r.Count, 1))
+		if elapsed := shown[i].counted.Sub(before.counted).Seconds(); elapsed > 0 {
+			now, was := shown[i].of(version), before.of(version)
+			if now.count < was.count {
+				was = versionSample{}
+			}
+			count := now.count - was.count
+			requests = Number(count / elapsed)
+			p50, p90 = Number(now.p50), Number(now.p90)
+			if count > 0 {
+				failed = Number(min(since(now.failed, was.failed)/count, 1))
 			}
 		}
 		v.Requests = append(v.Requests, requests)
 		v.Failed = append(v.Failed, failed)
 		v.P50 = append(v.P50, p50)
 		v.P90 = append(v.P90, p90)
-		before = &shown[i]
+		before = newer(before, &shown[i])
 	}
 	return v
+}
+
+// decided is how often a rule had sent callers to a version by then.
+func (s *sample) decided(version, rule string) float64 {
+	for _, d := range s.rules {
+		if d.Version == version && d.Rule == rule {
+			return d.Count
+		}
+	}
+	return 0
 }
 
 func decisionFigures(shown []sample, before *sample, of Decisions) DecisionFigures {
 	d := DecisionFigures{Version: of.Version, Rule: of.Rule, Requests: []Number{}}
 	for i := range shown {
 		requests := unknown
-		if elapsed := shown[i].at.Sub(before.at).Seconds(); elapsed > 0 {
-			now, was := shown[i].traffic.decided(of.Version, of.Rule), before.traffic.decided(of.Version, of.Rule)
+		if elapsed := shown[i].counted.Sub(before.counted).Seconds(); elapsed > 0 {
+			now, was := shown[i].decided(of.Version, of.Rule), before.decided(of.Version, of.Rule)
 			requests = Number(since(now, was) / elapsed)
 		}
 		d.Requests = append(d.Requests, requests)
-		before = &shown[i]
+		before = newer(before, &shown[i])
 	}
 	return d
 }

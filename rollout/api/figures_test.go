@@ -15,7 +15,7 @@ import (
 var noon = time.Date(2026, 1, 5, 12, 0, 0, 0, time.UTC)
 
 // counted is a state in which v2 has answered so many requests.
-func counted(requests, failed float64, bad int) *State {
+func counted(at time.Time, requests, failed float64, bad int) *State {
 	return &State{
 		State: live.State{Rollout: &live.RolloutStatus{Attempt: 1, Percent: 5, Guards: []core.RolloutVerdict{
 			{Guard: "errors", Evidence: float64(bad), Threshold: 7, Canary: core.RolloutArm{Callers: 10, Bad: bad},
@@ -23,6 +23,7 @@ func counted(requests, failed float64, bad int) *State {
 			{Guard: "errors < 2%", Threshold: 7},
 		}}},
 		Traffic: &Traffic{
+			At:        at,
 			Decisions: []Decisions{{"v2", "ramp", requests}},
 			Responses: []Responses{{"v2", requests, failed, []Bucket{{0.1, requests / 2}, {0.2, requests}}}},
 		},
@@ -32,11 +33,11 @@ func counted(requests, failed float64, bad int) *State {
 func TestFigures(t *testing.T) {
 	plan := newFake(t).engine.Rollout()
 	h := &history{}
-	require.True(t, h.take(counted(0, 0, 0), plan, noon))
-	assert.False(t, h.take(counted(9, 9, 9), plan, noon.Add(900*time.Millisecond)), "it is too early")
-	require.True(t, h.take(counted(20, 5, 1), plan, noon.Add(2*time.Second)))
-	require.True(t, h.take(counted(8, 4, 2), plan, noon.Add(4*time.Second)), "the gateway has begun again")
-	require.True(t, h.take(counted(8, 4, 2), plan, noon.Add(6*time.Second)))
+	require.True(t, h.take(counted(noon, 0, 0, 0), plan, noon))
+	assert.False(t, h.take(counted(noon, 9, 9, 9), plan, noon.Add(900*time.Millisecond)), "it is too early")
+	require.True(t, h.take(counted(noon.Add(2*time.Second), 20, 5, 1), plan, noon.Add(2*time.Second)))
+	require.True(t, h.take(counted(noon.Add(4*time.Second), 8, 4, 2), plan, noon.Add(4*time.Second)), "the gateway has begun again")
+	require.True(t, h.take(counted(noon.Add(6*time.Second), 8, 4, 2), plan, noon.Add(6*time.Second)))
 	data, err := json.Marshal(h.figures(time.Time{}))
 	require.NoError(t, err)
 	assert.JSONEq(t, `{
@@ -62,7 +63,8 @@ func TestFigures(t *testing.T) {
 func TestFiguresAreBounded(t *testing.T) {
 	h := &history{}
 	for i := range 10 * maxSamples {
-		h.take(counted(float64(6*i), 0, 0), nil, noon.Add(time.Duration(i)*sampleEvery))
+		at := noon.Add(time.Duration(i) * sampleEvery)
+		h.take(counted(at, float64(6*i), 0, 0), nil, at)
 		require.LessOrEqual(t, len(h.samples), maxSamples)
 	}
 	f := h.figures(time.Time{})
@@ -75,16 +77,27 @@ func TestFiguresAreBounded(t *testing.T) {
 
 // What gateways say is added up, and bounded.
 func TestTrafficAddsUp(t *testing.T) {
-	sum := &Traffic{}
-	sum.Add(counted(10, 1, 0).Traffic)
-	sum.Add(counted(20, 2, 0).Traffic)
-	assert.Equal(t, counted(30, 3, 0).Traffic, sum)
+	one, other := counted(noon, 10, 1, 0).Traffic, counted(noon.Add(time.Second), 20, 2, 0).Traffic
+	assert.Equal(t, counted(noon.Add(time.Second/2), 30, 3, 0).Traffic, Sum([]*Traffic{one, other}))
+	assert.Nil(t, Sum(nil))
 	many := &Traffic{}
 	for i := range 1000 {
 		many.Decisions = append(many.Decisions, Decisions{Version: "v2", Rule: string(rune('a' + i)), Count: 1})
 		many.Responses = append(many.Responses, Responses{Version: string(rune('a' + i)), Count: 1})
 	}
-	sum.Add(many)
+	sum := Sum([]*Traffic{one, many})
 	assert.Len(t, sum.Decisions, maxRows)
 	assert.Len(t, sum.Responses, maxRows)
+}
+
+// Where gateways are asked less often than samples are taken, rates go by when they were asked.
+func TestRatesGoByWhenWasCounted(t *testing.T) {
+	h := &history{}
+	for i, read := range []int{0, 0, 3, 5, 5, 9} { // seconds at which 10 requests a second were counted
+		h.take(counted(noon.Add(time.Duration(read)*time.Second), float64(10*read), 0, 0), nil,
+			noon.Add(time.Duration(i)*sampleEvery))
+	}
+	data, err := json.Marshal(h.figures(time.Time{}).Decisions[0].Requests)
+	require.NoError(t, err)
+	assert.Equal(t, "[null,null,10,10,null,10]", string(data))
 }

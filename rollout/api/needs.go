@@ -38,7 +38,7 @@ func needs(s *State, now time.Time) []string {
 	add(r != nil && r.Phase == core.PhasePaused, NeedsResume)
 	add(s.Rejected != nil, NeedsPolicy)
 	add(!s.Connected || s.Origin == "none" || s.Deleted, NeedsSource)
-	add(isAnyGatewayBehind(s.Gateways, now), NeedsGateways)
+	add(s.Behind > 0, NeedsGateways)
 	add(r != nil && r.Phase == core.PhaseWaiting && r.Step > 0 && !r.Approved, NeedsApproval)
 	add(s.Switch != nil && s.Switch.To != "", NeedsSwitch)
 	isOver := !s.Next.IsZero() && s.Next.Before(now)
@@ -64,14 +64,9 @@ func isAnyUndecided(guards []core.RolloutVerdict) bool {
 	return false
 }
 
-func isAnyGatewayBehind(gateways []Gateway, now time.Time) bool {
-	for i := range gateways {
-		g := &gateways[i]
-		if g.Error != "" || g.Rejected != "" || !g.Connected || !g.Lags.IsZero() && now.Sub(g.Lags) > lagging {
-			return true
-		}
-	}
-	return false
+// isBehind reports whether a gateway needs a person.
+func (g *Gateway) isBehind(now time.Time) bool {
+	return g.Error != "" || g.Rejected != "" || !g.Connected || !g.Lags.IsZero() && now.Sub(g.Lags) > lagging
 }
 
 // nextStep is when the step after the present one begins, if all is well: zero if that is not

@@ -33,8 +33,11 @@ type State struct {
 	Rules []Rule `json:"rules,omitempty"`
 	// Traffic is what has been counted since the gateways started.
 	Traffic *Traffic `json:"traffic,omitempty"`
-	// Gateways are those that are known to follow the policy.
-	Gateways []Gateway `json:"gateways,omitempty"`
+	// Gateways are those that are known to follow the policy. A list has only how many there are,
+	// and how many of them are Behind: that lag, refuse the policy, or cannot be asked.
+	Gateways      []Gateway `json:"gateways,omitempty"`
+	GatewaysKnown int       `json:"gateways_known,omitempty"`
+	Behind        int       `json:"behind,omitempty"`
 	// Next is when the next step begins, if all is well and a person is not to approve it.
 	Next time.Time `json:"next,omitzero"`
 	// Needs says what needs a person: some of the words Needs..., the most urgent first.

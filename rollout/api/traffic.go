@@ -4,11 +4,14 @@ import (
 	"cmp"
 	"math"
 	"slices"
+	"time"
 )
 
 // Traffic is what has been counted of a service's requests since its gateways started. A number
 // that falls has begun again.
 type Traffic struct {
+	// At is when it was counted; that of several gateways is the mean.
+	At        time.Time   `json:"at,omitzero"`
 	Decisions []Decisions `json:"decisions"`
 	Responses []Responses `json:"responses"`
 }
@@ -38,8 +41,23 @@ type Bucket struct {
 	Count   float64 `json:"count"`
 }
 
-// Add adds what another gateway has counted.
-func (t *Traffic) Add(other *Traffic) {
+// Sum adds up what gateways have counted, nil if there are none.
+func Sum(all []*Traffic) *Traffic {
+	if len(all) == 0 {
+		return nil
+	}
+	t := &Traffic{At: all[0].At}
+	later := time.Duration(0)
+	for _, one := range all {
+		later += one.At.Sub(t.At) / time.Duration(len(all))
+		t.add(one)
+	}
+	t.At = t.At.Add(later)
+	t.sort()
+	return t
+}
+
+func (t *Traffic) add(other *Traffic) {
 	for _, d := range other.Decisions {
 		t.decisions(d.Version, d.Rule).Count += d.Count
 	}
@@ -85,22 +103,12 @@ func (t *Traffic) responses(version string) *Responses {
 	return &t.Responses[len(t.Responses)-1]
 }
 
-// Sort sorts by version and rule, so that the same traffic is the same JSON.
-func (t *Traffic) Sort() {
+// sort sorts by version and rule, so that the same traffic is the same JSON.
+func (t *Traffic) sort() {
 	slices.SortFunc(t.Decisions, func(a, b Decisions) int {
 		return cmp.Or(cmp.Compare(a.Version, b.Version), cmp.Compare(a.Rule, b.Rule))
 	})
 	slices.SortFunc(t.Responses, func(a, b Responses) int { return cmp.Compare(a.Version, b.Version) })
-}
-
-// decided is the count of a version and a rule, 0 if they are not there.
-func (t *Traffic) decided(version, rule string) float64 {
-	for _, d := range t.Decisions {
-		if d.Version == version && d.Rule == rule {
-			return d.Count
-		}
-	}
-	return 0
 }
 
 // answered is what a version has answered, zero if it is not there.
@@ -121,13 +129,12 @@ func since(now, before float64) float64 {
 	return now - before
 }
 
-// responsesSince returns what a version has answered since an earlier look.
-func responsesSince(now, before *Traffic, version string) Responses {
-	r, old := now.answered(version), before.answered(version)
+// since returns what a version has answered after an earlier look.
+func (r *Responses) since(old *Responses) Responses {
 	if r.Count < old.Count {
-		old = Responses{}
+		old = &Responses{}
 	}
-	grown := Responses{Version: version, Count: since(r.Count, old.Count), Failed: since(r.Failed, old.Failed)}
+	grown := Responses{Version: r.Version, Count: since(r.Count, old.Count), Failed: since(r.Failed, old.Failed)}
 	for i, b := range r.Latency {
 		was := 0.0
 		if i < len(old.Latency) {

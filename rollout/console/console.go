@@ -12,6 +12,8 @@ import (
 	"net/http"
 	"path"
 
+	"github.com/klauspost/compress/gzhttp"
+
 	"github.com/grayrelease/gray/rollout/api"
 )
 
@@ -32,7 +34,7 @@ func Handler(a *api.API) http.Handler {
 		if name == page {
 			pattern = "GET /{$}"
 		}
-		mux.Handle(pattern, a.Guard(newFile(name)))
+		mux.Handle(pattern, gzhttp.GzipHandler(a.Guard(newFile(name))))
 	}
 	mux.Handle("/", a)
 	return mux

@@ -26,8 +26,8 @@ type Config struct {
 	// Anonymous is what callers without a token may do where there are tokens: view, or nothing.
 	// Default: nothing.
 	Anonymous string `json:"anonymous,omitempty"`
-	// Origins are where browsers find the API behind a proxy, as in https://ops.example.com. Default:
-	// where it listens.
+	// Origins are where browsers find the API behind a proxy, as in https://ops.example.com.
+	// Default: where it listens.
 	Origins []string `json:"origins,omitempty"`
 	// State is a folder for what must survive a restart while sources are down, and what is known
 	// of the canaries. Default: nothing is kept.

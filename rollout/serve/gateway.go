@@ -16,8 +16,10 @@ import (
 )
 
 const (
-	// gatewayEvery is the time between two looks at how a gateway follows its policy.
+	// gatewayEvery is the time between two looks at how a gateway follows a policy, and lookEvery
+	// the least time between two of all looks.
 	gatewayEvery = 2 * time.Second
+	lookEvery    = 4 * time.Millisecond
 	// maxGatewayState bounds what a gateway answers, and maxUpstreams what is taken of it.
 	maxGatewayState = 4 << 20
 	maxUpstreams    = 1000
@@ -63,6 +65,9 @@ func (g *gateway) look(ctx context.Context, own *live.State, at time.Time) {
 			g.known.Lags = at
 		}
 	}
+	if state.Traffic != nil {
+		state.Traffic.At = at // by the clock here
+	}
 	g.traffic = state.Traffic
 	g.versions = state.Versions
 }
@@ -75,28 +80,24 @@ func (g *gateway) isBehind(own *live.State) bool {
 	return own.Rollout != nil && own.Rollout.Epoch > g.known.Epoch
 }
 
-// addTo adds what is known of the gateway to a state.
-func (g *gateway) addTo(s *api.State) {
+// addTo adds what is known of the gateway to a state, and returns what it has counted, nil if
+// nothing.
+func (g *gateway) addTo(s *api.State) *api.Traffic {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.known.Address == "" {
-		return // it was not asked yet
+		return nil // it was not asked yet
 	}
 	s.Gateways = append(s.Gateways, g.known)
 	if g.known.Error != "" {
-		return
-	}
-	if g.traffic != nil {
-		if s.Traffic == nil {
-			s.Traffic = &api.Traffic{}
-		}
-		s.Traffic.Add(g.traffic)
+		return nil
 	}
 	for name, upstreams := range g.versions {
 		if _, known := s.Versions[name]; known {
 			s.Versions[name] = merge(s.Versions[name], upstreams)
 		}
 	}
+	return g.traffic
 }
 
 // merge adds what a gateway knows of upstreams: one that any gateway has left out is down.

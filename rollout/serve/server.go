@@ -133,6 +133,15 @@ func (s *Server) close() {
 	s.client.CloseIdleConnections()
 }
 
+// countGateways counts the gateways of all services.
+func (s *Server) countGateways() int {
+	n := 0
+	for i := range s.config.Services {
+		n += len(s.config.Services[i].Gateways)
+	}
+	return n
+}
+
 // find returns a service by its name, nil if there is none.
 func (s *Server) find(name string) *service {
 	for _, v := range s.services {

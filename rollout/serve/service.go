@@ -127,7 +127,7 @@ func (v *service) run(ctx context.Context) {
 		hear("gateway", address, time.Second, func(f *following, at time.Time) error { return g.look(ctx, f, at) })
 	}
 	for _, g := range v.gateways {
-		background(gatewayEvery, func(at time.Time) {
+		background(max(gatewayEvery, time.Duration(v.server.countGateways())*lookEvery), func(at time.Time) {
 			own := v.handle.State()
 			g.look(ctx, &own, at)
 		})

@@ -61,14 +61,15 @@ func (v *service) State() api.State {
 		state.Rules = api.Rules(current.Engine)
 		state.Versions = upstreamsOf(current)
 	}
+	var traffic []*api.Traffic
 	for _, g := range v.gateways {
-		g.addTo(&state)
+		if t := g.addTo(&state); t != nil {
+			traffic = append(traffic, t)
+		}
 	}
+	state.Traffic = api.Sum(traffic)
 	for _, upstreams := range state.Versions {
 		slices.SortFunc(upstreams, func(a, b api.Upstream) int { return strings.Compare(a.Address, b.Address) })
-	}
-	if state.Traffic != nil {
-		state.Traffic.Sort()
 	}
 	return state
 }

@@ -1,9 +1,9 @@
 // The page: what is shown, and when it is read again.
 import {Refused, listen, path, request, token} from "./api.js";
 import {askToken, askVerb, say} from "./dialog.js";
-import {el, forget, show} from "./dom.js";
+import {el, show} from "./dom.js";
 import {at} from "./format.js";
-import {showList} from "./list.js";
+import {List} from "./list.js";
 import {phaseOf, tick} from "./parts.js";
 import {ServicePage} from "./service.js";
 import {language, t} from "./words.js";
@@ -16,9 +16,8 @@ document.documentElement.lang = language === "zh" ? "zh-Hans" : "en";
 document.getElementById("nav").prepend(el("button", {class: "skip", onclick: () => main.focus()}, t("skip")));
 
 let me = {name: "", view: false, operate: false, tokens: false};
-let page = null; // of a service; null is the list
-let state = null; // of the page's service
-let states = [];
+let page = null; // a List, or a ServicePage
+let known = new Map(); // the newest states by service
 let contact = null; // when something was heard last
 let isLost = false;
 let ending = 0;
@@ -32,15 +31,13 @@ function route() {
 }
 
 function ask(of, verb, step) {
-	askVerb(me, of, verb, step, () => (page ? state : states.find((s) => s.service === of.service)), read);
+	askVerb(me, of, verb, step, () => known.get(of.service), read);
 }
 
 // turn shows what the address names.
 function turn() {
 	page?.close();
 	page = null;
-	state = null;
-	forget(main);
 	main.replaceChildren(el("p", {}, t("loading")));
 	main.focus({preventScroll: true});
 	scrollTo(0, 0);
@@ -114,10 +111,11 @@ async function readOnce() {
 async function readList() {
 	const answer = await request("GET", "");
 	if (route() !== "") return;
-	states = answer;
-	states.forEach(announce);
+	known = new Map(answer.map((s) => [s.service, s]));
+	answer.forEach(announce);
 	document.title = `${t("title")} – gray`;
-	showList(main, states, me, ask);
+	if (!(page instanceof List)) page = new List(main, ask);
+	page.update(answer, me);
 }
 
 async function readService(name) {
@@ -127,11 +125,11 @@ async function readService(name) {
 		page?.close();
 		page = new ServicePage(main, name, ask, read);
 	}
-	state = answer;
-	announce(state);
-	document.title = `${name}: ${t(`phase.${phaseOf(state)}`, state.forced)} – gray`;
-	page.update(state, me);
-	await page.renewCharts(stableOf(state));
+	known.set(name, answer);
+	announce(answer);
+	document.title = `${name}: ${t(`phase.${phaseOf(answer)}`, answer.forced)} – gray`;
+	page.update(answer, me);
+	await page.renewCharts(stableOf(answer));
 }
 
 // stableOf is the version that no rollout is about.

@@ -6,7 +6,7 @@ import {language, t} from "./words.js";
 
 /* global uPlot */
 
-const most = 1200; // points of a chart
+const most = 720; // points of a chart; with more of them, all are read again, as there are fewer by then
 const colours = ["--canary", "--control", "--third", "--fourth", "--fifth", "--sixth"];
 const dashes = [[], [6, 3], [2, 2], [8, 3, 2, 3]];
 
@@ -52,8 +52,8 @@ export class Charts {
 		const last = this.figures?.at.at(-1);
 		const more = await request("GET", `${path(this.service, "figures")}${last ? `?since=${last}` : ""}`);
 		if (last && more.at.length === 0) return;
-		this.figures = this.figures && isAlike(this.figures, more) ? join(this.figures, more)
-			: last ? await request("GET", path(this.service, "figures")) : more;
+		const isJoined = last && this.figures.at.length < most && isAlike(this.figures, more);
+		this.figures = isJoined ? join(this.figures, more) : last ? await request("GET", path(this.service, "figures")) : more;
 		this.draw();
 	}
 
@@ -106,7 +106,7 @@ export class Charts {
 			series: [{label: t("time"), value: (_, v) => (v ? new Date(1000 * v).toLocaleTimeString(language) : "–")},
 				...s.lines.map((l, i) => ({
 					label: l.label, stroke: colour(l.colour ?? colours[i % colours.length]), width: 2,
-					dash: l.dash ?? dashes[i % dashes.length], points: {show: false}, spanGaps: false,
+					dash: l.dash ?? dashes[i % dashes.length], points: {show: false}, spanGaps: true,
 					value: (_, v) => s.format(v),
 				}))],
 		}, data, drawing);
@@ -178,7 +178,7 @@ const isAlike = (a, b) => namesOf(a) === namesOf(b);
 
 // join adds newer figures. A guard's threshold is the newest.
 function join(a, b) {
-	const add = (x, y) => [...x, ...y].slice(-most);
+	const add = (x, y) => [...x, ...y];
 	const columns = (x, y) => Object.fromEntries(Object.entries(y).map(([name, value]) =>
 		[name, Array.isArray(value) ? add(x[name], value) : value]));
 	const each = (x, y) => y.map((one, i) => columns(x[i], one));

@@ -60,10 +60,11 @@ function whoAndWhy(me) {
 	};
 }
 
-// staleness explains a refusal because of what others have done meanwhile.
-async function staleness(error, changed) {
+// staleness explains a refusal because of what others have done meanwhile, unless mayRepeat says that
+// it does not matter.
+async function staleness(error, mayRepeat) {
 	if (!(error instanceof Refused) || error.status !== 409) throw error;
-	await changed();
+	if (await mayRepeat()) return;
 	throw new Refused(409, `${t("stale")} (${error.message})`);
 }
 
@@ -76,13 +77,20 @@ export function askVerb(me, state, verb, step, current, changed) {
 	open(title, fields, t(verb), verb === "rollback", async () => {
 		const body = read();
 		if (step) body.step = step;
-		let {epoch} = rollout;
-		const now = current()?.rollout;
-		if (verb === "rollback" && now && now.attempt === rollout.attempt && now.version === rollout.version) epoch = now.epoch;
-		try {
-			await request("POST", path(service, verb), {body, epoch});
-		} catch (error) {
-			await staleness(error, changed);
+		for (let {epoch} = rollout, tries = 3; ; tries--) {
+			try {
+				await request("POST", path(service, verb), {body, epoch});
+				break;
+			} catch (error) {
+				await staleness(error, async () => {
+					await changed();
+					const now = current()?.rollout;
+					const isSame = now && now.attempt === rollout.attempt && now.version === rollout.version;
+					if (verb !== "rollback" || !isSame || now.epoch === epoch || tries === 1) return false;
+					({epoch} = now);
+					return true;
+				});
+			}
 		}
 		say(t("done", t(verb)));
 		await changed();

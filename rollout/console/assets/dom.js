@@ -26,8 +26,3 @@ export function show(place, facts, build) {
 	place.replaceChildren(...[build()].flat(Infinity).filter(Boolean));
 	if (key) place.querySelector(`[data-key="${CSS.escape(key)}"]`)?.focus({preventScroll: true});
 }
-
-// forget has the next show build anew.
-export function forget(place) {
-	shown.delete(place);
-}

@@ -155,7 +155,7 @@ function problems(s) {
 
 // table makes a table that scrolls by itself where the screen is narrow.
 function table(label, heads, rows) {
-	return el("div", {class: "scroll", tabindex: "0", role: "region", "aria-label": label},
+	return el("div", {class: "scroll", tabindex: "0", role: "group", "aria-label": label},
 		el("table", {}, el("thead", {}, el("tr", {}, heads.map((h) => el("th", {scope: "col"}, h)))),
 			el("tbody", {}, rows.map((row) => el("tr", {}, row.map((cell) => el("td", {}, cell)))))));
 }
@@ -170,8 +170,8 @@ function guards(r) {
 				v.wait_seconds > 0 && el("div", {class: "quiet"}, t("enoughIn", ""),
 					time(new Date(Date.now() + 1000 * v.wait_seconds).toISOString()))],
 			arm(v.canary), arm(v.control),
-			[el("meter", {min: 0, max: Math.max(v.threshold, 1e-9), value: Math.max(0, Math.min(v.evidence, v.threshold)),
-				"aria-label": `${t("evidence")} ${v.guard}`}), ` ${t("ofThreshold", few(v.evidence), few(v.threshold))}`],
+			[el("meter", {min: 0, max: Math.max(v.threshold, 1e-9), low: v.threshold / 3, high: 0.99 * v.threshold, optimum: 0,
+				value: Math.max(0, Math.min(v.evidence, v.threshold)), "aria-label": `${t("evidence")} ${v.guard}`}), ` ${t("ofThreshold", few(v.evidence), few(v.threshold))}`],
 			t(`then.${v.then}`),
 		]));
 }

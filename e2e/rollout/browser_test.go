@@ -1,9 +1,11 @@
-package console
+package rollout
 
 import (
 	"context"
+	"encoding/json"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -16,6 +18,8 @@ import (
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/grayrelease/gray/e2e/servers"
 )
 
 // browser is a page in a real Chromium. The test fails if the page logs an error, or asks another
@@ -28,6 +32,8 @@ type browser struct {
 	mu     sync.Mutex
 	errors []string
 	others []string
+	// asksOthers says that requests to other origins are what is tested.
+	asksOthers bool
 	// expected are parts of errors that the test provokes.
 	expected []string
 }
@@ -47,14 +53,14 @@ func chromium(t *testing.T) string {
 	return ""
 }
 
-// open starts a browser of a language and opens a page.
-func open(t *testing.T, url, language string) *browser {
+// openPage starts a browser of a language and opens a page.
+func openPage(t *testing.T, url, language string) *browser {
 	t.Helper()
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(chromium(t)),
 		chromedp.NoSandbox,
 		chromedp.DisableGPU,
-		chromedp.WindowSize(1200, 900),
+		chromedp.WindowSize(1200, 1500),
 		chromedp.Flag("lang", language),
 		chromedp.Flag("accept-lang", language),
 		chromedp.Flag("disable-quic", true),
@@ -63,7 +69,7 @@ func open(t *testing.T, url, language string) *browser {
 	)
 	allocated, cancel := chromedp.NewExecAllocator(context.Background(), options...)
 	t.Cleanup(cancel)
-	ctx, cancel := chromedp.NewContext(allocated)
+	ctx, cancel := chromedp.NewContext(allocated, chromedp.WithErrorf(func(string, ...any) {}))
 	t.Cleanup(cancel)
 	ctx, cancel = context.WithTimeout(ctx, 3*time.Minute)
 	t.Cleanup(cancel)
@@ -110,6 +116,12 @@ func (b *browser) expect(text string) {
 	b.expected = append(b.expected, text)
 }
 
+func (b *browser) allowOthers() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.asksOthers = true
+}
+
 func (b *browser) check() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -120,7 +132,9 @@ func (b *browser) check() {
 		}
 		assert.True(b.t, isExpected, "the page says %s", text)
 	}
-	assert.Empty(b.t, b.others, "requests to other origins")
+	if !b.asksOthers {
+		assert.Empty(b.t, b.others, "requests to other origins")
+	}
 }
 
 func (b *browser) run(actions ...chromedp.Action) {
@@ -154,10 +168,75 @@ func (b *browser) awaitText(text string) {
 	b.await("document.body.innerText.includes(" + quoted(text) + ")")
 }
 
-// picture takes a screenshot of the whole page.
-func (b *browser) picture(path string) {
+// quoted is a text as a JavaScript string.
+func quoted(text string) string {
+	data, _ := json.Marshal(text)
+	return string(data)
+}
+
+// awaitNoText waits until the page does not show a text any more.
+func (b *browser) awaitNoText(text string) {
 	b.t.Helper()
-	var png []byte
-	b.run(chromedp.FullScreenshot(&png, 100))
-	require.NoError(b.t, os.WriteFile(path, png, 0o600))
+	b.await("!document.body.innerText.includes(" + quoted(text) + ")")
+}
+
+// press presses keys, as in "\t" or "\r".
+func (b *browser) press(keys string) {
+	b.t.Helper()
+	b.run(chromedp.KeyEvent(keys))
+}
+
+// tabTo presses the tab key until the focus is on the element with that key.
+func (b *browser) tabTo(key string) {
+	b.t.Helper()
+	for range 80 {
+		b.press("\t")
+		if eval[string](b, `document.activeElement.dataset.key ?? ""`) == key {
+			return
+		}
+	}
+	b.t.Fatalf("the tab key does not lead to %s", key)
+}
+
+// click clicks the button with that key.
+func (b *browser) click(key string) {
+	b.t.Helper()
+	b.run(chromedp.Click("[data-key="+quoted(key)+"]", chromedp.ByQuery))
+}
+
+// axe finds what people with disabilities stumble over, and fails for what is serious.
+func (b *browser) axe(what string) {
+	b.t.Helper()
+	script, err := os.ReadFile(filepath.Join(servers.Path(b.t, "axe"), "node_modules", "axe-core", "axe.min.js"))
+	require.NoError(b.t, err)
+	b.run(chromedp.Evaluate(string(script), nil))
+	found := eval[[]struct {
+		ID, Impact, Help string
+		Nodes            []struct{ HTML string }
+	}](b, `axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]}).then((r) => r.violations)`)
+	for _, v := range found {
+		if v.Impact == "serious" || v.Impact == "critical" {
+			html := v.Nodes[0].HTML
+			assert.Fail(b.t, what, "%s (%s): %s: %s", v.ID, v.Impact, v.Help, html)
+		} else {
+			b.t.Logf("%s: %s (%s): %s", what, v.ID, v.Impact, v.Help)
+		}
+	}
+}
+
+// fill puts a text into a field.
+func (b *browser) fill(field, text string) {
+	b.t.Helper()
+	eval[any](b, "document.querySelector("+quoted(field)+").value = "+quoted(text))
+}
+
+// pictureOf takes a screenshot of what the window shows.
+func (b *browser) pictureOf(path string) chromedp.Action {
+	return chromedp.ActionFunc(func(ctx context.Context) error {
+		var png []byte
+		if err := chromedp.CaptureScreenshot(&png).Do(ctx); err != nil {
+			return err
+		}
+		return os.WriteFile(path, png, 0o600)
+	})
 }
