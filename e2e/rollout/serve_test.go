@@ -360,9 +360,17 @@ func TestControllersTellOnce(t *testing.T) {
 	for _, c := range controllers {
 		c.await("the first step", func(r *live.RolloutStatus) bool { return r.Phase == core.PhaseRunning })
 	}
+	awaitTold := func(n int) {
+		require.Eventually(t, func() bool {
+			mu.Lock()
+			defer mu.Unlock()
+			return len(told) >= n
+		}, 20*time.Second, 20*time.Millisecond, "every event")
+	}
 	epoch := controllers[0].state().Epoch
 	for i := range 20 {
 		if i == 10 {
+			awaitTold(11) // one that it has claimed and not told would be told by the other much later
 			controllers[0].kill()
 			controllers[0] = serve(t, config)
 			controllers[0].await("the state", func(r *live.RolloutStatus) bool { return r.Epoch == epoch })
@@ -378,11 +386,7 @@ func TestControllersTellOnce(t *testing.T) {
 			c.await("the epoch", func(r *live.RolloutStatus) bool { return r.Epoch == epoch })
 		}
 	}
-	require.Eventually(t, func() bool {
-		mu.Lock()
-		defer mu.Unlock()
-		return len(told) >= 21
-	}, 20*time.Second, 20*time.Millisecond, "every event")
+	awaitTold(21)
 	mu.Lock()
 	defer mu.Unlock()
 	assert.Len(t, told, 21)
