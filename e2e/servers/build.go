@@ -41,7 +41,7 @@ var recipes = map[string]recipe{
 
 // Names of the servers that Build knows.
 func Names() []string {
-	return []string{"envoy", "etcd", "consul", "istio", "kube-apiserver", "nacos", "nacos-3", "traefik"}
+	return []string{"axe", "envoy", "etcd", "consul", "istio", "kube-apiserver", "nacos", "nacos-3", "traefik"}
 }
 
 // ErrUnavailable is returned by Build when this machine lacks a program that the server needs.
