@@ -114,7 +114,7 @@ func (s *start) Handle(context.Context, caddy.Event) error {
 // emit tells Caddy's events app what happened to the rollout, as `gray_rollout_KIND`.
 func (h *Handler) emit(e loop.Event) {
 	if e.Kind == loop.RolledBack {
-		rollbacksTotal.WithLabelValues(e.Service, e.Guard).Inc()
+		rollbacksTotal.Count(e.Service, e.Guard)
 	}
 	tellConsoles(e.Service, &e)
 	h.emitEvent("gray_rollout_"+e.Kind, map[string]any{

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/grayrelease/gray/core"
+	"github.com/grayrelease/gray/rollout/metrics"
 )
 
 // The metrics live as long as the process, so that counters survive reloads. Each reload brings a
@@ -48,10 +49,7 @@ var (
 		Help: "Requests whose token was looked at for claims, by how it fared (ok, none, expired and so on).",
 	}, []string{"service", "result"})
 
-	rollbacksTotal = prometheus.NewCounterVec(prometheus.CounterOpts{
-		Namespace: "caddy", Subsystem: "gray", Name: "rollout_rollbacks_total",
-		Help: "Rollouts that were rolled back, by the guard that did (empty: a person did, or the time was over).",
-	}, []string{"service", "guard"})
+	rollbacksTotal = metrics.NewRollbacks("caddy_gray_rollout_")
 )
 
 // counters are the metrics that count requests. How long their series stay is in series.go.

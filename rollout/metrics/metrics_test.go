@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"bytes"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -35,11 +36,17 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
-// of are the series of a state, in a registry that checks them against their descriptions.
+// of are the series of a state.
 func of(t *testing.T, s *live.State) []string {
 	t.Helper()
+	return seriesOf(t, collector{NewRollout("gray_rollout_"), NewSource("gray_"), s})
+}
+
+// seriesOf are the series of a collector, in a registry that checks them by their descriptions.
+func seriesOf(t *testing.T, c prometheus.Collector) []string {
+	t.Helper()
 	r := prometheus.NewPedanticRegistry()
-	require.NoError(t, r.Register(collector{NewRollout("gray_rollout_"), NewSource("gray_"), s}))
+	require.NoError(t, r.Register(c))
 	families, err := r.Gather()
 	require.NoError(t, err)
 	problems, err := promlint.NewWithMetricFamilies(families).Lint()
@@ -129,4 +136,19 @@ func TestSourcesAreText(t *testing.T) {
 	s := &live.State{Service: "sh\xffop", Source: "file:///\xff\n"}
 	text := strings.Join(of(t, s), "\n")
 	assert.Contains(t, text, `gray_source_connected{service="sh?op",source="file:///?\n"} 0`)
+}
+
+// Plans that come and go do not add series for ever.
+func TestRollbacks(t *testing.T) {
+	rollbacks := NewRollbacks("gray_rollout_")
+	for i := range 100 {
+		rollbacks.Count("shop", fmt.Sprintf("errors < %d%%", i))
+	}
+	rollbacks.Count("shop", "errors < 3%")
+	rollbacks.Count("sh\xffop", "")
+	lines := seriesOf(t, rollbacks)
+	assert.Len(t, lines, 32+1+1)
+	assert.Contains(t, lines, `gray_rollout_rollbacks_total{guard="errors < 3%",service="shop"} 2`)
+	assert.Contains(t, lines, `gray_rollout_rollbacks_total{guard="other",service="shop"} 68`)
+	assert.Contains(t, lines, `gray_rollout_rollbacks_total{guard="",service="sh?op"} 1`)
 }

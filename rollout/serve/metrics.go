@@ -20,12 +20,6 @@ var (
 		[]string{"service", "kind", "url"}, nil)
 )
 
-func newRollbacks() *prometheus.CounterVec {
-	return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "gray_rollout_rollbacks_total",
-		Help: "Rollouts that were rolled back, by the guard that did (empty: a person did, or the time was over).",
-	}, []string{"service", "guard"})
-}
-
 func (s *Server) registry() *prometheus.Registry {
 	r := prometheus.NewRegistry()
 	r.MustRegister(collector{s}, collectors.NewGoCollector(),

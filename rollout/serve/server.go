@@ -11,12 +11,11 @@ import (
 	"sync"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/grayrelease/gray/core/problem"
 	"github.com/grayrelease/gray/internal/daemon"
 	"github.com/grayrelease/gray/rollout/api"
 	"github.com/grayrelease/gray/rollout/loop"
+	"github.com/grayrelease/gray/rollout/metrics"
 )
 
 // Server moves the rollouts of its services, and serves the API.
@@ -30,7 +29,7 @@ type Server struct {
 	api       *api.API
 	teller    *teller
 	signals   sync.Map // by signal: why it could not be read when it was last asked, "" if it could
-	rollbacks *prometheus.CounterVec
+	rollbacks *metrics.Rollbacks
 	ctx       context.Context
 	cancel    context.CancelFunc
 	listener  net.Listener
@@ -42,7 +41,7 @@ func New(c *Config, log *slog.Logger) (*Server, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{config: c, log: log, client: newClient(), rollbacks: newRollbacks()}
+	s := &Server{config: c, log: log, client: newClient(), rollbacks: metrics.NewRollbacks("gray_rollout_")}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	callers, err := daemon.ReadTokens(c.Tokens)
 	if err != nil {
@@ -156,7 +155,7 @@ func (s *Server) find(name string) *service {
 func (s *Server) happened(e loop.Event) {
 	s.feed.Happened(&e)
 	if e.Kind == loop.RolledBack {
-		s.rollbacks.WithLabelValues(label(e.Service), label(e.Guard)).Inc()
+		s.rollbacks.Count(e.Service, e.Guard)
 	}
 	s.teller.happened(e)
 }
