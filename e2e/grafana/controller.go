@@ -34,9 +34,8 @@ func (b *board) compared() {
 		})...))
 	b.WithPanel(b.curve("Failed callers", "The share of callers who were bad by a guard on errors, since the step began.",
 		share, full/3, b.ofBoth(b.badBy("errors"))...))
-	b.WithPanel(b.curve("Slow callers", "The share of callers who were bad by a guard on latency, if the plan has one, since the "+
-		"step began.",
-		share, full/3, b.ofBoth(b.badBy("latency"))...))
+	b.WithPanel(b.curve("Slow callers", "The share of callers who were bad by a guard on latency, if the plan has one, "+
+		"since the step began.", share, full/3, b.ofBoth(b.badBy("latency"))...))
 }
 
 // ofBoth are the queries of the version that is released, and of stable.
@@ -48,7 +47,8 @@ func (b *board) ofBoth(of func(arm string) string) []query {
 // badBy is the share of an arm's callers who were bad by guards that measure something.
 func (b *board) badBy(measures string) func(arm string) string {
 	return func(arm string) string {
-		return "max(" + b.series("rollout_bad_total", arm, `guard=~"`+measures+`.*"`) + ") / max(" +
+		bad := b.series("rollout_bad_total", arm, `guard=~"`+measures+`.*"`)
+		return "max(sum by (guard) (" + bad + ")) / sum(" +
 			b.series("rollout_callers_total", arm) + ")"
 	}
 }

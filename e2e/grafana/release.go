@@ -69,10 +69,11 @@ func (b *board) found() {
 	b.WithPanel(b.timeline("Verdicts", "What each guard says; of several instances the worst.", full/2, verdicts,
 		query{b.numbered("guard", "rollout_verdict", "verdict", verdicts), "{{guard}}"}))
 	b.WithPanel(b.curve("Callers", "Distinct callers who were compared, from zero at each step: those whom the "+
-		"percentage took (canary) and did not take (control). Instances count each for themselves.", count, full/3,
+		"percentage took (canary) and did not take (control). Of several instances the one that has seen most.",
+		count, full/3,
 		query{b.most("arm", "rollout_callers_total"), "{{arm}}"}))
-	bad := b.most("guard, arm", "rollout_bad_total") + " / on (arm) group_left () " +
-		b.most("arm", "rollout_callers_total")
+	bad := "sum by (guard, arm) (" + b.series("rollout_bad_total") + ") / on (arm) group_left () " +
+		"sum by (arm) (" + b.series("rollout_callers_total") + ")"
 	b.WithPanel(b.curve("Bad callers", "The share of them who were bad by a guard: failed, or slow.", share, full/3,
 		query{bad, "{{guard}}: {{arm}}"}))
 	rollbacks := named(b.most("guard", "rollout_rollbacks_total"), "guard", "a person, or the time")
