@@ -130,3 +130,7 @@ func versionUpstreams(t *testing.T, all []group) map[string]string {
 	}
 	return addresses
 }
+
+func isNotASCII(text string) bool {
+	return strings.ContainsFunc(text, func(c rune) bool { return c > '~' })
+}

@@ -138,7 +138,7 @@ func notInEnvoy(r casetest.Request) string {
 	if r.Method == "post" || r.Method == "PUTS" {
 		return "a method that nobody has registered"
 	}
-	if strings.ContainsFunc(r.Target, func(c rune) bool { return c > '~' }) {
+	if isNotASCII(r.Target) {
 		return "a target that is not ASCII"
 	}
 	return ""

@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/grayrelease/gray/e2e/caddy"
 	"github.com/grayrelease/gray/e2e/servers"
 )
 
@@ -28,6 +29,7 @@ func TestMain(m *testing.M) {
 	if gray.path != "" {
 		_ = os.RemoveAll(filepath.Dir(gray.path))
 	}
+	caddy.RemoveBinary()
 	os.Exit(code)
 }
 

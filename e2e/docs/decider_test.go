@@ -24,8 +24,8 @@ func runDecider(t *testing.T, b block) {
 
 // isGateway reports whether a block is a configuration of a gateway that asks.
 func isGateway(b block) bool {
-	return b.file == "docs/decide.md" && (b.language == "yaml" && b.begins("admin:") || b.language == "nginx" ||
-		b.language == "haproxy" || b.language == "lua")
+	return b.file == "docs/decide.md" && (b.language == "yaml" && (b.begins("admin:") || b.begins("#")) ||
+		b.language == "nginx" || b.language == "haproxy" || b.language == "lua")
 }
 
 // runGateway checks that a test runs what is under the block's heading in the real gateway.
