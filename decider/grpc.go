@@ -19,6 +19,8 @@ import (
 	"google.golang.org/grpc/keepalive"
 	grpcstatus "google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/structpb"
+
+	"github.com/grayrelease/gray/decider/exchange"
 )
 
 // serviceExtension is the key of the context extension by which Envoy names a service.
@@ -95,11 +97,9 @@ func (a *authorization) Check(_ context.Context, r *auth.CheckRequest) (response
 // nobody but Envoy has written that.
 func questionOfEnvoy(a *auth.AttributeContext) *question {
 	r := a.GetRequest().GetHttp()
-	q := newQuestion(r.GetMethod(), r.GetPath(), r.GetHost(), a.GetSource().GetAddress().GetSocketAddress().GetAddress(),
-		headerOfEnvoy(r))
-	q.service = a.GetContextExtensions()[serviceExtension]
-	q.secure = isTLS(r.GetScheme())
-	return q
+	peer := a.GetSource().GetAddress().GetSocketAddress().GetAddress()
+	request := exchange.NewRequest(r.GetMethod(), r.GetPath(), r.GetHost(), peer, headerOfEnvoy(r))
+	return &question{request, a.GetContextExtensions()[serviceExtension], isTLS(r.GetScheme())}
 }
 
 // headerOfEnvoy returns the header of a request, line by line where Envoy tells them apart
@@ -137,11 +137,11 @@ var statusOK = &status.Status{Code: int32(codes.OK)}
 
 // allowed lets a request pass with what is to be changed.
 func allowed(a *answer) *auth.CheckResponse {
-	ok := &auth.OkHttpResponse{HeadersToRemove: a.remove}
-	for _, header := range textual(a.set) {
+	ok := &auth.OkHttpResponse{HeadersToRemove: a.Remove}
+	for _, header := range textual(a.Set) {
 		ok.Headers = append(ok.Headers, option(header[0], header[1], base.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD))
 	}
-	for name, values := range a.client {
+	for name, values := range a.Client {
 		for _, value := range values {
 			ok.ResponseHeadersToAdd = append(ok.ResponseHeadersToAdd,
 				option(name, value, base.HeaderValueOption_APPEND_IF_EXISTS_OR_ADD))

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/grayrelease/gray/decider/exchange"
 )
 
 // pathDecide is the path of questions by HTTP; /decide/SERVICE names a service.
@@ -69,9 +71,7 @@ func (s *Server) serveForwarded(w http.ResponseWriter, r *http.Request, name str
 	delete(h, forwardedMethod)
 	delete(h, forwardedURI)
 	delete(h, forwardedHost)
-	q := newQuestion(values[0], values[1], values[2], peer, h)
-	q.service = name
-	q.secure = isTLS(values[3])
+	q := &question{exchange.NewRequest(values[0], values[1], values[2], peer, h), name, isTLS(values[3])}
 	a, result := s.decide(q)
 	s.write(w, a)
 	s.metrics.answered(protocolHTTP, result, time.Since(began))
@@ -90,20 +90,20 @@ func (s *Server) serveMistake(w http.ResponseWriter, r *http.Request, err error,
 // names.
 func (s *Server) write(w http.ResponseWriter, a answer) {
 	h := w.Header()
-	for name, values := range a.client {
+	for name, values := range a.Client {
 		h[name] = values
 	}
-	if cookies := a.client["Set-Cookie"]; len(cookies) > 1 {
+	if cookies := a.Client["Set-Cookie"]; len(cookies) > 1 {
 		h[secondCookie] = cookies[1:2]
 	}
 	if a.rule != "" {
 		h[ruleName] = []string{a.rule}
 	}
-	for _, header := range a.set {
+	for _, header := range a.Set {
 		h[header[0]] = []string{header[1]}
 	}
-	if len(a.remove) > 0 {
-		h[envoyRemove] = []string{strings.ToLower(strings.Join(a.remove, ","))}
+	if len(a.Remove) > 0 {
+		h[envoyRemove] = []string{strings.ToLower(strings.Join(a.Remove, ","))}
 	}
 	if s.isEnding.Load() {
 		h["Connection"] = []string{"close"} // HTTP/2 says so by itself

@@ -2,10 +2,9 @@ package decider
 
 import (
 	"net/http"
-	"net/url"
-	"strings"
 
 	"github.com/grayrelease/gray/core"
+	"github.com/grayrelease/gray/decider/exchange"
 )
 
 // question is a request as a gateway tells of it.
@@ -13,24 +12,6 @@ type question struct {
 	request *http.Request // RemoteAddr is who connects to the gateway
 	service string        // that the gateway names; "" is that of the host
 	secure  bool          // the gateway says that the client came by TLS
-}
-
-// newQuestion makes the request of what a gateway tells. Names in the header are canonical.
-func newQuestion(method, target, host, peer string, h http.Header) *question {
-	return &question{request: &http.Request{
-		Method: method, URL: targetURL(target), Host: host, Header: h, RemoteAddr: peer,
-		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-	}}
-}
-
-// targetURL reads a request's target as net/http does. One that it would refuse, as for a bad
-// escape, is a path that is not decoded.
-func targetURL(target string) *url.URL {
-	if u, err := url.ParseRequestURI(target); err == nil {
-		return u
-	}
-	path, query, _ := strings.Cut(target, "?")
-	return &url.URL{Path: path, RawQuery: query}
 }
 
 // clientAddress finds the client's address in X-Forwarded-For.
@@ -52,8 +33,14 @@ func (s *Server) client(r *http.Request) string {
 	return s.address(&http.Request{Header: http.Header{forwardedFor: chain}})
 }
 
-// cameByTLS is the Secure of a caller of whom the gateway says so.
-func cameByTLS(*http.Request) bool { return true }
+// answer is what a gateway is to change, and what was decided.
+type answer struct {
+	exchange.Changes
+	service, version, rule string // for logs; empty if nothing was decided
+}
+
+// answerOfNone removes what the client claims of decisions.
+func answerOfNone(r *http.Request) answer { return answer{Changes: exchange.OfNone(r)} }
 
 // decide answers a question.
 func (s *Server) decide(q *question) (answer, result) {
@@ -67,13 +54,10 @@ func (s *Server) decide(q *question) (answer, result) {
 	}
 	c := &core.Caller{Request: q.request, Client: s.client(q.request)}
 	if q.secure {
-		c.Secure = cameByTLS
+		c.Secure = exchange.CameByTLS
 	}
 	d := core.Decide(now.Engine, c)
 	v.count(c, d)
-	a := answerOf(core.EffectsOf(now.Engine, c, d), q.request)
-	a.service = v.config.Name
-	a.version = d.Version
-	a.rule = d.Rule
-	return a, resultDecided
+	changes := exchange.Of(core.EffectsOf(now.Engine, c, d), q.request)
+	return answer{changes, v.config.Name, d.Version, d.Rule}, resultDecided
 }

@@ -28,6 +28,7 @@ require (
 )
 
 require (
+	github.com/Kong/go-pdk v0.11.0 // indirect
 	github.com/bahlo/generic-list-go v0.2.0 // indirect
 	github.com/beorn7/perks v1.0.1 // indirect
 	github.com/buger/jsonparser v1.1.2 // indirect

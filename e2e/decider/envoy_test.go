@@ -94,7 +94,7 @@ func envoyCases(t *testing.T, heading, decisions string, address func(*server) s
 	s := decideGroups(t, all)
 	listen := servers.Host(servers.FreePorts(t, 1)[0])
 	text := replaced(t, section(t, heading, "yaml")[0], "{address: 0.0.0.0, port_value: 8080}", socket(listen), decisions, socket(address(s)),
-		"timeout: 0.05s", "timeout: 10s")
+		"timeout: 0.5s", "timeout: 10s")
 	var config object
 	require.NoError(t, yaml.Unmarshal([]byte(text), &config))
 	manager := at(t, config, "static_resources", "listeners", 0, "filter_chains", 0, "filters", 0, "typed_config").(object)

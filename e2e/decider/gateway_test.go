@@ -252,7 +252,7 @@ func (g *gateway) checkAway() {
 	awaitMore := func(count *atomic.Int64, what string) {
 		t.Helper()
 		from := count.Load()
-		require.Eventually(t, func() bool { return count.Load() > from+50 }, 30*time.Second, 5*time.Millisecond, what)
+		require.Eventually(t, func() bool { return count.Load() > from+20 }, 30*time.Second, 5*time.Millisecond, what)
 	}
 	awaitMore(&counts.v2, "v2 serves")
 	g.server.Kill()

@@ -37,7 +37,7 @@ func TestHAProxy(t *testing.T) {
 func TestHAProxyCases(t *testing.T) {
 	all := groups(t)
 	s := decideGroups(t, all)
-	lua := replaced(t, asker(t, s), "0.05", "10")
+	lua := replaced(t, asker(t, s), "0.5", "10")
 	global, rest, _ := strings.Cut(section(t, "HAProxy", "haproxy")[0], "frontend shop\n")
 	frontend, _, _ := strings.Cut(rest, "\nbackend shop-v1")
 	defaults := "\ndefaults" + strings.SplitN(global, "defaults", 2)[1]

@@ -34,7 +34,7 @@ func TestNginx(t *testing.T) {
 func TestNginxCases(t *testing.T) {
 	all := groups(t)
 	s := decideGroups(t, all)
-	config := replaced(t, section(t, "nginx", "nginx")[0], "127.0.0.1:2022", s.http, " 50ms;", " 10s;")
+	config := replaced(t, section(t, "nginx", "nginx")[0], "127.0.0.1:2022", s.http, " 500ms;", " 10s;")
 	head, server, _ := strings.Cut(config, "\tserver {\n")
 	head = replaced(t, head, "\tupstream shop-v1 { server 10.0.0.1:8080; }\n", "",
 		"\tupstream shop-v2 { server 10.0.1.1:8080; }\n", "", "\t\tv2      shop-v2;\n", "", "default shop-v1;",

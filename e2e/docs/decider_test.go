@@ -1,6 +1,8 @@
 package docs
 
 import (
+	"bytes"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -8,8 +10,10 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"gopkg.in/yaml.v3"
 
 	"github.com/grayrelease/gray/decider"
+	"github.com/grayrelease/gray/decider/kong"
 )
 
 func isDecider(b block) bool {
@@ -38,5 +42,32 @@ func runGateway(t *testing.T, b block) {
 			heading = name
 		}
 	}
+	if heading == "Kong" {
+		runKong(t, b)
+		return
+	}
 	assert.Contains(t, testCode(t, "e2e/decider"), `"`+heading+`"`)
+}
+
+// runKong checks the plugin's part of a configuration of Kong's. There is no Kong to run.
+func runKong(t *testing.T, b block) {
+	var file struct {
+		Services []struct {
+			Plugins []struct {
+				Name   string
+				Config object
+			}
+		}
+	}
+	require.NoError(t, yaml.Unmarshal([]byte(b.text), &file))
+	for _, service := range file.Services {
+		require.Len(t, service.Plugins, 1)
+		assert.Equal(t, "gray-kong", service.Plugins[0].Name)
+		text, err := json.Marshal(service.Plugins[0].Config)
+		require.NoError(t, err)
+		decoder := json.NewDecoder(bytes.NewReader(text))
+		decoder.DisallowUnknownFields()
+		type config kong.Config // without following the policy
+		require.NoError(t, decoder.Decode(&config{}))
+	}
 }
