@@ -15,6 +15,7 @@ type View struct {
 	forced    string          // the version that everybody gets, "" if the callers' count
 	versions  map[string]bool // that callers can get
 	upstreams map[string][]Upstream
+	open      map[string]bool // of versions, those that have instances
 
 	isKnown bool // where the stable version runs
 	isAll   bool // where every version runs, and what the policy says
@@ -37,10 +38,10 @@ func (v *View) Serving(carried string) string {
 	if v.forced != "" {
 		carried = v.forced
 	}
-	if carried != v.stable && v.versions[carried] && len(v.upstreams[carried]) > 0 {
-		return carried
+	if carried == "" || carried == v.stable || !v.open[carried] {
+		return v.stable
 	}
-	return v.stable
+	return carried
 }
 
 // Upstreams returns the instances of a version. One that weighs more is in the list several times,
@@ -51,7 +52,7 @@ func (v *View) Upstreams(version string) []Upstream { return v.upstreams[version
 func (v *View) Versions() []string {
 	var names []string
 	for version, upstreams := range v.upstreams {
-		if len(upstreams) > 0 && (v.versions[version] || version == v.stable) {
+		if v.open[version] || version == v.stable && len(upstreams) > 0 {
 			names = append(names, version)
 		}
 	}
@@ -90,6 +91,10 @@ func viewOf(t Target, current *live.Current, listed map[string][]discover.Instan
 	}
 	if t.Source != nil {
 		v.isAll = v.isAll && current.Origin != "none" && current.Origin != ""
+	}
+	v.open = map[string]bool{}
+	for version, isOffered := range v.versions {
+		v.open[version] = isOffered && len(v.upstreams[version]) > 0
 	}
 	return v
 }

@@ -17,7 +17,9 @@ var packages = map[string]string{
 	"context": "context", "fmt": "fmt", "http": "net/http", "httputil": "net/http/httputil", "log": "log",
 	"slog": "log/slog", "url": "net/url", "atomic": "sync/atomic", "time": "time",
 	"core": "github.com/grayrelease/gray/core", "live": "github.com/grayrelease/gray/core/live",
-	"proxy": "github.com/grayrelease/gray/core/proxy",
+	"proxy":   "github.com/grayrelease/gray/core/proxy",
+	"service": "github.com/grayrelease/gray/service", "graygrpc": "github.com/grayrelease/gray/service/graygrpc",
+	"grpc": "google.golang.org/grpc", "insecure": "google.golang.org/grpc/credentials/insecure",
 }
 
 // given is what statements take for given.

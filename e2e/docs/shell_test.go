@@ -36,6 +36,7 @@ var elsewhere = []struct{ file, begins, folder, test string }{
 	{"docs/grafana.md", "promtool ", "e2e/grafana", "TestRules"},
 	{"docs/grafana.md", "cd e2e && go generate ./grafana\n", "e2e/grafana", "TestDashboardsAreCurrent"},
 	{"docs/performance.md", "go run ./rollout/internal/simulate\n", "rollout/internal/simulate", "TestReport"},
+	{"docs/services.md", "examples/services/services.sh", "e2e/service", "TestServicesExample"},
 	{"docs/policy.md", "printf ", "core", "TestDocumentedBucket"},
 	{"docs/policy.md", "SECRET=", "core", "TestDocumentedTesterLink"},
 }

@@ -200,12 +200,13 @@ func (n *node) FullDuplexCall(
 	}
 }
 
-// start serves and registers a node until the test ends.
-func (n *node) start(t *testing.T, registry string) {
+// start serves and registers a node until the test ends, or end is called. The URL of the registry
+// is given as what comes before the service's name, and what comes after.
+func (n *node) start(t *testing.T, registry, options string) (end context.CancelFunc) {
 	t.Helper()
 	rpc := grpc.NewServer(graygrpc.ServerOptions()...)
 	testpb.RegisterTestServiceServer(rpc, n)
-	runner := service.Runner{Instance: service.Instance{Version: n.version}, Notice: -1, Limit: time.Second, Logger: quiet}
+	runner := service.Runner{Instance: service.Instance{Version: n.version}, Notice: 500 * time.Millisecond, Limit: time.Second, Logger: quiet}
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	t.Cleanup(func() { cancel(); running.Wait() })
@@ -215,12 +216,13 @@ func (n *node) start(t *testing.T, registry string) {
 		return l
 	}
 	overHTTP, overRPC := runner, runner
-	overHTTP.Registry, overRPC.Registry = registry+n.name, registry+n.name+"-rpc"
+	overHTTP.Registry, overRPC.Registry = registry+n.name+options, registry+n.name+"-rpc"+options
 	running.Go(func() {
 		server := &http.Server{Handler: service.Handler(n), ReadHeaderTimeout: time.Minute}
 		assert.NoError(t, overHTTP.ServeHTTP(ctx, listen(), server))
 	})
 	running.Go(func() { assert.NoError(t, graygrpc.Serve(ctx, listen(), rpc, overRPC)) })
+	return cancel
 }
 
 // chain is four services, the second and the fourth of which have a second version.
@@ -253,7 +255,7 @@ func startChain(t *testing.T) *chain {
 		for _, version := range versions {
 			n := &node{name: name, version: version}
 			n.caller = newCaller(t, target)
-			n.start(t, "consul://"+host)
+			n.start(t, "consul://"+host, "")
 		}
 	}
 	for name, versions := range nodes {

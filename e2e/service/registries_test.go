@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -142,6 +143,7 @@ func TestRegistries(t *testing.T) {
 		t.Run(each.name, func(t *testing.T) {
 			r := each.start(t)
 			t.Run("found", func(t *testing.T) { found(t, r) })
+			t.Run("called", func(t *testing.T) { called(t, r) })
 			t.Run("killed", func(t *testing.T) { killed(t, r) })
 			t.Run("cut", func(t *testing.T) { cut(t, r) })
 			if testing.Short() && r.scheme == "nacos" {
@@ -173,6 +175,43 @@ func found(t *testing.T, r *registry) {
 	}
 	require.NoError(t, gray.Deregister(context.Background()))
 	v2.await()
+}
+
+// called has clients find instances by the registry, over HTTP and gRPC.
+func called(t *testing.T, r *registry) {
+	target := service.Target{Discover: r.discovery("{service}", ""), Stable: "v1", Logger: quiet}
+	names := map[string]bool{"a": true, "a-rpc": true}
+	all := map[string]*watched{}
+	for name := range names {
+		all[name] = watch(t, r.discovery(name, ""))
+	}
+	nodes := map[string]context.CancelFunc{}
+	for _, version := range []string{"v1", "v2"} {
+		n := &node{name: "a", version: version}
+		n.caller = &caller{}
+		nodes[version] = n.start(t, strings.TrimSuffix(r.url("NAME"), "NAME?ttl=2s&"+r.options), "?ttl=2s&"+r.options)
+	}
+	for name := range names {
+		all[name].awaitCount(2)
+	}
+	c := newCaller(t, target)
+	for version, want := range map[string]string{"": "a=v1", "v1": "a=v1", "v2": "a=v2", "v3": "a=v1"} {
+		for _, way := range ways {
+			got, err := c.call(service.WithVersion(context.Background(), version), "a:"+way)
+			require.NoError(t, err)
+			assert.Equal(t, want, got, "%s by %s", version, way)
+		}
+	}
+	nodes["v2"]() // it drains
+	for name := range names {
+		all[name].awaitCount(1)
+	}
+	for _, way := range ways {
+		require.Eventually(t, func() bool {
+			got, err := c.call(service.WithVersion(context.Background(), "v2"), "a:"+way)
+			return assert.NoError(t, err) && got == "a=v1"
+		}, time.Minute, time.Millisecond, way)
+	}
 }
 
 func killed(t *testing.T, r *registry) {
