@@ -161,3 +161,12 @@ func inWholes(shares []*big.Rat, total int64) []int64 {
 	}
 	return weights
 }
+
+// SharesOf returns the weights of a version with a percentage and of one that gets the rest, in
+// whole numbers.
+func SharesOf(percent float64, version, rest string) []Share {
+	d := newDraw()
+	d.take(&piece{salt: version, portions: []portion{{version, percentRat(percent)}}})
+	shares, _ := d.finish(rest, []string{version})
+	return shares
+}

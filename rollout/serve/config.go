@@ -37,6 +37,8 @@ type Config struct {
 	Name string `json:"name,omitempty"`
 	// Prometheus answers the queries of the plans. Default: they stay undecided.
 	Prometheus *Prometheus `json:"prometheus,omitempty"`
+	// Kubernetes is where the objects of `routes` are. Default: the cluster of the pod.
+	Kubernetes *Kubernetes `json:"kubernetes,omitempty"`
 	// Services whose rollouts are moved. Required.
 	Services []Service `json:"services"`
 	// Notices tell others what happens. Default: none.
@@ -72,6 +74,9 @@ type Service struct {
 	Gateways []string `json:"gateways,omitempty"`
 	// Scrape are metrics endpoints of other programs. Default: none.
 	Scrape []Scrape `json:"scrape,omitempty"`
+	// Routes are objects of Kubernetes whose weights follow the rollout's percentage. Default:
+	// none.
+	Routes []Route `json:"routes,omitempty"`
 	// Hook must agree before the percentage rises. Default: nobody is asked.
 	Hook *Hook `json:"hook,omitempty"`
 }
@@ -253,6 +258,9 @@ func (s *Service) check(c *daemon.Checker, path string) {
 	}
 	for i := range s.Scrape {
 		s.Scrape[i].check(c, problem.Index(path+".scrape", i))
+	}
+	for i := range s.Routes {
+		s.Routes[i].check(c, problem.Index(path+".routes", i))
 	}
 	if s.Hook != nil {
 		c.URL(path+".hook.url", s.Hook.URL)

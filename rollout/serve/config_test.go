@@ -48,6 +48,9 @@ func TestConfigProblems(t *testing.T) {
 			"services[0].scrape[0].canary.requests.labels.v: \"(\" is not a valid regular expression\n" +
 				"services[0].scrape[0].stable.failed.name: required: the name of a metric"},
 		{"services: [{service: a, source: 'file:///x', hook: {}}]", "services[0].hook.url: required"},
+		{"services: [{service: a, source: 'file:///x', routes: [{kind: VirtualServce, namespace: a}]}]",
+			"services[0].routes[0].kind: want VirtualService or HTTPRoute\n" +
+				"services[0].routes[0].name: required: the name of the object"},
 	} {
 		_, err := ParseConfig([]byte(c.text))
 		require.Error(t, err, c.text)

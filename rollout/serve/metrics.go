@@ -16,7 +16,8 @@ var (
 	rolloutMetrics = metrics.NewRollout("gray_rollout_")
 	sourceMetrics  = metrics.NewSource("gray_")
 	signalUp       = prometheus.NewDesc("gray_signal_up",
-		"Whether a signal could be read when it was last asked: a gateway, the counters of another program, or Prometheus.",
+		"Whether a signal could be read when it was last asked: a gateway, the counters of another program, or "+
+			"Prometheus; and whether the weights of a route could be set.",
 		[]string{"service", "kind", "url"}, nil)
 )
 

@@ -8,14 +8,18 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"sync"
 	"time"
+
+	"k8s.io/client-go/dynamic"
 
 	"github.com/grayrelease/gray/core/problem"
 	"github.com/grayrelease/gray/internal/daemon"
 	"github.com/grayrelease/gray/rollout/api"
 	"github.com/grayrelease/gray/rollout/loop"
 	"github.com/grayrelease/gray/rollout/metrics"
+	"github.com/grayrelease/gray/rollout/weights"
 )
 
 // Server moves the rollouts of its services, and serves the API.
@@ -23,6 +27,7 @@ type Server struct {
 	config    *Config
 	log       *slog.Logger
 	client    *http.Client
+	cluster   dynamic.Interface // nil without routes
 	services  []*service
 	alerts    alerts
 	feed      *api.Feed
@@ -55,6 +60,15 @@ func New(c *Config, log *slog.Logger) (*Server, error) {
 	s.api = api.New(s.feed, callers)
 	if s.teller, err = newTeller(s); err != nil {
 		return nil, err
+	}
+	if slices.ContainsFunc(c.Services, func(v Service) bool { return len(v.Routes) > 0 }) {
+		where := weights.Cluster{}
+		if c.Kubernetes != nil {
+			where = weights.Cluster(*c.Kubernetes)
+		}
+		if s.cluster, err = weights.Connect(where); err != nil {
+			return nil, problem.New("kubernetes", "%v", err)
+		}
 	}
 	if c.State != "" {
 		if err := os.MkdirAll(c.State, 0o700); err != nil {

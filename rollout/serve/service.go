@@ -12,6 +12,7 @@ import (
 	"github.com/grayrelease/gray/core/live"
 	"github.com/grayrelease/gray/rollout/guard"
 	"github.com/grayrelease/gray/rollout/loop"
+	"github.com/grayrelease/gray/rollout/weights"
 )
 
 // following is what a service's rollout is at, as far as signals need it. It is replaced whole.
@@ -21,8 +22,9 @@ type following struct {
 	attempt int64
 	step    int
 	percent float64
-	since   time.Time // when this controller saw the step begin
-	began   time.Time // the attempt
+	since   time.Time       // when this controller saw the step begin
+	began   time.Time       // the attempt
+	wanted  *weights.Wanted // of routes; nil as long as that is not known
 	// pausedBy is the guard that has paused the rollout, "" if none has.
 	pausedBy string
 }
@@ -43,6 +45,7 @@ type service struct {
 	now    atomic.Pointer[following]
 
 	gateways []*gateway
+	routes   []*routed
 }
 
 func (v *service) followed() *following { return v.now.Load() }
@@ -54,6 +57,9 @@ func (v *service) start(state string) error {
 	if v.config.Hook != nil {
 		h := &hook{config: v.config.Hook, service: v.config.Service, client: v.server.client}
 		o.Gate = h.ask
+	}
+	for i := range v.config.Routes {
+		v.routes = append(v.routes, newRouted(v.server.cluster, &v.config.Routes[i]))
 	}
 	var err error
 	if v.use, err = loop.Open(o); err != nil {
@@ -96,7 +102,11 @@ func (v *service) apply(c *live.Current) error {
 	if before := v.now.Load(); f.isSameStep(before) {
 		f.since = before.since
 	}
+	f.wanted = wantedOf(c.Engine, c.Rollout)
 	v.now.Store(f)
+	for _, r := range v.routes {
+		r.wake()
+	}
 	v.server.alerts.report(f)
 	v.server.feed.Changed(v.config.Service)
 	return nil
@@ -125,6 +135,9 @@ func (v *service) run(ctx context.Context) {
 	for _, address := range v.config.Gateways {
 		g := &peer{url: address, service: v.config.Service, client: v.server.client}
 		hear("gateway", address, time.Second, func(f *following, at time.Time) error { return g.look(ctx, f, at) })
+	}
+	for _, r := range v.routes {
+		group.Go(func() { r.follow(ctx, v) })
 	}
 	for _, g := range v.gateways {
 		background(max(gatewayEvery, time.Duration(v.server.countGateways())*lookEvery), func(at time.Time) {

@@ -5,7 +5,7 @@ import "net/url"
 // signal is something outside that is read to learn about a canary.
 type signal struct {
 	service string
-	kind    string // gateway, scrape or prometheus
+	kind    string // gateway, scrape or prometheus; route for what is written
 	url     string
 }
 
@@ -32,12 +32,16 @@ func (v *service) heard(s signal, err error) {
 	if err != nil {
 		text = err.Error()
 	}
+	down, up := "a signal cannot be read: it says nothing meanwhile", "a signal can be read again"
+	if s.kind == "route" {
+		down, up = "weights cannot be set: they stay as they are meanwhile", "weights can be set again"
+	}
 	last, _ := v.server.signals.Swap(s, text)
 	before, _ := last.(string)
 	switch {
 	case err != nil && before == "" && v.server.ctx.Err() == nil:
-		v.log.Warn("a signal cannot be read: it says nothing meanwhile", "signal", s.String(), "error", text)
+		v.log.Warn(down, "signal", s.String(), "error", text)
 	case err == nil && before != "":
-		v.log.Info("a signal can be read again", "signal", s.String())
+		v.log.Info(up, "signal", s.String())
 	}
 }
