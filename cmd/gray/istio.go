@@ -55,7 +55,7 @@ func (p *program) istioExportCommand() *cobra.Command {
 func serverFlags(cmd *cobra.Command, s *istio.Server) {
 	flags := cmd.Flags()
 	flags.StringVar(&s.Address, "server", "",
-		"The decision server (default gray-decide.gray-system.svc.cluster.local:9000)")
+		"The decision server (default gray-decide.gray-system.svc.cluster.local:2023)")
 	flags.StringVar(&s.Provider, "provider", "", "Its name in the mesh's configuration (default gray)")
 	flags.DurationVar(&s.Timeout, "timeout", 0, "How long a request waits for it (default 200ms)")
 	flags.StringToStringVar(&s.Selector, "selector", nil, "The labels of the gateway's pods (default istio=ingressgateway)")

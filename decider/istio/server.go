@@ -24,7 +24,7 @@ const securityVersion = "security.istio.io/v1"
 // Server says how a gateway asks the decision server, `gray decide`.
 type Server struct {
 	// Address is the host and port of its gRPC endpoint in the cluster. Default:
-	// gray-decide.gray-system.svc.cluster.local:9000.
+	// gray-decide.gray-system.svc.cluster.local:2023.
 	Address string
 	// Provider names it in the mesh's configuration. Default: gray.
 	Provider string
@@ -37,7 +37,7 @@ type Server struct {
 }
 
 func (s *Server) complete() error {
-	s.Address = or(s.Address, "gray-decide.gray-system.svc.cluster.local:9000")
+	s.Address = or(s.Address, "gray-decide.gray-system.svc.cluster.local:2023")
 	s.Provider = or(s.Provider, "gray")
 	if s.Timeout == 0 {
 		s.Timeout = 200 * time.Millisecond
