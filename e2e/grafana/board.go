@@ -10,6 +10,12 @@ import (
 	"github.com/grafana/grafana-foundation-sdk/go/prometheus"
 )
 
+// The classic form of dashboards is deprecated in the kit in favour of one that only the newest
+// Grafanas import.
+type classic = dashboard.Dashboard //nolint:staticcheck // see above
+
+var newClassic = dashboard.NewDashboardBuilder //nolint:staticcheck // see above
+
 // board is a dashboard of one service, whose metrics have one prefix.
 type board struct {
 	prefix string
@@ -26,7 +32,7 @@ var source = common.DataSourceRef{Type: cog.ToPtr("prometheus"), Uid: cog.ToPtr(
 
 // newBoard starts a dashboard. Services and instances are those that have a metric.
 func newBoard(uid, title, description, prefix, metric string) *board {
-	b := &board{prefix: prefix, DashboardBuilder: dashboard.NewDashboardBuilder(title)}
+	b := &board{prefix: prefix, DashboardBuilder: newClassic(title)}
 	b.Uid(uid).Description(description).Tags([]string{"gray"}).Editable().
 		Time("now-1h", "now").Refresh("10s").Timezone("browser").Tooltip(dashboard.DashboardCursorSyncCrosshair)
 	b.WithVariable(dashboard.NewDatasourceVariableBuilder("datasource").Label("Prometheus").Type("prometheus"))

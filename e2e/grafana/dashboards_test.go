@@ -28,15 +28,15 @@ func TestDashboardsAreCurrent(t *testing.T) {
 }
 
 // read is a committed dashboard, of whose fields Grafana's kit must know each.
-func read(t *testing.T, name string) *dashboard.Dashboard {
+func read(t *testing.T, name string) *classic {
 	t.Helper()
 	plugins.RegisterDefaultPlugins()
 	text, err := os.ReadFile(filepath.Join(folder, name))
 	require.NoError(t, err)
-	if err := new(dashboard.Dashboard).UnmarshalJSONStrict(text); err != nil { // perhaps a list of no errors
+	if err := new(classic).UnmarshalJSONStrict(text); err != nil { // perhaps a list of no errors
 		require.Empty(t, err.Error(), name)
 	}
-	d := &dashboard.Dashboard{}
+	d := &classic{}
 	require.NoError(t, json.Unmarshal(text, d), name)
 	require.NoError(t, d.Validate(), name)
 	return d

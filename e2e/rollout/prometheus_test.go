@@ -68,8 +68,9 @@ func (p prometheusAPI) now(query string) answered {
 func (p prometheusAPI) since(query string, begin time.Time) answered {
 	p.t.Helper()
 	var data struct{ Result answered }
-	p.get("/api/v1/query_range", url.Values{"query": {query}, "start": {unix(begin)}, "end": {unix(time.Now().Add(time.Second))},
-		"step": {"1"}}, &data)
+	end := time.Now().Add(time.Second)
+	p.get("/api/v1/query_range", url.Values{"query": {query}, "start": {unix(begin)}, "end": {unix(end)}, "step": {"1"}},
+		&data)
 	return data.Result
 }
 
