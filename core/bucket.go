@@ -64,6 +64,6 @@ func saltedPosition(prefix, id string) uint64 {
 
 // digest hashes salt and identity without allocating for identities of ordinary length.
 func digest(prefix, id string) [sha256.Size]byte {
-	var room [256]byte
+	var room [128]byte
 	return sha256.Sum256(append(append(room[:0], prefix...), id...))
 }

@@ -76,7 +76,11 @@ func firstIdentity(e *Engine, c *Caller, a *attribute) string {
 		if !ok {
 			return odd
 		}
-		if id == "" || len(id) > maxValue || !utf8.ValidString(id) {
+		if id == "" || len(id) > maxValue {
+			continue
+		}
+		isPlain := a.kind == fromCookie && isPlainCookie(id) // which is ASCII
+		if !isPlain && !utf8.ValidString(id) {
 			continue
 		}
 		if isSigned(e, a) {
@@ -85,7 +89,7 @@ func firstIdentity(e *Engine, c *Caller, a *attribute) string {
 			}
 			continue
 		}
-		if a.kind != fromCookie || isPlainCookie(id) {
+		if a.kind != fromCookie || isPlain {
 			return id
 		}
 		if odd == "" {

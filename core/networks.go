@@ -11,12 +11,16 @@ const (
 )
 
 // networks is a set of addresses and prefixes. A look-up costs one map access for each prefix
-// length in use, however many prefixes there are.
+// length in use, however many prefixes there are, or a comparison with each of a few.
 type networks struct {
 	prefixes map[netip.Prefix]bool
+	few      []netip.Prefix // all of them, nil if there are more than fewPrefixes
 	lengths4 []int
 	lengths6 []int
 }
+
+// fewPrefixes are compared faster than they are looked up.
+const fewPrefixes = 4
 
 func newNetworks() *networks {
 	return &networks{prefixes: map[netip.Prefix]bool{}}
@@ -44,6 +48,9 @@ func (n *networks) add(text string) bool {
 		return true
 	}
 	n.prefixes[p] = true
+	if n.few = append(n.few, p); len(n.prefixes) > fewPrefixes {
+		n.few = nil
+	}
 	if p.Addr().Is4() {
 		n.lengths4 = addLength(n.lengths4, p.Bits())
 	} else {
@@ -63,6 +70,14 @@ func addLength(lengths []int, bits int) []int {
 
 // contain reports whether an address, already unmapped and without a zone, is in the set.
 func (n *networks) contain(addr netip.Addr) bool {
+	if len(n.prefixes) <= fewPrefixes {
+		for _, p := range n.few {
+			if p.Contains(addr) {
+				return true
+			}
+		}
+		return false
+	}
 	lengths := n.lengths6
 	if addr.Is4() {
 		lengths = n.lengths4
