@@ -113,8 +113,9 @@ func TestExamples(t *testing.T) {
 func TestRolloutExample(t *testing.T) {
 	admin := freeAddress(t)
 	folder := t.TempDir()
+	console := freeAddress(t)
 	url := runExample(t, "../../examples/rollout/Caddyfile", []string{"PWD=" + folder, "CADDY_ADMIN=" + admin},
-		"9001", port(freeAddress(t)), "9002", port(freeAddress(t)), "% 60 >= 30", "% 4 >= 2")
+		"8081", port(console), "9001", port(freeAddress(t)), "9002", port(freeAddress(t)), "% 60 >= 30", "% 4 >= 2")
 	failed := 0
 	for i := 0; !strings.Contains(curl(t, "", "http://"+admin+"/gray/shop"), `"phase":"rolled-back"`); i++ {
 		if curl(t, fmt.Sprintf("--cookie uid=u-%d ", i), url) == "v2 fails" {
@@ -132,4 +133,6 @@ func TestRolloutExample(t *testing.T) {
 	body, err := io.ReadAll(res.Body)
 	require.NoError(t, err)
 	require.Contains(t, string(body), `"attempt":2`)
+	require.Contains(t, curl(t, "", "http://"+console+"/gray/v1/shop"), `"attempt":2`)
+	require.Contains(t, curl(t, "", "http://"+console), "<title>gray</title>")
 }
