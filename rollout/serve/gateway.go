@@ -2,12 +2,8 @@ package serve
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
-	"net/url"
-	"strings"
 	"sync"
 	"time"
 
@@ -119,28 +115,13 @@ func merge(all, more []api.Upstream) []api.Upstream {
 
 // read returns the state of the service's policy in the gateway.
 func (g *gateway) read(ctx context.Context) (*api.State, error) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	address := strings.TrimSuffix(g.url, "/") + "/gray/" + url.PathEscape(g.service)
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
-	if err != nil {
-		return nil, err
-	}
-	res, err := g.client.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer res.Body.Close()
-	if res.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%s answered %s", address, res.Status)
-	}
-	data, err := io.ReadAll(io.LimitReader(res.Body, maxGatewayState))
-	if err != nil {
-		return nil, err
-	}
 	var states []api.State
-	if err := json.Unmarshal(data, &states); err != nil || len(states) == 0 {
-		return nil, fmt.Errorf("%s is not the state of a policy", address)
+	address := adminURL(g.url, g.service)
+	if _, err := readJSON(ctx, g.client, address, maxGatewayState, &states); err != nil {
+		return nil, err
+	}
+	if len(states) == 0 {
+		return nil, fmt.Errorf("%s has no state of the policy", address)
 	}
 	return &states[0], nil
 }

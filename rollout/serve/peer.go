@@ -2,12 +2,8 @@ package serve
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
-	"net/url"
-	"strings"
 	"time"
 
 	"github.com/grayrelease/gray/core"
@@ -52,32 +48,10 @@ func (p *peer) look(ctx context.Context, f *following, at time.Time) error {
 
 // read returns the gateway's evidence, nil if it measures nothing.
 func (p *peer) read(ctx context.Context) (*loop.Evidence, error) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	address := strings.TrimSuffix(p.url, "/") + "/gray/" + url.PathEscape(p.service) + "/evidence"
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
-	if err != nil {
-		return nil, err
-	}
-	res, err := p.client.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer res.Body.Close()
-	switch res.StatusCode {
-	case http.StatusNoContent:
-		return nil, nil
-	case http.StatusOK:
-	default:
-		return nil, fmt.Errorf("%s answered %s", address, res.Status)
-	}
-	data, err := io.ReadAll(io.LimitReader(res.Body, maxEvidence))
-	if err != nil {
-		return nil, err
-	}
 	e := &loop.Evidence{}
-	if err := json.Unmarshal(data, e); err != nil {
-		return nil, fmt.Errorf("%s is not evidence: %w", address, err)
+	isThere, err := readJSON(ctx, p.client, adminURL(p.url, p.service, "evidence"), maxEvidence, e)
+	if err != nil || !isThere {
+		return nil, err
 	}
 	return e, nil
 }

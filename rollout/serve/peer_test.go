@@ -64,9 +64,9 @@ func TestPeers(t *testing.T) {
 // What is no evidence changes nothing.
 func TestWrongPeers(t *testing.T) {
 	for body, want := range map[string]string{
-		"":                                 "not evidence",
-		"<html>":                           "not evidence",
-		`{"attempt": 1, "tracker": "e30="`: "not evidence",
+		"":                                 "does not answer as a gateway does",
+		"<html>":                           "does not answer as a gateway does",
+		`{"attempt": 1, "tracker": "e30="`: "does not answer as a gateway does",
 		`{"fingerprint": "FP", "attempt": 1, "tracker": "e30="}`: "not a tracker",
 	} {
 		f := newFixture(t, "errors")
