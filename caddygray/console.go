@@ -91,7 +91,7 @@ func (c *Console) callers() (daemon.Callers, error) {
 	if err := check.Err(); err != nil {
 		return daemon.Callers{}, err
 	}
-	a, err := daemon.ReadTokens(c.Tokens)
+	a, err := daemon.ReadCallers(c.Tokens, nil)
 	if err != nil {
 		return a, err
 	}

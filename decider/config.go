@@ -117,7 +117,7 @@ func (c *Config) Check() error {
 	if c.GRPC != "" {
 		ch.Address("grpc", c.GRPC)
 	}
-	ch.API("admin", c.Admin, c.Tokens)
+	ch.API("admin", c.Admin, len(c.Tokens) > 0)
 	ch.Tokens(c.Tokens, daemon.RoleView)
 	ch.TLS("tls", c.TLS)
 	c.drain = ch.Duration("drain", c.Drain, defaultDrain)

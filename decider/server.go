@@ -56,7 +56,7 @@ func (s *Server) open() error {
 	if s.address, err = c.address(); err != nil {
 		return err
 	}
-	if s.callers, err = daemon.ReadTokens(c.Tokens); err != nil {
+	if s.callers, err = daemon.ReadCallers(c.Tokens, nil); err != nil {
 		return err
 	}
 	if c.State != "" {

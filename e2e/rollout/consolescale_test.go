@@ -123,7 +123,7 @@ func TestConsoleAtScale(t *testing.T) {
 	var run = make(chan struct{})
 	go func() { feed.Run(ctx); close(run) }()
 	defer func() { cancel(); <-run }()
-	callers, err := daemon.ReadTokens(nil)
+	callers, err := daemon.ReadCallers(nil, nil)
 	require.NoError(t, err)
 	handler := console.Handler(api.New(feed, callers))
 	var sent atomic.Int64

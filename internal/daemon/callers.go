@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// Callers are those who may call an API, see ReadTokens. The zero value lets nobody in.
+// Callers are those who may call an API, see ReadCallers. The zero value lets nobody in.
 type Callers struct {
 	secrets []secret
 	// Anonymous is the role of callers without a token. Default: none, they are refused.

@@ -38,11 +38,14 @@ type secret struct {
 	hash       [sha256.Size]byte
 }
 
-// ReadTokens reads the secrets. Without tokens all callers may do everything: whoever listens then
-// listens at loopback addresses only, see Checker.Listen.
-func ReadTokens(tokens []Token) (Callers, error) {
+// ReadCallers reads the secrets. Without tokens and people (nil) all callers may do everything:
+// whoever listens then listens at loopback addresses only, see Checker.Listen.
+func ReadCallers(tokens []Token, people *People) (Callers, error) {
 	c := Callers{}
-	if len(tokens) == 0 {
+	switch {
+	case people != nil:
+		c.Person = people.Person
+	case len(tokens) == 0:
 		c.Anonymous = RoleOperate
 		c.Local = true
 	}

@@ -77,7 +77,7 @@ func newAPI(callers daemon.Callers, services ...Service) *API {
 // everybody may do everything.
 func everybody(t *testing.T) daemon.Callers {
 	t.Helper()
-	c, err := daemon.ReadTokens(nil)
+	c, err := daemon.ReadCallers(nil, nil)
 	require.NoError(t, err)
 	return c
 }
@@ -151,7 +151,7 @@ func TestUnwritten(t *testing.T) {
 func TestWhoCalls(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "token")
 	require.NoError(t, os.WriteFile(path, []byte("0123456789abcdef\n"), 0o600))
-	tokens, err := daemon.ReadTokens([]daemon.Token{{Role: daemon.RoleOperate, Name: "ann", File: path}})
+	tokens, err := daemon.ReadCallers([]daemon.Token{{Role: daemon.RoleOperate, Name: "ann", File: path}}, nil)
 	require.NoError(t, err)
 	viewed := tokens
 	viewed.Anonymous = daemon.RoleView

@@ -23,7 +23,9 @@ type Config struct {
 	TLS *TLS `json:"tls,omitempty"`
 	// Tokens say who may call the API. Default: everybody who reaches it may do everything.
 	Tokens []Token `json:"tokens,omitempty"`
-	// Anonymous is what callers without a token may do where there are tokens: view, or nothing.
+	// People are known by a proxy before the API, besides tokens. Default: nobody is.
+	People *daemon.People `json:"people,omitempty"`
+	// Anonymous is what callers may do of whom nothing is known, where some are: view, or nothing.
 	// Default: nothing.
 	Anonymous string `json:"anonymous,omitempty"`
 	// Origins are where browsers find the API behind a proxy, as in https://ops.example.com.
@@ -208,14 +210,16 @@ func (c *Config) Check() error {
 	if c.Listen == "" {
 		c.Listen = "127.0.0.1:2020"
 	}
-	ch.API("listen", c.Listen, c.Tokens)
+	isKnown := len(c.Tokens) > 0 || c.People != nil
+	ch.API("listen", c.Listen, isKnown)
 	ch.Tokens(c.Tokens, RoleView, RoleAlert, RoleOperate)
 	ch.TLS("tls", c.TLS)
+	ch.People("people", c.People)
 	ch.Origins(c.Origins)
 	switch {
 	case c.Anonymous != "" && c.Anonymous != RoleView:
 		ch.Note("anonymous", "want view, or nothing")
-	case c.Anonymous != "" && len(c.Tokens) == 0:
+	case c.Anonymous != "" && !isKnown:
 		ch.Note("anonymous", "without tokens everybody may do everything: give tokens, or leave it out")
 	}
 	if c.Name == "" {

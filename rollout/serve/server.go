@@ -48,7 +48,7 @@ func New(c *Config, log *slog.Logger) (*Server, error) {
 	}
 	s := &Server{config: c, log: log, client: newClient(), rollbacks: metrics.NewRollbacks("gray_rollout_")}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	callers, err := daemon.ReadTokens(c.Tokens)
+	callers, err := daemon.ReadCallers(c.Tokens, c.People)
 	if err != nil {
 		return nil, err
 	}

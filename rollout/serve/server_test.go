@@ -212,6 +212,26 @@ func TestRoles(t *testing.T) {
 	}
 }
 
+// People whom a proxy vouches for have their names and roles; nobody else does.
+func TestPeople(t *testing.T) {
+	c := start(t, policy("errors"), "people: {from: [127.0.0.1], operators: [ann]}\n"+only)
+	for _, call := range []struct {
+		person    string
+		look, act int
+	}{{"", 401, 401}, {"bob", 200, 403}, {"ann", 200, 200}} {
+		status, _ := c.call("GET", "/gray/v1/shop", "", "X-Forwarded-User", call.person)
+		assert.Equal(t, call.look, status, call.person)
+		status, text := c.call("POST", "/gray/v1/shop/switch", `{"to": "v1"}`, "X-Forwarded-User", call.person)
+		assert.Equal(t, call.act, status, call.person)
+		if call.act == 200 {
+			assert.Contains(t, text, `"by":"ann"`)
+		}
+	}
+	elsewhere := start(t, policy("errors"), "people: {from: [10.0.0.3], operators: ['*']}\n"+only)
+	status, _ := elsewhere.call("GET", "/gray/v1/shop", "", "X-Forwarded-User", "ann")
+	assert.Equal(t, 401, status, "this peer vouches for nobody")
+}
+
 // The hook holds a percentage where it is until it agrees.
 func TestHook(t *testing.T) {
 	var mu sync.Mutex
