@@ -19,7 +19,7 @@ var ErrNoInstance = errors.New("no instance is known")
 
 // call sends a request to an instance of a service.
 func (t *Transport) call(p *pool, r *http.Request, version string) (*http.Response, error) {
-	if err := t.await(p, r.Context()); err != nil {
+	if err := t.await(r.Context(), p); err != nil {
 		closeBody(r)
 		return nil, err
 	}
@@ -44,7 +44,7 @@ func (t *Transport) call(p *pool, r *http.Request, version string) (*http.Respon
 }
 
 // await waits until it is known where the service runs.
-func (t *Transport) await(p *pool, ctx context.Context) error {
+func (t *Transport) await(ctx context.Context, p *pool) error {
 	select {
 	case <-p.follower.Ready():
 		return nil
@@ -112,7 +112,7 @@ func (t *Transport) send(p *pool, e *endpoint, r *http.Request, body *held, vers
 	if body != nil {
 		out.Body = body.attempt()
 	}
-	response, err := t.options.Base.RoundTrip(out)
+	response, err := t.direct.RoundTrip(out)
 	if err == nil {
 		proxy.Succeeded(e.health)
 		return response, nil

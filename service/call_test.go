@@ -98,7 +98,8 @@ func TestInstancesAreCalledByVersion(t *testing.T) {
 		"*":    {Discover: "consul://" + a.host + "/{service}", Stable: "v1"},
 	})
 	for version, want := range map[string]string{
-		"": "one POST cart/x?y=z ", "v1": "one POST cart/x?y=z v1", "v2": "two POST cart/x?y=z v2", "v3": "one POST cart/x?y=z v3",
+		"": "one POST cart/x?y=z ", "v1": "one POST cart/x?y=z v1", "v2": "two POST cart/x?y=z v2",
+		"v3": "one POST cart/x?y=z v3",
 	} {
 		for _, url := range []string{"http://cart/x?y=z", "gray://cart/x?y=z"} {
 			got, err := called(t, transport, url, version)
@@ -124,15 +125,19 @@ func TestInstancesAreCalledByVersion(t *testing.T) {
 
 func TestServicesThatAreNotKnown(t *testing.T) {
 	a := newAgent(t)
-	transport := transportTo(t, map[string]service.Target{"cart": {Discover: "consul://" + a.host + "/cart", Stable: "v1"}})
+	transport := transportTo(t, map[string]service.Target{
+		"cart": {Discover: "consul://" + a.host + "/cart", Stable: "v1"},
+	})
 	_, err := called(t, transport, "http://cart/", "v2")
 	require.ErrorIs(t, err, service.ErrNoInstance)
 	require.ErrorContains(t, err, "cart: no instance is known")
 	_, err = called(t, transport, "gray://user/", "v2")
 	require.ErrorContains(t, err, `user is not one of the services: add it to Services, or "*" for all`)
-	transport, err = service.NewTransport(service.TransportOptions{Patience: time.Millisecond, Services: map[string]service.Target{
-		"cart": {Discover: "consul://127.0.0.1:1/cart", Stable: "v1", Logger: slog.New(slog.DiscardHandler)},
-	}})
+	transport, err = service.NewTransport(service.TransportOptions{
+		Patience: time.Millisecond, Services: map[string]service.Target{
+			"cart": {Discover: "consul://127.0.0.1:1/cart", Stable: "v1", Logger: slog.New(slog.DiscardHandler)},
+		},
+	})
 	require.NoError(t, err)
 	defer transport.Close()
 	_, err = called(t, transport, "http://cart/", "v2")
@@ -239,10 +244,11 @@ func TestPolicyAndSwitchAreObeyed(t *testing.T) {
 	serves(t, transport, "http://cart/", "v1", "two")
 	document.write(".switch", `{"epoch": 3, "to": ""}`)
 	serves(t, transport, "http://cart/", "v1", "one")
+	// The policy may be about several services, with stable versions of their own.
 	own := transportTo(t, map[string]service.Target{"cart": {
 		Discover: "consul://" + a.host + "/cart", Stable: "v2", Source: &live.Source{URL: "file://" + document.path},
 	}})
-	serves(t, own, "http://cart/", "", "two") // the policy may be about several services, with stable versions of their own
+	serves(t, own, "http://cart/", "", "two")
 	document.write("", `{"service": "cart", "stable": "v1", "versions": {"v1": {}}}`)
 	serves(t, transport, "http://cart/", "v2", "one") // the policy does not have it any more
 }
@@ -252,7 +258,8 @@ func TestRollbackReachesCalls(t *testing.T) {
 		document := followed{t, filepath.Join(t.TempDir(), "cart.json")}
 		policy := fmt.Sprintf(`{"service": "cart", "stable": "v1",
 			"versions": {"v1": {"upstreams": [%q]}, "v2": {"upstreams": [%q]}},
-			"rules": [{"name": "testers", "version": "v2", "when": ["header X-Tester exists"]}, {"name": "ramp", "version": "v2"}],
+			"rules": [{"name": "testers", "version": "v2", "when": ["header X-Tester exists"]},
+				{"name": "ramp", "version": "v2"}],
 			"rollout": {"rule": "ramp", "steps": ["5%% for 1h"], "guard": []%s}}`,
 			place(t, "one").URL, place(t, "two").URL, keep)
 		document.write("", policy)
@@ -277,7 +284,7 @@ func TestWrongTargets(t *testing.T) {
 		target service.Target
 		want   string
 	}{
-		{service.Target{}, "Services.cart: it is not known where the service runs: give Discover and Stable, Source or Policy"},
+		{service.Target{}, "Services.cart: it is not known where the service runs: give Discover and Stable, Source or"},
 		{service.Target{Discover: "consul://h/s"}, "Services.cart.Stable: required without a policy"},
 		{service.Target{Discover: "consul://h/s", Stable: "v 1"}, `Services.cart.Stable: "v 1" is not the name of a version`},
 		{service.Target{Discover: "zk://h/s", Stable: "v1"}, `Services.cart.Discover: unknown scheme "zk"`},

@@ -119,7 +119,7 @@ func (h *Health) failure(ofLiveness bool) error {
 }
 
 // OnReady has a function called with Ready's answer: now, and after each change. Calls are made one
-// at a time and must not block. Stop ends that.
+// at a time, must not block, and must not ask h anything. Stop ends that.
 func (h *Health) OnReady(tell func(error)) (stop func()) {
 	l := &listener{tell}
 	h.mu.Lock()

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os/signal"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -93,7 +94,7 @@ func (r Runner) RunServer(address string, server Server) error {
 func untilSignal(address string, serve func(context.Context, net.Listener) error) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	context.AfterFunc(ctx, stop)
+	defer context.AfterFunc(ctx, stop)()
 	var listening net.ListenConfig
 	l, err := listening.Listen(ctx, "tcp", address)
 	if err != nil {
@@ -116,7 +117,7 @@ func (r Runner) ServeHTTP(ctx context.Context, l net.Listener, server *http.Serv
 		handler = r.Health.Handler(handler)
 	}
 	server.Handler = handler
-	if c := server.TLSConfig; c != nil && (len(c.Certificates) > 0 || c.GetCertificate != nil) {
+	if c := server.TLSConfig; c != nil && (len(c.Certificates) > 0 || c.GetCertificate != nil || c.GetConfigForClient != nil) {
 		return r.Serve(ctx, l, secureServer{server})
 	}
 	return r.Serve(ctx, l, server)
@@ -146,8 +147,6 @@ func (r Runner) Serve(ctx context.Context, l net.Listener, server Server) error 
 	if r.Logger == nil {
 		r.Logger = slog.Default()
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	var checks sync.WaitGroup
 	defer checks.Wait()
 	r.Health.runChecks(ctx)
@@ -161,25 +160,39 @@ func (r Runner) Serve(ctx context.Context, l net.Listener, server Server) error 
 	checking, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	checks.Go(func() { r.Health.Run(checking) })
-	registrations := append(own, r.Registrations...)
-	for _, registration := range registrations {
-		defer r.Health.OnReady(registration.follow)()
-	}
-	for _, registration := range own {
-		registering, cancel := context.WithCancel(context.WithoutCancel(ctx))
-		registration.cancel = cancel
-		go registration.run(registering)
-	}
+	registrations := slices.Concat(own, r.Registrations)
+	defer r.begin(own, registrations)()
 	r.Logger.Info("serving", "address", l.Addr().String())
 	select {
 	case err = <-served:
-		err = fmt.Errorf("the server ended by itself: %w", err)
 		r.deregister(registrations)
-		return err
+		if err != nil && !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("the server ended by itself: %w", err)
+		}
+		return nil
 	case <-ctx.Done():
 	}
 	r.leave(registrations)
 	return r.finish(server, served)
+}
+
+// begin has all registrations follow the service's health, and starts those of the runner. Stop
+// ends the former.
+func (r Runner) begin(own, all []*Registration) (stop func()) {
+	var stops []func()
+	for _, registration := range all {
+		stops = append(stops, r.Health.OnReady(registration.follow))
+	}
+	for _, registration := range own {
+		ctx, cancel := context.WithCancel(context.Background())
+		registration.cancel = cancel
+		go registration.run(ctx)
+	}
+	return func() {
+		for _, stop := range stops {
+			stop()
+		}
+	}
 }
 
 // open prepares the registration at Registry, if there is one.

@@ -59,11 +59,18 @@ func TestDrain(t *testing.T) {
 	assert.Equal(t, 200, code)
 	assert.False(t, closes)
 	slow := make(chan int, 1)
-	go func() { code, _ := status(t, url+"/slow"); slow <- code }()
+	go func() {
+		response, err := http.Get(url + "/slow")
+		if err == nil {
+			response.Body.Close()
+			slow <- response.StatusCode
+		}
+		close(slow)
+	}()
 	<-entered
 	cancel()
 	a.await("deregister")
-	code, closes = status(t, url+"/readyz")
+	code, _ = status(t, url+"/readyz")
 	assert.Equal(t, 503, code)
 	code, closes = status(t, url+"/")
 	assert.Equal(t, 200, code, "gateways that have not noticed are served")
@@ -109,11 +116,12 @@ func TestFailingChecksTakeTheInstanceOutAndBack(t *testing.T) {
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
+	l := listen(t)
 	go func() {
 		ended <- service.Runner{
 			Registry: "consul://" + a.host + "/shop", Instance: service.Instance{Version: "v2"}, Health: health, Notice: -1,
 			Logger: slog.New(slog.DiscardHandler),
-		}.ServeHTTP(ctx, listen(t), &http.Server{ReadHeaderTimeout: time.Second})
+		}.ServeHTTP(ctx, l, &http.Server{ReadHeaderTimeout: time.Second})
 	}()
 	a.await("register")
 	isFailing.Store(true)
@@ -133,4 +141,29 @@ func TestRunnersThatCannotStart(t *testing.T) {
 	l := listen(t)
 	defer l.Close()
 	require.Error(t, service.Run(&http.Server{Addr: l.Addr().String(), ReadHeaderTimeout: time.Second}))
+}
+
+func TestServersThatEndByThemselves(t *testing.T) {
+	a := newAgent(t)
+	runner := service.Runner{
+		Registry: "consul://" + a.host + "/shop", Instance: service.Instance{Version: "v2"},
+		Logger: slog.New(slog.DiscardHandler),
+	}
+	server := &http.Server{ReadHeaderTimeout: time.Second}
+	ended := make(chan error, 1)
+	l := listen(t)
+	go func() { ended <- runner.ServeHTTP(t.Context(), l, server) }()
+	a.await("register")
+	require.NoError(t, server.Shutdown(t.Context()))
+	require.NoError(t, <-ended, "that is what the program wanted")
+	a.await("deregister")
+
+	l = listen(t)
+	go func() {
+		ended <- runner.ServeHTTP(t.Context(), l, &http.Server{ReadHeaderTimeout: time.Second})
+	}()
+	a.await("register")
+	require.NoError(t, l.Close())
+	require.ErrorContains(t, <-ended, "the server ended by itself: ")
+	a.await("deregister")
 }

@@ -2,6 +2,7 @@ package service
 
 import (
 	"fmt"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -24,8 +25,8 @@ type TransportOptions struct {
 	Domains []string
 	// Carrier says how versions are written. Default: in X-Gray-Version and the baggage.
 	Carrier Carrier
-	// Base sends the requests. Default: a transport like http.DefaultTransport, of its own, that
-	// keeps more connections open to each instance.
+	// Base sends the requests. Default: transports like http.DefaultTransport. The one for services
+	// keeps more connections open, waits 3s for one, and asks no proxy.
 	Base http.RoundTripper
 	// Cooldown is how long an instance that could not be reached, or broke three requests in a row,
 	// gets no requests. Default: 10s.
@@ -46,6 +47,7 @@ type TransportOptions struct {
 type Transport struct {
 	options TransportOptions
 	domains *allow.List
+	direct  http.RoundTripper // to the instances of services
 
 	mu     sync.RWMutex
 	pools  map[string]*pool // by the name of the service
@@ -60,8 +62,10 @@ func NewTransport(o TransportOptions) (*Transport, error) {
 	if _, err := t.domains.Check(); err != nil {
 		return nil, problem.New("Domains", "%s", err)
 	}
+	t.direct = t.options.Base
 	if t.options.Base == nil {
-		t.options.Base = newBase()
+		t.options.Base = http.DefaultTransport.(*http.Transport).Clone()
+		t.direct = newDirect()
 	}
 	if t.options.Patience <= 0 {
 		t.options.Patience = 5 * time.Second
@@ -79,13 +83,14 @@ func NewTransport(o TransportOptions) (*Transport, error) {
 	return t, nil
 }
 
-// newBase returns a transport for calls between services.
-func newBase() *http.Transport {
-	base := http.DefaultTransport.(*http.Transport).Clone()
-	base.Proxy = nil // instances are reached as they are registered
-	base.MaxIdleConns = 0
-	base.MaxIdleConnsPerHost = 256
-	return base
+// newDirect returns a transport for calls between services.
+func newDirect() *http.Transport {
+	direct := http.DefaultTransport.(*http.Transport).Clone()
+	direct.Proxy = nil // instances are reached as they are registered
+	direct.DialContext = (&net.Dialer{Timeout: 3 * time.Second, KeepAlive: 15 * time.Second}).DialContext
+	direct.MaxIdleConns = 0
+	direct.MaxIdleConnsPerHost = 256
+	return direct
 }
 
 // Close ends the following of services, and closes idle connections.
@@ -103,8 +108,10 @@ func (t *Transport) Close() {
 
 // CloseIdleConnections closes connections that wait for another request.
 func (t *Transport) CloseIdleConnections() {
-	if c, ok := t.options.Base.(interface{ CloseIdleConnections() }); ok {
-		c.CloseIdleConnections()
+	for _, base := range []http.RoundTripper{t.options.Base, t.direct} {
+		if c, ok := base.(interface{ CloseIdleConnections() }); ok {
+			c.CloseIdleConnections()
+		}
 	}
 }
 

@@ -61,6 +61,6 @@ func compile(t *testing.T, code string) {
 	text, err := json.Marshal(map[string]any{"Replace": map[string]string{filepath.Join(here, "block.go"): file}})
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(overlay, text, 0o600))
-	output, err := exec.Command("go", "build", "-overlay", overlay, "./block").CombinedOutput()
+	output, err := exec.Command("go", "build", "-o", os.DevNull, "-overlay", overlay, "./block").CombinedOutput()
 	require.NoError(t, err, "%s\n%s", code, output)
 }

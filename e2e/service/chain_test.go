@@ -206,7 +206,9 @@ func (n *node) start(t *testing.T, registry, options string) (end context.Cancel
 	t.Helper()
 	rpc := grpc.NewServer(graygrpc.ServerOptions()...)
 	testpb.RegisterTestServiceServer(rpc, n)
-	runner := service.Runner{Instance: service.Instance{Version: n.version}, Notice: 500 * time.Millisecond, Limit: time.Second, Logger: quiet}
+	runner := service.Runner{
+		Instance: service.Instance{Version: n.version}, Notice: 500 * time.Millisecond, Limit: time.Second, Logger: quiet,
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	t.Cleanup(func() { cancel(); running.Wait() })

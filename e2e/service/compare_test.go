@@ -112,7 +112,8 @@ func measure(t *testing.T, client testpb.BenchmarkServiceClient, calls int) (too
 	runtime.ReadMemStats(&before)
 	began := time.Now()
 	for range calls {
-		_, err := client.UnaryCall(ctx, &testpb.SimpleRequest{ResponseSize: 1, Payload: &testpb.Payload{Body: make([]byte, 1)}})
+		payload := &testpb.Payload{Body: make([]byte, 1)}
+		_, err := client.UnaryCall(ctx, &testpb.SimpleRequest{ResponseSize: 1, Payload: payload})
 		require.NoError(t, err)
 	}
 	took = time.Since(began)

@@ -98,6 +98,9 @@ func TestSIGTERMBehindGateways(t *testing.T) {
 	for i, each := range gateways {
 		t.Run(each.name, func(t *testing.T) {
 			for _, abrupt := range []bool{false, true} {
+				if abrupt && testing.Short() {
+					break
+				}
 				name := fmt.Sprintf("shop-%d-%t", i, abrupt)
 				sent, failures := endUnderLoad(t, consul, name, each.start, rate, abrupt)
 				if abrupt {
@@ -153,6 +156,9 @@ func TestRolling(t *testing.T) {
 	p, port := servers.Consul(t)
 	consul := newRegistry(t, p, "consul", port, "", 0)
 	for _, abrupt := range []bool{false, true} {
+		if abrupt && testing.Short() {
+			break
+		}
 		name := fmt.Sprintf("rolling-%t", abrupt)
 		startWave := func(generation, from int) (all []*process) {
 			for n := from; n < from+wave; n++ {

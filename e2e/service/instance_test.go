@@ -51,7 +51,8 @@ func runInstance() {
 		go func() { fail(abrupt(i)) }()
 		select {}
 	}
-	if err := i.runner().Run(&http.Server{Addr: i.Address, Handler: i.handler(), ReadHeaderTimeout: time.Minute}); err != nil {
+	server := &http.Server{Addr: i.Address, Handler: i.handler(), ReadHeaderTimeout: time.Minute}
+	if err := i.runner().Run(server); err != nil {
 		fail(err)
 	}
 	os.Exit(0)

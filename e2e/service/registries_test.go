@@ -60,7 +60,9 @@ var registries = []struct {
 	}},
 }
 
-func newRegistry(t testing.TB, p *servers.Process, scheme string, port int, options string, sweep time.Duration) *registry {
+func newRegistry(
+	t testing.TB, p *servers.Process, scheme string, port int, options string, sweep time.Duration,
+) *registry {
 	return &registry{p, backends.NewRelay(t, servers.Host(port)), scheme, port, options, sweep}
 }
 

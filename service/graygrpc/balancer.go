@@ -73,6 +73,7 @@ func (b *instances) UpdateClientConnState(s balancer.ClientConnState) error {
 
 func (b *instances) connect(address resolver.Address) {
 	i := &instance{state: connectivity.Idle}
+	//nolint:staticcheck // it warns of more than one address
 	conn, err := b.conn.NewSubConn([]resolver.Address{address}, balancer.NewSubConnOptions{
 		StateListener: func(s balancer.SubConnState) { b.changed(address.Addr, i, s) },
 	})

@@ -28,9 +28,8 @@ func client(t testing.TB) func() {
 	}})
 	require.NoError(t, err)
 	t.Cleanup(follower.Close)
-	p := &picker{follower: follower, groups: map[string]*group{
-		"v1": {ready: []balancer.SubConn{&fakeConn{}, &fakeConn{}}}, "v2": {ready: []balancer.SubConn{&fakeConn{}, &fakeConn{}}},
-	}}
+	ready := []balancer.SubConn{&fakeConn{}, &fakeConn{}}
+	p := &picker{follower: follower, groups: map[string]*group{"v1": {ready: ready}, "v2": {ready: ready}}}
 	ctx := service.Received(context.Background(), "v2")
 	return func() {
 		called := c.carry(ctx, "gray:///cart")
@@ -88,7 +87,8 @@ func FuzzReceive(f *testing.F) {
 		if version == "" {
 			return
 		}
-		if got := out[defaultHeader]; len(got) != 1 || got[0] != version || core.CarriedVersion(out[baggageHeader]) != version {
+		got := out[defaultHeader]
+		if len(got) != 1 || got[0] != version || core.CarriedVersion(out[baggageHeader]) != version {
 			t.Fatalf("%q goes on as %q", version, out)
 		}
 	})

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 
 	"github.com/grayrelease/gray/core/allow"
 	"github.com/grayrelease/gray/core/problem"
@@ -34,8 +35,9 @@ type Options struct {
 }
 
 // DialOptions returns what grpc.NewClient needs to call services as gray:///user-service, and to
-// carry versions on. One call serves for any number of clients. The error is about the options: a
-// problem.List with their names as paths.
+// carry versions on. One call serves for any number of clients. They give up on a connection after
+// 3s, and try one that failed again after 10s at most; later dial options outrank that. The error
+// is about the options: a problem.List with their names as paths.
 func DialOptions(o Options) ([]grpc.DialOption, error) {
 	b, err := NewBuilder(o)
 	if err != nil {
@@ -47,8 +49,12 @@ func DialOptions(o Options) ([]grpc.DialOption, error) {
 	}
 	return []grpc.DialOption{
 		grpc.WithResolvers(b), grpc.WithChainUnaryInterceptor(c.unary), grpc.WithChainStreamInterceptor(c.stream),
+		grpc.WithConnectParams(grpc.ConnectParams{Backoff: retries, MinConnectTimeout: 3 * time.Second}),
 	}, nil
 }
+
+// retries are how often an instance that cannot be reached is tried again.
+var retries = backoff.Config{BaseDelay: time.Second, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 10 * time.Second}
 
 // ServerOptions returns what grpc.NewServer needs to put the version of each call into its context,
 // for service.Version.

@@ -47,7 +47,9 @@ func NewBuilder(o Options) (resolver.Builder, error) {
 func (b *builder) Scheme() string { return scheme }
 
 // Build implements resolver.Builder.
-func (b *builder) Build(target resolver.Target, conn resolver.ClientConn, _ resolver.BuildOptions) (resolver.Resolver, error) {
+func (b *builder) Build(
+	target resolver.Target, conn resolver.ClientConn, _ resolver.BuildOptions,
+) (resolver.Resolver, error) {
 	name := strings.ToLower(target.Endpoint())
 	of, ok := b.services[name]
 	if !ok {
