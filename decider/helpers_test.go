@@ -135,3 +135,5 @@ func (d *decider) get(path string) (int, string) {
 	require.NoError(d.t, err)
 	return res.StatusCode, string(text)
 }
+
+func writeFile(path, text string) error { return os.WriteFile(path, []byte(text), 0o600) }

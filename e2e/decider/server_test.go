@@ -25,6 +25,7 @@ var gray struct {
 }
 
 func TestMain(m *testing.M) {
+	answerAlways()
 	code := m.Run()
 	if gray.path != "" {
 		_ = os.RemoveAll(filepath.Dir(gray.path))

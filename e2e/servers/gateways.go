@@ -14,6 +14,7 @@ type Program struct {
 	Path  string            // of the executable
 	Args  []string          // paths in it begin at the folder that it runs in
 	Files map[string]string // by their names in that folder
+	Env   []string          // "NAME=value", beside that of the test
 	Ready string            // URL that answers below 500 once the server is ready
 }
 
@@ -25,6 +26,7 @@ func Run(t testing.TB, program Program) *Process {
 		writeFile(t, filepath.Join(p.dir, name), text)
 	}
 	p.args = append([]string{program.Path}, program.Args...)
+	p.env = program.Env
 	p.ready = program.Ready
 	p.Start()
 	return p

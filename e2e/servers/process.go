@@ -88,6 +88,9 @@ func (p *Process) Kill() {
 // Folder is where the process runs, with its data.
 func (p *Process) Folder() string { return p.dir }
 
+// PID is the number of the process.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
 // Signal sends a signal, such as SIGSTOP.
 func (p *Process) Signal(s syscall.Signal) { _ = p.cmd.Process.Signal(s) }
 
