@@ -32,7 +32,8 @@ func benched(b *testing.B) *Server {
 	return s
 }
 
-var benchedLines = [][2]string{{"user-agent", "Mozilla/5.0 (X11; Linux x86_64)"}, {"accept", "*/*"}, {"accept-language", "en"},
+var benchedLines = [][2]string{{"user-agent", "Mozilla/5.0 (X11; Linux x86_64)"}, {"accept", "*/*"},
+	{"accept-language", "en"},
 	{"x-app-version", "2.1.0"}, {"cookie", "theme=dark; uid=u-1001; group=control"}, {"x-forwarded-for", "203.0.113.7"},
 	{"x-forwarded-proto", "https"}, {"x-request-id", "3fe6fccb-66a4-4583-b717-cde7c4df4ef6"}}
 
@@ -68,7 +69,8 @@ func BenchmarkCheck(b *testing.B) {
 func BenchmarkDecide(b *testing.B) {
 	s := benched(b)
 	given := http.Header{}
-	for _, line := range append(benchedLines, [2]string{forwardedMethod, "GET"}, [2]string{forwardedURI, "/orders/17?page=2"},
+	for _, line := range append(benchedLines, [2]string{forwardedMethod, "GET"}, [2]string{forwardedURI,
+		"/orders/17?page=2"},
 		[2]string{forwardedHost, "shop.example.com"}) {
 		given.Add(line[0], line[1])
 	}

@@ -95,7 +95,8 @@ func TestServices(t *testing.T) {
 		return `{"service": "` + service + `", "stable": "` + version + `", "versions": {"` + version + `": {}}}`
 	}
 	d := run(t, &Config{Services: []Service{
-		{Service: "shop", Source: policyFile(t, always("shop", "shop-1")), Hosts: []string{"Shop.example.com", "*.shop.example.com"}},
+		{Service: "shop", Source: policyFile(t, always("shop", "shop-1")), Hosts: []string{"Shop.example.com",
+			"*.shop.example.com"}},
 		{Service: "cart", Source: policyFile(t, always("cart", "cart-1")), Hosts: []string{"cart.example.com"}},
 		{Service: "rest", Source: policyFile(t, always("rest", "rest-1"))},
 	}})
@@ -108,7 +109,8 @@ func TestServices(t *testing.T) {
 			"X-Forwarded-Uri: /", "X-Forwarded-For: 203.0.113.7")
 		assert.Equal(t, want, res.Header.Get("X-Gray-Version"), host)
 	}
-	res := d.ask("/decide/cart", "X-Forwarded-Method: GET", "X-Forwarded-Proto: http", "X-Forwarded-Host: shop.example.com",
+	res := d.ask("/decide/cart", "X-Forwarded-Method: GET", "X-Forwarded-Proto: http",
+		"X-Forwarded-Host: shop.example.com",
 		"X-Forwarded-Uri: /", "X-Forwarded-For: 203.0.113.7")
 	assert.Equal(t, "cart-1", res.Header.Get("X-Gray-Version"))
 	res = d.ask("/decide/nobody", "X-Forwarded-Method: GET", "X-Forwarded-Proto: http", "X-Forwarded-Host: a",
@@ -142,7 +144,8 @@ func TestCookies(t *testing.T) {
 	d := run(t, one(t, shop))
 	res := d.forwarded("/ramp", "Cookie: a=1")
 	require.Len(t, res.Header["Set-Cookie"], 1)
-	assert.Regexp(t, `^gray_id=[0-9a-f]{32}; Path=/; Max-Age=2592000; HttpOnly; SameSite=Lax$`, res.Header.Get("Set-Cookie"))
+	assert.Regexp(t, `^gray_id=[0-9a-f]{32}; Path=/; Max-Age=2592000; HttpOnly; SameSite=Lax$`,
+		res.Header.Get("Set-Cookie"))
 	assert.Regexp(t, `^a=1; gray_id=[0-9a-f]{32}$`, res.Header.Get("Cookie"))
 	assert.Equal(t, "private", res.Header.Get("Cache-Control"))
 

@@ -36,7 +36,8 @@ func fuzzed(f *testing.F) *Server {
 }
 
 // fuzzedPolicy reads every attribute. Only who claims it gets v2.
-const fuzzedPolicy = `{"service": "shop", "stable": "v1", "versions": {"v1": {}, "v2": {}, "v3": {}}, "trust": ["192.0.2.1"],
+const fuzzedPolicy = `{"service": "shop", "stable": "v1", "versions": {"v1": {}, "v2": {}, "v3": {}},
+	"trust": ["192.0.2.1"],
 	"anonymous": "cookie", "identity": ["cookie uid", "header X-User", "query user"],
 	"jwt": {"secret": "0123456789abcdef0123456789abcdef"},
 	"tester": {"secret": "0123456789abcdef0123456789abcdef"}, "rules": [
@@ -44,7 +45,8 @@ const fuzzedPolicy = `{"service": "shop", "stable": "v1", "versions": {"v1": {},
 	{"name": "member", "version": "v2", "when": ["baggage gray = v2"]},
 	{"version": "v3", "when": ["cookie a = 1", "query b prefix 2", "path contains x", "host suffix .test"]},
 	{"version": "v3", "when": ["claim sub exists"]}, {"version": "v3", "when": ["ip in 198.51.100.0/24, 2001:db8::/32"]},
-	{"version": "v3", "when": ["baggage user semver >=1"]}, {"version": "v3", "when": ["method = POST", "header X-Age > 3"]},
+	{"version": "v3", "when": ["baggage user semver >=1"]},
+	{"version": "v3", "when": ["method = POST", "header X-Age > 3"]},
 	{"version": "v3", "percent": 50}]}`
 
 // checkTold checks what is said of a request whose claims nobody believes.
@@ -71,8 +73,10 @@ func FuzzCheck(f *testing.F) {
 	s := fuzzed(f)
 	a := &authorization{server: s}
 	f.Add([]byte{}, "GET", "/a?b=2", "shop.test", "203.0.113.7", "x-gray-version: v2\nbaggage: a=1,gray=v2", true)
-	f.Add([]byte{0x0a, 0x02}, "POST", "/%zz", "[::1]:80", "::1", "cookie: a=1; uid=\xff\nauthorization: Bearer a.b.c", false)
-	f.Add([]byte{}, "OPTIONS", "*", "", "", "x_gray_version: v2\nconnection: x-gray-version\n: x\nx-forwarded-for: 198.51.100.1", true)
+	f.Add([]byte{0x0a, 0x02}, "POST", "/%zz", "[::1]:80", "::1", "cookie: a=1; uid=\xff\nauthorization: Bearer a.b.c",
+		false)
+	f.Add([]byte{}, "OPTIONS", "*", "", "",
+		"x_gray_version: v2\nconnection: x-gray-version\n: x\nx-forwarded-for: 198.51.100.1", true)
 	f.Add([]byte{}, "GET", "/?gray=v2.1.x", "xn--a.test.", "10.1.1.1", "baggage: gray = v2\nbaggage: ,,gray=v2;p", true)
 	f.Fuzz(func(t *testing.T, message []byte, method, path, host, peer, lines string, isRaw bool) {
 		var any auth.CheckRequest
@@ -119,10 +123,14 @@ func FuzzCheck(f *testing.F) {
 // that a gateway sets.
 func FuzzDecide(f *testing.F) {
 	s := fuzzed(f)
-	f.Add("GET /decide HTTP/1.1\r\nHost: a\r\n\r\n", "GET", "/a?b=2", "shop.test", "203.0.113.7", "X-Gray-Version: v2\r\nBaggage: gray=v2")
-	f.Add("POST /decide/shop?x HTTP/1.0\r\n\r\n", "POST", "/%zz", "[::1]:80", "::1", "Cookie: a=1; uid=\xff\r\nAuthorization: Bearer a.b.c")
-	f.Add("GET //decide/../x HTTP/1.1\r\nHost: a\r\n\r\n", "", "*", "", "unknown", "X_Gray_Version: v2\r\nX-Forwarded-For: 198.51.100.1")
-	f.Add("PRI * HTTP/2.0\r\n\r\n", "GET", "http://x/y", "xn--a.test.", "10.1.1.1, 127.0.0.1", "Baggage: gray = v2\r\nBaggage: ,,gray=v2;p")
+	f.Add("GET /decide HTTP/1.1\r\nHost: a\r\n\r\n", "GET", "/a?b=2", "shop.test", "203.0.113.7",
+		"X-Gray-Version: v2\r\nBaggage: gray=v2")
+	f.Add("POST /decide/shop?x HTTP/1.0\r\n\r\n", "POST", "/%zz", "[::1]:80", "::1",
+		"Cookie: a=1; uid=\xff\r\nAuthorization: Bearer a.b.c")
+	f.Add("GET //decide/../x HTTP/1.1\r\nHost: a\r\n\r\n", "", "*", "", "unknown",
+		"X_Gray_Version: v2\r\nX-Forwarded-For: 198.51.100.1")
+	f.Add("PRI * HTTP/2.0\r\n\r\n", "GET", "http://x/y", "xn--a.test.", "10.1.1.1, 127.0.0.1",
+		"Baggage: gray = v2\r\nBaggage: ,,gray=v2;p")
 	f.Fuzz(func(t *testing.T, raw, method, uri, host, chain, lines string) {
 		if r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(raw))); err == nil {
 			w := httptest.NewRecorder()
@@ -131,7 +139,8 @@ func FuzzDecide(f *testing.F) {
 				t.Fatal(w.Code)
 			}
 		}
-		r, err := http.ReadRequest(bufio.NewReader(strings.NewReader("GET /decide HTTP/1.1\r\nHost: a\r\n" + lines + "\r\n\r\n")))
+		r, err := http.ReadRequest(bufio.NewReader(strings.NewReader("GET /decide HTTP/1.1\r\nHost: a\r\n" + lines +
+			"\r\n\r\n")))
 		if err != nil || strings.Contains(chain, "192.0.2.1") {
 			return
 		}

@@ -165,7 +165,8 @@ func metadata(a *answer) *structpb.Struct {
 
 // option is a header that Envoy sets or adds. Envoy reads no raw_value in answers.
 func option(name, value string, action base.HeaderValueOption_HeaderAppendAction) *base.HeaderValueOption {
-	return &base.HeaderValueOption{AppendAction: action, Header: &base.HeaderValue{Key: strings.ToLower(name), Value: value}}
+	return &base.HeaderValueOption{AppendAction: action, Header: &base.HeaderValue{Key: strings.ToLower(name),
+		Value: value}}
 }
 
 // textual returns headers as gRPC can carry them, which is UTF-8. Other bytes of baggage are

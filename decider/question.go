@@ -1,6 +1,7 @@
 package decider
 
 import (
+	"fmt"
 	"net/http"
 
 	"github.com/grayrelease/gray/core"
@@ -46,6 +47,9 @@ func answerOfNone(r *http.Request) answer { return answer{Changes: exchange.OfNo
 func (s *Server) decide(q *question) (answer, result) {
 	v := s.services.find(q.service, q.request.Host)
 	if v == nil {
+		if q.service != "" {
+			s.mistaken(fmt.Errorf("no service has the name %.100q", q.service))
+		}
 		return answerOfNone(q.request), resultNoService
 	}
 	now := v.handle.Current()

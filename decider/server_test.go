@@ -139,8 +139,8 @@ func TestDrain(t *testing.T) {
 	defer conn.Close()
 	reader := bufio.NewReader(conn)
 	ask := func() (*http.Response, error) {
-		_, err := conn.Write([]byte("GET /decide HTTP/1.1\r\nHost: d\r\nX-Forwarded-Method: GET\r\nX-Forwarded-Proto: http\r\n" +
-			"X-Forwarded-Host: a\r\nX-Forwarded-Uri: /\r\nX-Forwarded-For: 203.0.113.7\r\n\r\n"))
+		_, err := conn.Write([]byte("GET /decide HTTP/1.1\r\nHost: d\r\nX-Forwarded-Method: GET\r\n" +
+			"X-Forwarded-Proto: http\r\nX-Forwarded-Host: a\r\nX-Forwarded-Uri: /\r\nX-Forwarded-For: 203.0.113.7\r\n\r\n"))
 		require.NoError(t, err)
 		return http.ReadResponse(reader, nil)
 	}
@@ -200,10 +200,13 @@ func TestConfig(t *testing.T) {
 		good + "trusted_proxies: [a]": `trusted_proxies[0]: "a"`,
 		good + "tokens: [{role: operate, env: A}]": `tokens[0].role: unknown role "operate"`,
 		"services: [{}]": "services[0].source: required",
-		"services: [{service: a, source: b}, {service: c, source: d}]":             `services[1].hosts: required: "a" is for all hosts`,
+		"services: [{service: a, source: b}, {service: c, source: d}]":
+			`services[1].hosts: required: "a" is for all hosts`,
 		"services: [{service: a, source: b, hosts: [x]}, {service: a, source: d}]": `services[1].name: "a" is given twice`,
-		"services: [{service: a, source: b, hosts: [x, X.]}]":                      `services[0].hosts[1]: "X." is given twice`,
-		"services: [{service: a, source: b, hosts: ['a.*.b', '*']}]":               `services[0].hosts[0]: "a.*.b" is not a valid host`,
+		"services: [{service: a, source: b, hosts: [x, X.]}]":
+			`services[0].hosts[1]: "X." is given twice`,
+		"services: [{service: a, source: b, hosts: ['a.*.b', '*']}]":
+			`services[0].hosts[0]: "a.*.b" is not a valid host`,
 		"services: [{service: a/b, source: b}]":                                    "services[0].name: must have no slash",
 	} {
 		_, err := ParseConfig([]byte(text))

@@ -21,9 +21,9 @@ func (p *program) decideCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "decide", GroupID: groupServe, Short: "Decides for Envoy, nginx, HAProxy and other gateways",
 		Args: cobra.NoArgs,
-		Long: "Answers gateways that ask, for each request, which version gets it: by gRPC (Envoy's ext_authz) and by HTTP\n" +
-			"(GET /decide), until it is ended by SIGTERM. One service fits the command line; more, and all else, are in a\n" +
-			"file. How gateways ask: https://github.com/grayrelease/gray/blob/main/docs/decide.md.",
+		Long: "Answers gateways that ask, for each request, which version gets it: by gRPC (Envoy's ext_authz) and by\n" +
+			"HTTP (GET /decide), until it is ended by SIGTERM. One service fits the command line; more, and all else, are in\n" +
+			"a file. How gateways ask: https://github.com/grayrelease/gray/blob/main/docs/decide.md.",
 		Example: "  gray decide --config decide.yml\n" +
 			"  gray decide --config decide.yml --check\n" +
 			"  gray decide --service shop --source etcd://10.0.0.9:2379/gray/shop --grpc 127.0.0.1:2023",

@@ -63,7 +63,8 @@ func TestDecide(t *testing.T) {
 		r, err := http.NewRequest("GET", "http://"+address[1]+"/decide", nil)
 		require.NoError(t, err)
 		r.Close = true
-		for name, value := range map[string]string{"Method": "GET", "Proto": "http", "Host": "a", "Uri": "/", "For": "1.2.3.4"} {
+		for name, value := range map[string]string{"Method": "GET", "Proto": "http", "Host": "a", "Uri": "/",
+			"For": "1.2.3.4"} {
 			r.Header.Set("X-Forwarded-"+name, value)
 		}
 		res, err := http.DefaultClient.Do(r)

@@ -113,10 +113,13 @@ func (p *plugin) close(instance int32) {
 	p.read()
 }
 
+// lines are a header, with names in small letters.
+type lines map[string][]string
+
 // request is a request as Kong has it, and what a plugin does to it.
 type request struct {
 	method, target, peer, client, scheme string
-	header                               http.Header // to the upstream, in small letters
+	header                               lines // to the upstream
 	response                             http.Header
 	upstream                             string
 	log                                  []string

@@ -2,7 +2,6 @@ package kong
 
 import (
 	"fmt"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -31,7 +30,7 @@ func (p *plugin) await(config object) int32 {
 	p.t.Helper()
 	instance := p.start(config)
 	require.Eventually(p.t, func() bool {
-		r := &request{method: "GET", target: "/", header: http.Header{}}
+		r := &request{method: "GET", target: "/", header: lines{}}
 		p.access(instance, r)
 		return len(r.header["baggage"]) > 0
 	}, 10*time.Second, time.Millisecond)
@@ -58,12 +57,12 @@ func TestCases(t *testing.T) {
 			e.Close()
 			for _, c := range g.Cases {
 				r := &request{method: c.Request.Method, target: c.Request.Target, peer: "127.0.0.1", client: c.Request.IP,
-					scheme: "http", header: http.Header{"host": {c.Request.Host}}}
-				lines, textual := 0, true
+					scheme: "http", header: lines{"host": {c.Request.Host}}}
+				told, textual := 0, true
 				for _, line := range c.Request.Headers {
 					name := strings.ToLower(line[0])
 					r.header[name] = append(r.header[name], strings.Trim(line[1], " \t"))
-					lines++
+					told++
 					textual = textual && utf8.ValidString(line[1])
 				}
 				switch {
@@ -73,7 +72,7 @@ func TestCases(t *testing.T) {
 				case !utf8.ValidString(c.Request.Target):
 					left["a target that is not UTF-8"]++
 					continue
-				case lines >= maxHeaders:
+				case told >= maxHeaders:
 					left["1,000 lines of header"]++
 					continue
 				}
@@ -105,17 +104,20 @@ const shop = `{"service": "shop", "stable": "v1", "versions": {"v1": {}, "v2": {
 func TestEffects(t *testing.T) {
 	p := startPlugin(t)
 	instance := p.await(object{"service": "shop", "source": policyFile(t, shop), "upstreams": object{"v2": "shop-v2"}})
-	r := &request{method: "GET", target: "/", peer: "203.0.113.7", client: "203.0.113.7", scheme: "http", header: http.Header{
-		"x-gray-version": {"v2"}, "x_gray_version": {"v2"}, "baggage": {"a=1,gray=v2"}, "x-forwarded-for": {"198.51.100.1"}}}
+	r := &request{method: "GET", target: "/", peer: "203.0.113.7", client: "203.0.113.7", scheme: "http",
+		header: lines{
+			"x-gray-version": {"v2"}, "x_gray_version": {"v2"}, "baggage": {"a=1,gray=v2"}, "x-forwarded-for": {"198.51.100.1"}}}
 	p.access(instance, r)
-	assert.Equal(t, http.Header{"x-gray-version": {"v1"}, "baggage": {"a=1,gray=v1"}, "x-forwarded-for": {"198.51.100.1"}}, r.header)
+	assert.Equal(t, lines{"x-gray-version": {"v1"}, "baggage": {"a=1,gray=v1"}, "x-forwarded-for": {"198.51.100.1"}},
+		r.header)
 	assert.Empty(t, r.upstream, "the route's service is the stable version")
 
-	r = &request{method: "GET", target: "/", peer: "10.9.9.9", client: "203.0.113.7", header: http.Header{"x-gray-version": {"v2"}}}
+	r = &request{method: "GET", target: "/", peer: "10.9.9.9", client: "203.0.113.7",
+		header: lines{"x-gray-version": {"v2"}}}
 	p.access(instance, r)
 	assert.Equal(t, "shop-v2", r.upstream, "peers in trust are believed")
 
-	r = &request{method: "GET", target: "/ramp", scheme: "https", header: http.Header{"cookie": {"a=1"}}}
+	r = &request{method: "GET", target: "/ramp", scheme: "https", header: lines{"cookie": {"a=1"}}}
 	p.access(instance, r)
 	assert.Equal(t, "shop-v2", r.upstream)
 	assert.Regexp(t, "^gray_id=[0-9a-f]{32}; .*; Secure", r.response.Get("Set-Cookie"))
@@ -123,7 +125,8 @@ func TestEffects(t *testing.T) {
 	assert.Regexp(t, "^a=1; gray_id=[0-9a-f]{32}$", r.header["cookie"][0])
 
 	// What cannot be read is not decided.
-	r = &request{method: "GET", target: "/", garbled: true, header: http.Header{"x-odd": {"\x01"}, "x-app-version": {"beta"},
+	r = &request{method: "GET", target: "/", garbled: true, header: lines{
+		"x-odd": {"\x01"}, "x-app-version": {"beta"},
 		"x-gray-version": {"v2"}, "baggage": {"gray=v2"}}}
 	p.access(instance, r)
 	assert.Empty(t, r.upstream)
@@ -133,7 +136,7 @@ func TestEffects(t *testing.T) {
 
 	// Before there is a policy, nothing is decided.
 	instance = p.start(object{"service": "shop", "source": "file://" + filepath.Join(t.TempDir(), "none.json")})
-	r = &request{method: "GET", target: "/", header: http.Header{"x-gray-version": {"v2"}, "baggage": {"gray=v2"}}}
+	r = &request{method: "GET", target: "/", header: lines{"x-gray-version": {"v2"}, "baggage": {"gray=v2"}}}
 	p.access(instance, r)
 	assert.Empty(t, r.header)
 	p.close(instance)

@@ -39,7 +39,8 @@ func groups(t *testing.T) []group {
 		for _, g := range f.Groups {
 			e, err := core.Load(g.Policy)
 			require.NoError(t, err)
-			one := group{file: f.Name, name: fmt.Sprintf("case-%d", len(all)), header: e.Header(), policy: g.Policy, cases: g.Cases}
+			one := group{file: f.Name, name: fmt.Sprintf("case-%d", len(all)), header: e.Header(), policy: g.Policy,
+				cases: g.Cases}
 			for version := range e.Versions() {
 				one.versions = append(one.versions, version)
 			}

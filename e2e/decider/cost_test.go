@@ -73,14 +73,16 @@ func startAlways(t *testing.T) *server {
 	s := &server{http: servers.Host(ports[0]), grpc: servers.Host(ports[1])}
 	self, err := os.Executable()
 	require.NoError(t, err)
-	s.Process = servers.Run(t, servers.Program{Name: "always", Path: self, Env: []string{alwaysVariable + "=" + s.http + "," + s.grpc},
+	s.Process = servers.Run(t, servers.Program{Name: "always", Path: self, Env: []string{alwaysVariable + "=" + s.http +
+		"," + s.grpc},
 		Ready: "http://" + s.http + "/"})
 	return s
 }
 
 // fiveRules is the policy of the other figures. No rule matches the requests of the comparison, so
 // all are checked.
-const fiveRules = `{"service": "shop", "stable": "v1", "versions": {"v1": {}, "v2": {}}, "identity": ["cookie uid", "ip"], "rules": [
+const fiveRules = `{"service": "shop", "stable": "v1", "versions": {"v1": {}, "v2": {}},
+	"identity": ["cookie uid", "ip"], "rules": [
 	{"name": "testers", "version": "v2", "when": ["header X-App-Version = beta"]},
 	{"name": "tools", "version": "v2", "when": ["header User-Agent matches ^curl/[78]"]},
 	{"name": "group", "version": "v2", "when": ["cookie group = beta"]},

@@ -93,7 +93,8 @@ func envoyCases(t *testing.T, heading, decisions string, address func(*server) s
 	all := groups(t)
 	s := decideGroups(t, all)
 	listen := servers.Host(servers.FreePorts(t, 1)[0])
-	text := replaced(t, section(t, heading, "yaml")[0], "{address: 0.0.0.0, port_value: 8080}", socket(listen), decisions, socket(address(s)),
+	text := replaced(t, section(t, heading, "yaml")[0], "{address: 0.0.0.0, port_value: 8080}", socket(listen),
+		decisions, socket(address(s)),
 		"timeout: 0.5s", "timeout: 10s")
 	var config object
 	require.NoError(t, yaml.Unmarshal([]byte(text), &config))
@@ -124,7 +125,8 @@ func envoyCases(t *testing.T, heading, decisions string, address func(*server) s
 		}
 		route("nobody")
 	}
-	manager["route_config"] = object{"virtual_hosts": []any{object{"name": "cases", "domains": []any{"*"}, "routes": routes}}}
+	manager["route_config"] = object{"virtual_hosts": []any{object{"name": "cases", "domains": []any{"*"},
+		"routes": routes}}}
 	made, err := yaml.Marshal(config)
 	require.NoError(t, err)
 	servers.Envoy(t, func(admin int) string {

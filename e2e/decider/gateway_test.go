@@ -153,7 +153,8 @@ func (g *gateway) check() {
 	})
 	t.Run("rest", func(t *testing.T) {
 		g.t = t
-		a := g.sendBody("POST", "/", "some text", "X-App-Version: beta", "Content-Type: text/plain", "Baggage: a=1;p,gray=x, b=2")
+		a := g.sendBody("POST", "/", "some text", "X-App-Version: beta", "Content-Type: text/plain",
+			"Baggage: a=1;p,gray=x, b=2")
 		a.version(t, "v2")
 		assert.Equal(t, "some text", a.seen.Body)
 		assert.Equal(t, "text/plain", a.seen.Header.Get("Content-Type"))

@@ -13,8 +13,9 @@ func startNginx(t *testing.T, config, address string) {
 	t.Helper()
 	// A test's nginx writes to its own folder.
 	config = "daemon off;\nmaster_process off;\npid nginx.pid;\nerror_log error.log;\n" +
-		replaced(t, config, "http {\n", "http {\n\taccess_log off;\n\tclient_body_temp_path body;\n\tproxy_temp_path proxy;\n"+
-			"\tfastcgi_temp_path fastcgi;\n\tuwsgi_temp_path uwsgi;\n\tscgi_temp_path scgi;\n")
+		replaced(t, config, "http {\n",
+			"http {\n\taccess_log off;\n\tclient_body_temp_path body;\n\tproxy_temp_path proxy;\n"+
+				"\tfastcgi_temp_path fastcgi;\n\tuwsgi_temp_path uwsgi;\n\tscgi_temp_path scgi;\n")
 	servers.Run(t, servers.Program{Name: "nginx", Path: servers.Packaged(t, "nginx", "/usr/sbin/nginx"),
 		Args:  []string{"-p", "./", "-e", "error.log", "-c", "nginx.conf"},
 		Files: map[string]string{"nginx.conf": config}, Ready: "http://" + address + "/"})

@@ -27,7 +27,8 @@ func afterComment(b block) block {
 func isStatic(b block) bool { return b.language == "yaml" && afterComment(b).begins("experimental:") }
 
 func isDynamic(b block) bool {
-	return b.language == "yaml" && b.file != "docs/decide.md" && afterComment(b).begins("http:") || b.language == "toml" && b.begins("[http")
+	return b.language == "yaml" && b.file != "docs/decide.md" && afterComment(b).begins("http:") || b.language == "toml" &&
+		b.begins("[http")
 }
 
 // runStatic checks that Traefik would find the plugin under the name that the configurations use.
