@@ -195,7 +195,7 @@ func (f *watched) askDecider() {
 			if i%10 > 0 {
 				req.Header.Set("X-Forwarded-Method", http.MethodGet)
 			}
-			req.Header.Set("X-User", fmt.Sprint("u-", i))
+			req.Header.Set("X-User", fmt.Sprint(clientsWord, i))
 			if res, err := client.Do(req); err == nil {
 				res.Body.Close()
 			}
@@ -260,6 +260,7 @@ func TestDashboardsHaveData(t *testing.T) {
 	f.disturb()
 	f.rollBack()
 	f.checkAlerts()
+	f.checkLabels()
 	for _, name := range []string{"caddy.json", "controller.json", "decider.json"} {
 		t.Run(name, func(t *testing.T) {
 			p := prometheusAPI{t, f.prometheus.url}
@@ -275,7 +276,7 @@ func TestDashboardsHaveData(t *testing.T) {
 func (f *watched) failTesters() {
 	f.service.v2.mode.Store(&mode{errors: 1})
 	for range 100 {
-		status, _ := f.a.ask("tester", "X-Beta", "1")
+		status, _ := f.a.ask(clientsWord, "X-Beta", "1", "User-Agent", clientsWord)
 		require.Equal(f.t, http.StatusInternalServerError, status)
 	}
 	f.service.v2.mode.Store(&mode{})
@@ -389,6 +390,20 @@ func checkPanels(
 		assert.True(p.t, most > 0 || mayBeZero, "%s is never more than %v", panel.Title, most)
 	}
 	assert.GreaterOrEqual(p.t, panels, 15)
+}
+
+// clientsWord is what clients say in this test.
+const clientsWord = "a-clients-word"
+
+// checkLabels checks that no label has a client's words.
+func (f *watched) checkLabels() {
+	series := f.prometheus.series(`{__name__=~"(caddy_)?gray_.+"}`)
+	assert.Greater(f.t, len(series), 100)
+	for _, labels := range series {
+		for name, value := range labels {
+			assert.NotContains(f.t, value, clientsWord, "%s of %s", name, labels["__name__"])
+		}
+	}
 }
 
 var labelValues = regexp.MustCompile(`^label_values\((.*), ([a-z]+)\)$`)

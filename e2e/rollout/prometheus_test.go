@@ -74,6 +74,14 @@ func (p prometheusAPI) since(query string, begin time.Time) answered {
 	return data.Result
 }
 
+// series are the labels of all series that a selector chooses.
+func (p prometheusAPI) series(selector string) []map[string]string {
+	p.t.Helper()
+	var list []map[string]string
+	p.get("/api/v1/series", url.Values{"match[]": {selector}}, &list)
+	return list
+}
+
 // values are the values of a label, of the series that a selector chooses.
 func (p prometheusAPI) values(label, selector string) []string {
 	p.t.Helper()
