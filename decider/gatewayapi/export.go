@@ -7,7 +7,6 @@ package gatewayapi
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -117,11 +116,16 @@ func NewExport(e *core.Engine, o Options) (*Export, error) {
 	if len(hosts) == 0 {
 		hosts = []string{"*"}
 	}
-	policy, err := o.Server.Policy(o.Name+"-gray", o.Namespace, hosts)
-	out.Objects = append(out.Objects, policy)
-	var wrong error
-	out.Mesh, wrong = o.Server.Mesh()
-	return out, errors.Join(err, wrong)
+	asking, err := o.Server.Objects(o.Name+"-gray", o.Namespace, hosts)
+	if err != nil {
+		return nil, err
+	}
+	out.Objects = append(out.Objects, asking...)
+	if !o.Server.EnvoyFilter {
+		plan.Notes = append(plan.Notes, istio.NoteRouteCache)
+	}
+	out.Mesh, err = o.Server.Mesh()
+	return out, err
 }
 
 // complete checks options and fills in defaults.

@@ -2,8 +2,7 @@
 //
 // Export writes a DestinationRule, which has a subset for each version, and a VirtualService. What
 // a VirtualService cannot say is decided by the decision server: an AuthorizationPolicy has the
-// gateway ask it by ext_authz, and routes go by the header that its answer sets. There is no
-// EnvoyFilter.
+// gateway ask it by ext_authz, and routes go by the header that its answer sets.
 package istio
 
 import (
@@ -88,10 +87,19 @@ func NewExport(e *core.Engine, o Options) (*Export, error) {
 			plan.Notes = append(plan.Notes, "only gateways and waypoints ask the decision server before they route: "+
 				"name the gateway, or calls go by the "+plan.Header+" that they bring")
 		}
-		x.add(out, securityVersion, "AuthorizationPolicy", o.Name+"-gray", o.Server.policy(o.Hosts))
-		out.Mesh, err = o.Server.mesh()
+		asking, err := o.Server.Objects(o.Name+"-gray", o.Namespace, o.Hosts)
+		if err != nil {
+			return nil, err
+		}
+		out.Objects = append(out.Objects, asking...)
+		if out.Mesh, err = o.Server.mesh(); err != nil {
+			return nil, err
+		}
+		if !o.Server.EnvoyFilter {
+			plan.Notes = append(plan.Notes, NoteRouteCache)
+		}
 	}
-	return out, errors.Join(err, x.err)
+	return out, x.err
 }
 
 // complete checks options and fills in defaults.

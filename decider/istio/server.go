@@ -9,10 +9,12 @@ import (
 	"time"
 
 	mesh "istio.io/api/mesh/v1alpha1"
+	alpha "istio.io/api/networking/v1alpha3"
 	security "istio.io/api/security/v1"
 	selector "istio.io/api/type/v1beta1"
 
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/structpb"
 	"sigs.k8s.io/yaml"
 
 	"github.com/grayrelease/gray/core/problem"
@@ -34,7 +36,14 @@ type Server struct {
 	Selector map[string]string
 	// Gateway names a Gateway of the Gateway API, in place of Selector.
 	Gateway string
+	// EnvoyFilter has an EnvoyFilter clear the route cache after the answer, for an Istio that
+	// takes clearRouteCache of the provider and does not pass it on to Envoy, see NoteRouteCache.
+	EnvoyFilter bool
 }
+
+// NoteRouteCache says what most Istios lack for the server's answer to decide.
+const NoteRouteCache = "Istio takes `clearRouteCache` of the provider, but up to August 2026 at least it does not pass " +
+	"it on to Envoy (istio/istio#61558), and then the answer decides nothing: --envoy-filter makes up for that"
 
 func (s *Server) complete() error {
 	s.Address = or(s.Address, "gray-decide.gray-system.svc.cluster.local:2023")
@@ -70,8 +79,7 @@ func (s *Server) policy(hosts []string) *security.AuthorizationPolicy {
 			Provider: &security.AuthorizationPolicy_ExtensionProvider{Name: s.Provider}},
 	}
 	if s.Gateway != "" {
-		policy.TargetRefs = []*selector.PolicyTargetReference{
-			{Group: "gateway.networking.k8s.io", Kind: "Gateway", Name: s.Gateway}}
+		policy.TargetRefs = []*selector.PolicyTargetReference{gatewayReference(s.Gateway)}
 	} else {
 		policy.Selector = &selector.WorkloadSelector{MatchLabels: s.Selector}
 	}
@@ -90,14 +98,64 @@ func (s *Server) policy(hosts []string) *security.AuthorizationPolicy {
 	return policy
 }
 
-// Policy is the object that has a gateway ask the server about requests for the hosts.
-func (s *Server) Policy(name, namespace string, hosts []string) (*manifest.Object, error) {
+// clearing has the gateway's ext_authz filters clear the route cache, by an EnvoyFilter.
+func (s *Server) clearing() (*alpha.EnvoyFilter, error) {
+	value, err := structpb.NewStruct(map[string]any{
+		"name": "envoy.filters.http.ext_authz",
+		"typed_config": map[string]any{
+			"@type":             "type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthz",
+			"clear_route_cache": true,
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	filter := &alpha.EnvoyFilter{ConfigPatches: []*alpha.EnvoyFilter_EnvoyConfigObjectPatch{{
+		ApplyTo: alpha.EnvoyFilter_HTTP_FILTER,
+		Match: &alpha.EnvoyFilter_EnvoyConfigObjectMatch{Context: alpha.EnvoyFilter_GATEWAY,
+			ObjectTypes: &alpha.EnvoyFilter_EnvoyConfigObjectMatch_Listener{
+				Listener: &alpha.EnvoyFilter_ListenerMatch{FilterChain: &alpha.EnvoyFilter_ListenerMatch_FilterChainMatch{
+					Filter: &alpha.EnvoyFilter_ListenerMatch_FilterMatch{
+						Name:      "envoy.filters.network.http_connection_manager",
+						SubFilter: &alpha.EnvoyFilter_ListenerMatch_SubFilterMatch{Name: "envoy.filters.http.ext_authz"},
+					}}}}},
+		Patch: &alpha.EnvoyFilter_Patch{Operation: alpha.EnvoyFilter_Patch_MERGE, Value: value},
+	}}}
+	if s.Gateway != "" {
+		filter.TargetRefs = []*selector.PolicyTargetReference{gatewayReference(s.Gateway)}
+	} else {
+		filter.WorkloadSelector = &alpha.WorkloadSelector{Labels: s.Selector}
+	}
+	return filter, nil
+}
+
+func gatewayReference(name string) *selector.PolicyTargetReference {
+	return &selector.PolicyTargetReference{Group: "gateway.networking.k8s.io", Kind: "Gateway", Name: name}
+}
+
+// Objects have a gateway ask the server about requests for the hosts.
+func (s *Server) Objects(name, namespace string, hosts []string) ([]*manifest.Object, error) {
 	if err := s.complete(); err != nil {
 		return nil, err
 	}
+	meta := manifest.Metadata{Name: name, Namespace: namespace}
 	spec, err := marshal(s.policy(hosts))
-	return &manifest.Object{APIVersion: securityVersion, Kind: "AuthorizationPolicy", Spec: spec,
-		Metadata: manifest.Metadata{Name: name, Namespace: namespace}}, err
+	if err != nil {
+		return nil, err
+	}
+	all := []*manifest.Object{{APIVersion: securityVersion, Kind: "AuthorizationPolicy", Spec: spec, Metadata: meta}}
+	if s.EnvoyFilter {
+		filter, err := s.clearing()
+		if err != nil {
+			return nil, err
+		}
+		if spec, err = marshal(filter); err != nil {
+			return nil, err
+		}
+		all = append(all, &manifest.Object{APIVersion: "networking.istio.io/v1alpha3", Kind: "EnvoyFilter", Spec: spec,
+			Metadata: meta})
+	}
+	return all, nil
 }
 
 // Mesh returns the part of the mesh's configuration that names the server, as YAML.

@@ -79,9 +79,10 @@ type Options struct {
 const maxRoutes = 128
 
 const (
-	lostDraw = "a weight is drawn for each request, not for each caller: one caller's requests meet both versions"
-	lostSalt = "callers in the percentage here are not those in it elsewhere"
-	lostSize = "weights are whole numbers: the shares are rounded to a millionth"
+	lostDraw   = "a weight is drawn for each request, not for each caller: one caller's requests meet both versions"
+	lostSalt   = "callers in the percentage here are not those in it elsewhere"
+	lostAnyone = "callers without an identity are drawn too, where the percentage leaves them to the rules after it"
+	lostSize   = "weights are whole numbers: the shares are rounded to a millionth"
 )
 
 // piece is a rule that routes are to say.
@@ -390,6 +391,9 @@ func (c *compiler) ways(pieces []*piece) {
 		default:
 			way.Way, way.Why = ByWeights, ""
 			way.Lost = []string{lostDraw, lostSalt}
+			if c.passesAnonymous() {
+				way.Lost = append(way.Lost, lostAnyone)
+			}
 			if c.rounded[i] {
 				way.Lost = append(way.Lost, lostSize)
 			}
@@ -399,6 +403,12 @@ func (c *compiler) ways(pieces []*piece) {
 		}
 		c.plan.Rules = append(c.plan.Rules, way)
 	}
+}
+
+// passesAnonymous reports whether a percentage leaves out callers who have no identity.
+func (c *compiler) passesAnonymous() bool {
+	return len(c.policy.Identity) > 0 && !slices.Contains(c.policy.Identity, "ip") &&
+		(c.policy.Anonymous == "" || c.policy.Anonymous == "stable")
 }
 
 // notes says what of the policy as a whole routes do not do.

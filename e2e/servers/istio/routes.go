@@ -42,15 +42,16 @@ import (
 const port = 80
 
 func (a *answer) answer(q *question) {
+	var providers *meshconfig.MeshConfig
 	if q.Mesh != "" {
-		a.mesh(q.Mesh)
+		providers = a.mesh(q.Mesh)
 	}
 	configs, _, err := crd.ParseInputs(q.Manifests)
 	if err != nil {
 		a.problem(err)
 		return
 	}
-	var services []config.Config
+	var services, policies, patches []config.Config
 	hasRoutes := false
 	for i := range configs {
 		c := &configs[i]
@@ -74,6 +75,10 @@ func (a *answer) answer(q *question) {
 			services = append(services, *c)
 		case gvk.HTTPRoute:
 			hasRoutes = true
+		case gvk.AuthorizationPolicy:
+			policies = append(policies, *c)
+		case gvk.EnvoyFilter:
+			patches = append(patches, *c)
 		}
 	}
 	if hasRoutes {
@@ -84,26 +89,29 @@ func (a *answer) answer(q *question) {
 	for _, service := range services {
 		a.routes(service, q.Labels)
 	}
+	if len(policies) > 0 && providers != nil {
+		a.filters(policies, patches, providers, q.Labels)
+	}
 }
 
-// mesh checks extension providers.
-func (a *answer) mesh(text string) {
+// mesh checks extension providers, and returns the mesh's configuration with them.
+func (a *answer) mesh(text string) *meshconfig.MeshConfig {
 	var part struct {
 		MeshConfig json.RawMessage `json:"meshConfig"`
 	}
 	if err := yaml.Unmarshal([]byte(text), &part); err != nil {
 		a.problem(err)
-		return
+		return nil
 	}
 	m := &meshconfig.MeshConfig{}
 	if err := protojson.Unmarshal(part.MeshConfig, m); err != nil {
 		a.problem(err)
-		return
+		return nil
 	}
 	full, err := mesh.ApplyMeshConfigDefaults(string(part.MeshConfig))
 	if err != nil {
 		a.problem(err)
-		return
+		return nil
 	}
 	if len(full.ExtensionProviders) == 0 {
 		a.problem(errors.New("the mesh's configuration has no extension provider"))
@@ -113,6 +121,7 @@ func (a *answer) mesh(text string) {
 	if warning != nil {
 		a.Warnings = append(a.Warnings, warning.Error())
 	}
+	return full
 }
 
 // routes makes Envoy's routes of a VirtualService, for the mesh or any of its gateways.
