@@ -13,11 +13,13 @@ import (
 // Instances of v2 come, fail and go, and so does the registry. Traffic follows, stable serves if no
 // instance can, and no request fails.
 func TestDiscover(t *testing.T) {
+	t.Parallel()
 	for _, registry := range backends.Registries {
 		if testing.Short() && registry.Name == "nacos-3" {
 			continue
 		}
 		t.Run(registry.Name, func(t *testing.T) {
+			t.Parallel()
 			r := registry.Start(t)
 			for _, host := range gateways {
 				ok := t.Run(host.name, func(t *testing.T) {

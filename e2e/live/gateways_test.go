@@ -4,6 +4,7 @@ package live
 
 import (
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -20,7 +21,12 @@ import (
 	"github.com/grayrelease/gray/e2e/traefik"
 )
 
+// Most tests wait, for servers that start and gateways that notice, so several run at once.
 func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", "4"); err != nil {
+		panic(err)
+	}
 	code := m.Run()
 	caddy.RemoveBinary()
 	os.Exit(code)

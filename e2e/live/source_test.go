@@ -18,11 +18,13 @@ import (
 
 // All events of a source, one after the other, under requests. None of the requests may fail.
 func TestSource(t *testing.T) {
+	t.Parallel()
 	for _, backend := range backends.All {
 		if testing.Short() && (backend.Name == "http-wait" || backend.Name == "nacos-3") {
 			continue
 		}
 		t.Run(backend.Name, func(t *testing.T) {
+			t.Parallel()
 			b := backend.Start(t)
 			for _, host := range gateways {
 				ok := t.Run(host.name, func(t *testing.T) {

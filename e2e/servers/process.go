@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -25,6 +26,7 @@ type Process struct {
 	env   []string
 	ready string // URL that answers below 500 once the server is ready
 	wait  time.Duration
+	turn  *sync.Mutex // one of those that share it starts at a time; nil: whenever
 	cmd   *exec.Cmd
 	done  chan struct{}
 }
@@ -32,6 +34,10 @@ type Process struct {
 // Start starts the process, also again after Kill: on the same ports, with the same data.
 func (p *Process) Start() {
 	p.t.Helper()
+	if p.turn != nil {
+		p.turn.Lock()
+		defer p.turn.Unlock()
+	}
 	log, err := os.OpenFile(filepath.Join(p.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		p.t.Fatal(err)

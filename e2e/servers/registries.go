@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -69,10 +70,15 @@ func Nacos3(t testing.TB, properties ...string) (p *Process, port int) {
 	return p, ports[0]
 }
 
+// nacosTurn is held while a Nacos starts: several at once are too slow for the time that each of
+// them gives its database.
+var nacosTurn sync.Mutex
+
 func nacos(t testing.TB, name string, properties []string) *Process {
 	t.Helper()
 	path := Path(t, name)
 	p := newProcess(t, name, 3*time.Minute)
+	p.turn = &nacosTurn
 	conf := filepath.Join(p.dir, "conf")
 	if err := os.MkdirAll(conf, 0o755); err != nil {
 		t.Fatal(err)

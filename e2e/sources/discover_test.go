@@ -35,13 +35,20 @@ func portOf(t testing.TB, s *httptest.Server) int {
 
 // Instances come, fall ill and go; traffic follows and no request fails.
 func TestDiscover(t *testing.T) {
+	t.Parallel()
+	var loads []newGateway
+	for _, mode := range modes {
+		loads = append(loads, mode.load(t))
+	}
 	for _, each := range backends.Registries {
-		r := each.Start(t)
-		for _, mode := range modes {
-			load := mode.load(t)
-			r.Service = "web-" + mode.name
-			t.Run(each.Name+"/"+mode.name, func(t *testing.T) { discovery(t, r, load) })
-		}
+		t.Run(each.Name, func(t *testing.T) {
+			t.Parallel()
+			r := each.Start(t)
+			for i, mode := range modes {
+				r.Service = "web-" + mode.name
+				t.Run(mode.name, func(t *testing.T) { discovery(t, r, loads[i]) })
+			}
+		})
 	}
 }
 

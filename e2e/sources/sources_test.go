@@ -2,6 +2,7 @@
 package sources
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -23,15 +24,26 @@ func document(mark string, percent int) string {
 		"rules": [{"name": %q, "version": "v2", "percent": %d}]}`, mark, mark, percent)
 }
 
+// Most tests wait, for servers that start and clients that notice, so several run at once.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", "5"); err != nil {
+		panic(err)
+	}
+	os.Exit(m.Run())
+}
+
 // All events of a source, one after the other, under requests. None of the requests may fail. All
 // that is tried with one server has keys of its own: servers take long to start.
 func TestSource(t *testing.T) {
+	t.Parallel()
 	var loads []newGateway
 	for _, mode := range modes {
 		loads = append(loads, mode.load(t))
 	}
 	for _, each := range backends.All {
 		t.Run(each.Name, func(t *testing.T) {
+			t.Parallel()
 			b := each.Start(t)
 			for i, mode := range modes {
 				t.Run(mode.name, func(t *testing.T) { story(t, b, loads[i], "gray-"+mode.name+".json") })
