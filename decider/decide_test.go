@@ -97,7 +97,7 @@ func TestServices(t *testing.T) {
 	d := run(t, &Config{Services: []Service{
 		{Service: "shop", Source: policyFile(t, always("shop", "shop-1")), Hosts: []string{"Shop.example.com",
 			"*.shop.example.com"}},
-		{Service: "cart", Source: policyFile(t, always("cart", "cart-1")), Hosts: []string{"cart.example.com"}},
+		{Service: "cart", Source: policyFile(t, strings.Replace(always("cart", "cart-1"), "{", `{"header": "X-Ver", `, 1)), Hosts: []string{"cart.example.com"}},
 		{Service: "rest", Source: policyFile(t, always("rest", "rest-1"))},
 	}})
 	for host, want := range map[string]string{
@@ -107,16 +107,22 @@ func TestServices(t *testing.T) {
 	} {
 		res := d.ask("/decide", "X-Forwarded-Method: GET", "X-Forwarded-Proto: http", "X-Forwarded-Host: "+host,
 			"X-Forwarded-Uri: /", "X-Forwarded-For: 203.0.113.7")
+		if want == "cart-1" {
+			assert.Equal(t, want, res.Header.Get("X-Ver"), host)
+			continue
+		}
 		assert.Equal(t, want, res.Header.Get("X-Gray-Version"), host)
 	}
 	res := d.ask("/decide/cart", "X-Forwarded-Method: GET", "X-Forwarded-Proto: http",
 		"X-Forwarded-Host: shop.example.com",
 		"X-Forwarded-Uri: /", "X-Forwarded-For: 203.0.113.7")
-	assert.Equal(t, "cart-1", res.Header.Get("X-Gray-Version"))
+	assert.Equal(t, "cart-1", res.Header.Get("X-Ver"))
 	res = d.ask("/decide/nobody", "X-Forwarded-Method: GET", "X-Forwarded-Proto: http", "X-Forwarded-Host: a",
 		"X-Forwarded-Uri: /", "X-Forwarded-For: 203.0.113.7", "X-Gray-Version: v2")
 	assert.Empty(t, res.Header["X-Gray-Version"])
 	assert.Equal(t, "x-gray-version", res.Header.Get(envoyRemove))
+	res = d.ask("/decide", "X-Ver: cart-1", "X-Gray-Version: v2")
+	assert.Equal(t, "x-gray-version,x-ver", res.Header.Get(envoyRemove), "the header of any policy")
 	answer, err := d.client().Check(context.Background(), &auth.CheckRequest{})
 	require.NoError(t, err)
 	assert.Equal(t, "rest-1", setBy(answer, "x-gray-version"))

@@ -82,7 +82,7 @@ func (s *Server) serveForwarded(w http.ResponseWriter, r *http.Request, name str
 func (s *Server) serveMistake(w http.ResponseWriter, r *http.Request, err error, began time.Time) {
 	s.mistaken(err)
 	w.Header().Set(mistake, err.Error())
-	s.write(w, answerOfNone(r))
+	s.write(w, s.answerOfNone(r))
 	s.metrics.answered(protocolHTTP, resultMistake, time.Since(began))
 }
 

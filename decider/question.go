@@ -3,6 +3,7 @@ package decider
 import (
 	"fmt"
 	"net/http"
+	"slices"
 
 	"github.com/grayrelease/gray/core"
 	"github.com/grayrelease/gray/decider/exchange"
@@ -40,8 +41,17 @@ type answer struct {
 	service, version, rule string // for logs; empty if nothing was decided
 }
 
-// answerOfNone removes what the client claims of decisions.
-func answerOfNone(r *http.Request) answer { return answer{Changes: exchange.OfNone(r)} }
+// answerOfNone removes what the client claims of decisions, in the header of any policy.
+func (s *Server) answerOfNone(r *http.Request) answer {
+	a := answer{Changes: exchange.OfNone(r)}
+	for _, v := range s.list {
+		e := v.handle.Current().Engine
+		if e != nil && r.Header[e.Header()] != nil && !slices.Contains(a.Remove, e.Header()) {
+			a.Remove = append(a.Remove, e.Header())
+		}
+	}
+	return a
+}
 
 // decide answers a question.
 func (s *Server) decide(q *question) (answer, result) {
@@ -50,11 +60,11 @@ func (s *Server) decide(q *question) (answer, result) {
 		if q.service != "" {
 			s.mistaken(fmt.Errorf("no service has the name %.100q", q.service))
 		}
-		return answerOfNone(q.request), resultNoService
+		return s.answerOfNone(q.request), resultNoService
 	}
 	now := v.handle.Current()
 	if now.Engine == nil {
-		return answerOfNone(q.request), resultNoPolicy
+		return s.answerOfNone(q.request), resultNoPolicy
 	}
 	c := &core.Caller{Request: q.request, Client: s.client(q.request)}
 	if q.secure {

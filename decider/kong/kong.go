@@ -77,9 +77,7 @@ func (c *Config) Access(kong *pdk.PDK) {
 	caller, err := read(kong)
 	if err != nil {
 		_ = kong.Log.Warn("gray: the request cannot be read, stable is to serve: ", err.Error())
-		for _, name := range []string{core.DefaultHeader, "Baggage"} {
-			_ = kong.ServiceRequest.ClearHeader(name)
-		}
+		c.clear(kong)
 		return
 	}
 	now := c.handle.Current()
@@ -93,6 +91,18 @@ func (c *Config) Access(kong *pdk.PDK) {
 		err = kong.Service.SetUpstream(name)
 	}
 	c.report(kong, err)
+}
+
+// clear removes what a client may claim in a request that cannot be read.
+func (c *Config) clear(kong *pdk.PDK) {
+	x := core.EffectsOfNone(&http.Request{})
+	names := append([]string{x.Header, "Baggage"}, x.Remove...)
+	if now := c.handle.Current(); now.Engine != nil {
+		names = append(names, now.Engine.Header())
+	}
+	for _, name := range names {
+		_ = kong.ServiceRequest.ClearHeader(name)
+	}
 }
 
 func (c *Config) report(kong *pdk.PDK, err error) {

@@ -127,9 +127,10 @@ func TestEffects(t *testing.T) {
 	// What cannot be read is not decided.
 	r = &request{method: "GET", target: "/", garbled: true, header: lines{
 		"x-odd": {"\x01"}, "x-app-version": {"beta"},
-		"x-gray-version": {"v2"}, "baggage": {"gray=v2"}}}
+		"x-gray-version": {"v2"}, "x_gray_version": {"v2"}, "baggage": {"gray=v2"}}}
 	p.access(instance, r)
 	assert.Empty(t, r.upstream)
+	assert.NotContains(t, r.header, "x_gray_version")
 	assert.NotContains(t, r.header, "x-gray-version")
 	assert.NotContains(t, r.header, "baggage")
 	assert.Len(t, r.log, 1)
