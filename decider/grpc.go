@@ -20,6 +20,7 @@ import (
 	grpcstatus "google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/structpb"
 
+	"github.com/grayrelease/gray/core"
 	"github.com/grayrelease/gray/decider/exchange"
 )
 
@@ -148,18 +149,15 @@ func allowed(a *answer) *auth.CheckResponse {
 		}
 	}
 	return &auth.CheckResponse{Status: statusOK, HttpResponse: &auth.CheckResponse_OkResponse{OkResponse: ok},
-		DynamicMetadata: metadata(a)}
+		DynamicMetadata: a.metadata}
 }
 
-// metadata tells of the decision, for Envoy's access log; nil if there is none.
-func metadata(a *answer) *structpb.Struct {
-	if a.version == "" {
-		return nil
-	}
+// metadata tells of a decision, for Envoy's access log.
+func metadata(service string, d *core.Decision) *structpb.Struct {
 	return &structpb.Struct{Fields: map[string]*structpb.Value{
-		"service": structpb.NewStringValue(strings.ToValidUTF8(a.service, "?")),
-		"version": structpb.NewStringValue(a.version),
-		"rule":    structpb.NewStringValue(strings.ToValidUTF8(a.rule, "?")),
+		"service": structpb.NewStringValue(service),
+		"version": structpb.NewStringValue(d.Version),
+		"rule":    structpb.NewStringValue(strings.ToValidUTF8(d.Rule, "?")),
 	}}
 }
 

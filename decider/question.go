@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"slices"
 
+	"google.golang.org/protobuf/types/known/structpb"
+
 	"github.com/grayrelease/gray/core"
 	"github.com/grayrelease/gray/decider/exchange"
 )
@@ -38,7 +40,8 @@ func (s *Server) client(r *http.Request) string {
 // answer is what a gateway is to change, and what was decided.
 type answer struct {
 	exchange.Changes
-	service, version, rule string // for logs; empty if nothing was decided
+	rule     string           // that decided, "" if none did
+	metadata *structpb.Struct // of the decision, nil if there is none
 }
 
 // answerOfNone removes what the client claims of decisions, in the header of any policy.
@@ -71,7 +74,7 @@ func (s *Server) decide(q *question) (answer, result) {
 		c.Secure = exchange.CameByTLS
 	}
 	d := core.Decide(now.Engine, c)
-	v.count(c, d)
+	ready := v.count(c, d)
 	changes := exchange.Of(core.EffectsOf(now.Engine, c, d), q.request)
-	return answer{changes, v.config.Name, d.Version, d.Rule}, resultDecided
+	return answer{changes, d.Rule, ready.metadata}, resultDecided
 }

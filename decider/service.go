@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/grayrelease/gray/core"
 	"github.com/grayrelease/gray/core/live"
@@ -22,10 +23,16 @@ type service struct {
 	prepared atomic.Pointer[prepared]
 }
 
-// prepared are the counters of the decisions that the policy in force has made so far. A policy
-// shares its decisions among requests, so their addresses name them.
+// prepared is what was made ready for the decisions that the policy in force has made so far. A
+// policy shares its decisions among requests, so their addresses name them.
 type prepared struct {
-	of map[*core.Decision]prometheus.Counter
+	of map[*core.Decision]*readied
+}
+
+// readied is a decision's counter, and what Envoy is told of it for its logs.
+type readied struct {
+	counter  prometheus.Counter
+	metadata *structpb.Struct
 }
 
 func openService(config *Service, state string, log *slog.Logger, m *serverMetrics) (*service, error) {
@@ -47,29 +54,31 @@ func (v *service) apply(c *live.Current) error {
 	return nil
 }
 
-// count counts a decision, and how the caller's token fared.
-func (v *service) count(c *core.Caller, d *core.Decision) {
+// count counts a decision, and how the caller's token fared. It returns what is ready for the
+// decision.
+func (v *service) count(c *core.Caller, d *core.Decision) *readied {
 	before := v.prepared.Load()
-	counter := before.of[d]
-	if counter == nil {
-		counter = v.prepare(before, d)
+	ready := before.of[d]
+	if ready == nil {
+		ready = v.prepare(before, d)
 	}
-	counter.Inc()
+	ready.counter.Inc()
 	if result := core.TokenResult(c); result != "" {
 		v.metrics.tokens.WithLabelValues(v.label, result).Inc()
 	}
+	return ready
 }
 
-// prepare adds a decision's counter to those at hand.
-func (v *service) prepare(before *prepared, d *core.Decision) prometheus.Counter {
-	counter := v.counters.of(d)
-	next := &prepared{of: make(map[*core.Decision]prometheus.Counter, len(before.of)+1)}
+// prepare makes ready what a decision needs.
+func (v *service) prepare(before *prepared, d *core.Decision) *readied {
+	ready := &readied{v.counters.of(d), metadata(v.label, d)}
+	next := &prepared{of: make(map[*core.Decision]*readied, len(before.of)+1)}
 	for known, of := range before.of {
 		next.of[known] = of
 	}
-	next.of[d] = counter
+	next.of[d] = ready
 	v.prepared.CompareAndSwap(before, next) // else the next such request does it
-	return counter
+	return ready
 }
 
 // state tells how the policy stands.
