@@ -112,7 +112,8 @@ func TestConsole(t *testing.T) {
 	status, text = request(t, "POST", verb, `{"reason": "lunch"}`, "X-Person", "eve")
 	require.Equal(t, 200, status, text)
 	assert.Equal(t, "eve", state().Rollout.By)
-	status, text = request(t, "POST", base+"gray/v1/kiosk/rollback", `{"reason": "bad"}`, "Authorization", "Bearer 0123456789abcdef")
+	status, text = request(t, "POST", base+"gray/v1/kiosk/rollback", `{"reason": "bad"}`, "Authorization",
+		"Bearer 0123456789abcdef")
 	require.Equal(t, 200, status, text)
 	assert.Equal(t, "ann", state().Rollout.By)
 	for i := range 20 {
@@ -129,7 +130,8 @@ func TestConsole(t *testing.T) {
 func TestConsoleReloads(t *testing.T) {
 	console := freeAddress(t)
 	config := consoleConfig(t, freeAddress(t), console, "")
-	load(t, adapt(t, "{\n\tadmin off\n\tpersist_config off\n\tauto_https off\n}\n"+config))
+	const eternal = "{\n\tadmin off\n\tpersist_config off\n\tauto_https off\n}\n" // grace
+	load(t, adapt(t, eternal+config))
 	base := "http://" + console + "/ops/gray/v1/"
 	figures := func() (f api.Figures) {
 		_, text := request(t, "GET", base+"kiosk/figures", "")
@@ -143,10 +145,11 @@ func TestConsoleReloads(t *testing.T) {
 	defer res.Body.Close()
 	lines := bufio.NewScanner(res.Body)
 	require.True(t, lines.Scan())
-	require.NoError(t, caddy.Load(adapt(t, "{\n\tadmin off\n\tpersist_config off\n\tauto_https off\n}\n# again\n"+config), true))
+	require.NoError(t, caddy.Load(adapt(t, eternal+"# again\n"+config), true))
 	for lines.Scan() {
 		continue
 	}
+	http.DefaultClient.CloseIdleConnections() // which the server before has closed
 	assert.Equal(t, first, figures().At[0])
 }
 

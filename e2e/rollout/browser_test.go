@@ -213,7 +213,8 @@ func (b *browser) axe(what string) {
 	found := eval[[]struct {
 		ID, Impact, Help string
 		Nodes            []struct{ HTML string }
-	}](b, `axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]}).then((r) => r.violations)`)
+	}](b, `axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]}).
+		then((r) => r.violations)`)
 	for _, v := range found {
 		if v.Impact == "serious" || v.Impact == "critical" {
 			html := v.Nodes[0].HTML

@@ -41,7 +41,8 @@ const dark = "dark"
 // scheme has the page be dark, or light.
 func (b *browser) scheme(name string) {
 	b.t.Helper()
-	b.run(emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: name}}))
+	feature := &emulation.MediaFeature{Name: "prefers-color-scheme", Value: name}
+	b.run(emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{feature}))
 }
 
 // phase is what the heading of a service's page says.
@@ -116,7 +117,8 @@ func TestConsoleByKeyboard(t *testing.T) {
 	page.await(`!document.querySelector("dialog").open`)
 	r := c.await("the approval", func(r *live.RolloutStatus) bool { return r.Step == 2 })
 	approved := r.History[len(r.History)-3]
-	assert.Equal(t, []string{"ann (API)", "approved step 1 of 3 (5 %): looks good"}, []string{approved.By, approved.Reason})
+	assert.Equal(t, "ann (API)", approved.By)
+	assert.Equal(t, "approved step 1 of 3 (5 %): looks good", approved.Reason)
 
 	page.await(`document.querySelector(".timeline .current").innerText.startsWith("50%")`)
 	page.tabTo("approve")
@@ -158,8 +160,8 @@ func TestConsoleReadOnly(t *testing.T) {
 	b.Put("shop", newService(t).policy(`"5% for 1h", "100% for 1h"`, `"errors"`))
 	secret := filepath.Join(t.TempDir(), "token")
 	require.NoError(t, os.WriteFile(secret, []byte("0123456789abcdef"), 0o600))
-	tokens := fmt.Sprintf("tokens: [{role: operate, name: ann, file: %q}]\nservices: [{service: shop, source: %q}]\n", secret,
-		b.URL("shop"))
+	tokens := fmt.Sprintf("tokens: [{role: operate, name: ann, file: %q}]\nservices: [{service: shop, source: %q}]\n",
+		secret, b.URL("shop"))
 	open, private := serve(t, "anonymous: view\n"+tokens), serve(t, "name: other\n"+tokens)
 
 	page := openPage(t, open.url+"/#/shop", "en-US")
@@ -288,7 +290,8 @@ func TestConsoleShowsText(t *testing.T) {
 	list.await(`document.querySelector(".answer").innerText.length > 10`)
 	list.run(chromedp.Sleep(3 * time.Second))
 	assert.Equal(t, "undefined", eval[string](list, "typeof window.hacked"))
-	assert.Zero(t, eval[int](list, `document.querySelectorAll("main img, main script, main b, main i, main u, main s").length`))
+	made := eval[int](list, `document.querySelectorAll("main img, main script, main b, main i, main u, main s").length`)
+	assert.Zero(t, made)
 }
 
 // A page of another origin moves nothing, and cannot frame the console.
@@ -312,7 +315,8 @@ func TestConsoleIsNoTool(t *testing.T) {
 	eval[any](page, fmt.Sprintf(`(async () => {
 		for (const type of ["text/plain", "application/json", "application/x-www-form-urlencoded"])
 			for (const mode of ["no-cors", "cors"])
-				await fetch(%q, {method: "POST", mode, headers: {"Content-Type": type}, body: "{}", credentials: "include"}).catch(() => 0);
+				await fetch(%q, {method: "POST", mode, headers: {"Content-Type": type}, body: "{}",
+					credentials: "include"}).catch(() => 0);
 		document.forms[0].submit();
 		await new Promise((resolve) => setTimeout(resolve, 1000));
 		return null;

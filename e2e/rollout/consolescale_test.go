@@ -134,7 +134,8 @@ func TestConsoleAtScale(t *testing.T) {
 
 	b := openPage(t, server.URL, "en-US")
 	b.await(`document.querySelectorAll(".list li").length === 200`)
-	first := eval[float64](b, `performance.getEntriesByType("resource").filter((e) => e.name.endsWith("/gray/v1/"))[0].responseEnd`)
+	first := eval[float64](b, `performance.getEntriesByType("resource").
+		filter((e) => e.name.endsWith("/gray/v1/"))[0].responseEnd`)
 	painted := eval[float64](b, `performance.getEntriesByName("first-contentful-paint")[0].startTime`)
 	t.Logf("first paint after %.0f ms, all services known after %.0f ms, %d kB", painted, first, sent.Load()/1000)
 	assert.Less(t, sent.Load(), int64(300_000))
@@ -173,8 +174,8 @@ func TestConsoleAtScale(t *testing.T) {
 	heapBefore, nodesBefore := used(), nodes()
 	settle(3600)
 	heapAfter, nodesAfter := used(), nodes()
-	t.Logf("heap %.1f MB before, %.1f MB after 3,600 events; %d and %d elements", heapBefore/1e6, heapAfter/1e6, nodesBefore,
-		nodesAfter)
+	t.Logf("heap %.1f MB before, %.1f MB after 3,600 events; %d and %d elements", heapBefore/1e6, heapAfter/1e6,
+		nodesBefore, nodesAfter)
 	assert.Less(t, heapAfter, 1.5*heapBefore+1e6)
 	assert.InDelta(t, nodesBefore, nodesAfter, 100)
 }

@@ -68,6 +68,7 @@ func (c *Callers) Caller(r *http.Request) (name, role string, err error) {
 	return Anybody, c.Anonymous, nil
 }
 
+// Allows reports whether a role is one of those that are allowed, or operate.
 func Allows(role string, allowed ...string) bool {
 	return role == RoleOperate || slices.Contains(allowed, role)
 }

@@ -33,7 +33,8 @@ const document = `{"service": "shop", "stable": "v1", "versions": {"v1": {"upstr
 	"tester": {"secret": "hush-hush-hush-hush-hush-hush-hush"},
 	"rules": [{"name": "testers", "version": "v2", "when": ["header X-App-Version = beta"]},
 		{"name": "ramp", "version": "v2"}],
-	"rollout": {"rule": "ramp", "steps": ["5% for 10m", "50% until approved", "100%"], "guard": ["errors", "errors < 2%"]}}`
+	"rollout": {"rule": "ramp", "steps": ["5% for 10m", "50% until approved", "100%"],
+		"guard": ["errors", "errors < 2%"]}}`
 
 // fake is a service of which tests say how it stands.
 type fake struct {
@@ -261,6 +262,11 @@ func TestNeeds(t *testing.T) {
 		s := State{State: live.State{Connected: true, Origin: "source", Rollout: &live.RolloutStatus{
 			Phase: core.PhaseRunning, Step: 1, Epoch: 3, StepSince: now.Add(-5 * time.Minute)}}}
 		change(&s)
+		r := s.Rollout
+		again := live.NewRolloutStatus(e.Rollout(), nil, &core.RolloutState{Phase: r.Phase, Step: r.Step, Epoch: r.Epoch,
+			StepSince: r.StepSince})
+		again.Guards = r.Guards
+		s.Rollout = again
 		return s
 	}
 	for name, c := range map[string]struct {

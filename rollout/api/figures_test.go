@@ -36,7 +36,8 @@ func TestFigures(t *testing.T) {
 	require.True(t, h.take(counted(noon, 0, 0, 0), plan, noon))
 	assert.False(t, h.take(counted(noon, 9, 9, 9), plan, noon.Add(900*time.Millisecond)), "it is too early")
 	require.True(t, h.take(counted(noon.Add(2*time.Second), 20, 5, 1), plan, noon.Add(2*time.Second)))
-	require.True(t, h.take(counted(noon.Add(4*time.Second), 8, 4, 2), plan, noon.Add(4*time.Second)), "the gateway has begun again")
+	require.True(t, h.take(counted(noon.Add(4*time.Second), 8, 4, 2), plan, noon.Add(4*time.Second)),
+		"the gateway has begun again")
 	require.True(t, h.take(counted(noon.Add(6*time.Second), 8, 4, 2), plan, noon.Add(6*time.Second)))
 	data, err := json.Marshal(h.figures(time.Time{}))
 	require.NoError(t, err)

@@ -39,7 +39,7 @@ func needs(s *State, now time.Time) []string {
 	add(s.Rejected != nil, NeedsPolicy)
 	add(!s.Connected || s.Origin == "none" || s.Deleted, NeedsSource)
 	add(s.Behind > 0, NeedsGateways)
-	add(r != nil && r.Phase == core.PhaseWaiting && r.Step > 0 && !r.Approved, NeedsApproval)
+	add(r != nil && r.NeedsApproval, NeedsApproval)
 	add(s.Switch != nil && s.Switch.To != "", NeedsSwitch)
 	isOver := !s.Next.IsZero() && s.Next.Before(now)
 	add(isUnder && r.Phase != core.PhasePaused && isOver && isAnyUndecided(r.Guards), NeedsUndecided)
@@ -73,15 +73,11 @@ func (g *Gateway) isBehind(now time.Time) bool {
 // known, or a person is to say.
 func nextStep(e *core.Engine, s *State) time.Time {
 	r := s.Rollout
-	if e == nil || e.Rollout() == nil || r == nil || r.Step < 1 || r.Step > len(e.Rollout().Steps) {
+	if e == nil || e.Rollout() == nil || r == nil || r.StepEnds.IsZero() || r.Step > len(e.Rollout().Steps) {
 		return time.Time{}
 	}
-	if r.Phase != core.PhaseRunning && r.Phase != core.PhaseBaking {
+	if e.Rollout().Steps[r.Step-1].UntilApproved && !r.Approved {
 		return time.Time{}
 	}
-	step := e.Rollout().Steps[r.Step-1]
-	if step.UntilApproved && !r.Approved {
-		return time.Time{}
-	}
-	return rollout.Thaw(e.Rollout(), r.StepSince.Add(step.For))
+	return rollout.Thaw(e.Rollout(), r.StepEnds)
 }
