@@ -60,7 +60,8 @@ func serverFlags(cmd *cobra.Command, s *istio.Server) {
 	flags.DurationVar(&s.Timeout, "timeout", 0, "How long a request waits for it (default 200ms)")
 	flags.BoolVar(&s.EnvoyFilter, "envoy-filter", false,
 		"Add an EnvoyFilter, for an Istio that does not pass clearRouteCache on")
-	flags.StringToStringVar(&s.Selector, "selector", nil, "The labels of the gateway's pods (default istio=ingressgateway)")
+	flags.StringToStringVar(&s.Selector, "selector", nil,
+		"The labels of the gateway's pods (default istio=ingressgateway)")
 }
 
 func (p *program) istioImportCommand() *cobra.Command {

@@ -42,8 +42,8 @@ type Server struct {
 }
 
 // NoteRouteCache says what most Istios lack for the server's answer to decide.
-const NoteRouteCache = "Istio takes `clearRouteCache` of the provider, but up to August 2026 at least it does not pass " +
-	"it on to Envoy (istio/istio#61558), and then the answer decides nothing: --envoy-filter makes up for that"
+const NoteRouteCache = "Istio takes `clearRouteCache` of the provider, but up to August 2026 at least it does not " +
+	"pass it on to Envoy (istio/istio#61558), and then the answer decides nothing: --envoy-filter makes up for that"
 
 func (s *Server) complete() error {
 	s.Address = or(s.Address, "gray-decide.gray-system.svc.cluster.local:2023")

@@ -256,7 +256,8 @@ func (c *compiler) walkAll(pieces []*piece) bool {
 	for i, p := range pieces {
 		for _, other := range pieces[:i] {
 			if p.salt == other.salt && !p.isWhole() && len(p.portions)+len(other.portions) > 2 {
-				c.why[p.rule] = "it has the salt of " + problem.Quote(other.name) + ", and weights do not know which callers both take"
+				c.why[p.rule] = "it has the salt of " + problem.Quote(other.name) +
+					", and weights do not know which callers both take"
 				return false
 			}
 		}

@@ -144,10 +144,10 @@ func anywhere(expression string) string {
 	return ".*(?:" + expression + ").*"
 }
 
-// plainPath are the characters that a normalized path has in no other form.
+// plainPath are the characters that a normalised path has in no other form.
 var plainPath = regexp.MustCompile(`^[A-Za-z0-9._~/-]*$`)
 
-// pathMatch says a condition on the path, which a route sees as it was sent and normalized.
+// pathMatch says a condition on the path, which a route sees as it was sent and normalised.
 func pathMatch(c core.ConditionParts) (*Match, string) {
 	if c.Operator == "matches" {
 		if path := segmentsOf(c.Operands[0]); path != "" && !c.Not {
@@ -164,7 +164,7 @@ func pathMatch(c core.ConditionParts) (*Match, string) {
 		case !plainPath.MatchString(operand):
 			return nil, "URLs have characters of this path in several forms"
 		case isUnusual(operand):
-			return nil, "Istio normalizes such paths"
+			return nil, "Istio normalises such paths"
 		case (c.Operator == "suffix" || c.Operator == "contains") && operand != "" && isHex(operand[0]):
 			return nil, "an escape in the path may end in this text"
 		}

@@ -13,5 +13,5 @@ package routes
 var General = []string{
 	"a header that is repeated is compared as one value, joined by commas; gray compares each value",
 	"a value longer than 8,192 bytes or not UTF-8 is compared; to gray it is absent",
-	"a path is compared as Istio normalizes it: an escaped slash (%2F) is no slash",
+	"a path is compared as Istio normalises it: an escaped slash (%2F) is no slash",
 }

@@ -34,7 +34,8 @@ func Lines(m *Match) (lines, lost []string, reason string) {
 	}
 	for _, name := range sorted(m.Query) {
 		r.text("query", name, false, m.Query[name])
-		r.lose("query " + name + ": gray decodes parameters, and compares each of several; a route compares the first, as sent")
+		r.lose("query " + name +
+			": gray decodes parameters, and compares each of several; a route compares the first, as sent")
 	}
 	for _, name := range sorted(m.Baggage) {
 		r.text("baggage", name, false, m.Baggage[name])
@@ -93,9 +94,12 @@ func (r *reading) header(name string, not bool, t *Text) {
 		r.pseudoPath(not, t)
 		return
 	case "cookie":
-		if c, isCookie := cookieParts(t); isCookie {
+		if c, isCookie, isExact := cookieParts(t); isCookie {
 			c.Not = not
 			r.add(c)
+			if !isExact {
+				r.lose("cookie " + c.Key + ": gray finds it with spaces and quotes around, too")
+			}
 			return
 		}
 	}
@@ -265,11 +269,11 @@ var pairExpression = regexp.MustCompile(
 		`\(?(?:\?:)?([^=]+?)=([^;]*?)\)?(?:\[ \\t\]\*|\\s\*)?\((?:\?:)?;\.\*\??\)\?\$?$`)
 
 // cookieParts reads an expression for the Cookie header that is about one cookie: those that
-// cookieMatch writes, and the usual ones.
-func cookieParts(t *Text) (core.ConditionParts, bool) {
+// cookieMatch writes, which are exact, and the usual ones.
+func cookieParts(t *Text) (parts core.ConditionParts, isCookie, isExact bool) {
 	c := core.ConditionParts{Attribute: "cookie"}
 	if t.Kind != Regex {
-		return c, false
+		return c, false, false
 	}
 	if rest, found := strings.CutPrefix(t.Value, cookieBefore); found {
 		name, value, _ := strings.Cut(rest, cookieEqual)
@@ -286,16 +290,16 @@ func cookieParts(t *Text) (core.ConditionParts, bool) {
 			}
 		}
 		if m, reason := cookieMatch(c); reason == "" && m.Headers["cookie"].equal(t) {
-			return c, true
+			return c, true, true
 		}
 	}
 	if parts := pairExpression.FindStringSubmatch(t.Value); parts != nil {
 		name, isName := literalOf(parts[1])
 		value, isValue := literalOf(parts[2])
 		c.Key, c.Operator, c.Operands = name, "=", []string{value}
-		return c, isName && isValue
+		return c, isName && isValue, false
 	}
-	return c, false
+	return c, false, false
 }
 
 // cookieValues returns the values whose forms, joined by |, are in an expression.

@@ -11,6 +11,7 @@ import (
 // Kind says how a text is compared.
 type Kind int
 
+// How texts are compared.
 const (
 	Exact    Kind = iota // with all of the value
 	Prefix               // with its beginning

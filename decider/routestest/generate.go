@@ -2,6 +2,7 @@
 package routestest
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -187,7 +188,7 @@ func Request(r *rand.Rand) *http.Request {
 	if r.IntN(3) == 0 {
 		target += "?q=/cart.png"
 	}
-	request := httptest.NewRequest(methods[r.IntN(3)], target, nil)
+	request := httptest.NewRequestWithContext(context.Background(), methods[r.IntN(3)], target, nil)
 	request.Host = hosts[r.IntN(len(hosts))]
 	switch r.IntN(4) {
 	case 0:

@@ -89,7 +89,8 @@ func listener(port int, filters, routes []json.RawMessage) object {
 	all = append(all, object{"name": "envoy.filters.http.router", "typed_config": object{
 		"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}})
 	manager := object{
-		"@type":       "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+		"@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3." +
+			"HttpConnectionManager",
 		"stat_prefix": "gray", "normalize_path": true, "path_with_escaped_slashes_action": "KEEP_UNCHANGED",
 		"route_config": object{"name": strconv.Itoa(port), "virtual_hosts": []object{
 			{"name": "all", "domains": []string{"*"}, "routes": routes}}},

@@ -178,8 +178,8 @@ func general(r *http.Request) string {
 		}
 	}
 	path := strings.ToLower(r.URL.EscapedPath())
-	if len(path) > 8192 || strings.Contains(path, "%2f") || strings.Contains(path, "//") || strings.Contains(path, "/..") ||
-		!utf8.ValidString(r.URL.Path) {
+	isUnusual := strings.Contains(path, "%2f") || strings.Contains(path, "//") || strings.Contains(path, "/..")
+	if isUnusual || len(path) > 8192 || !utf8.ValidString(r.URL.Path) {
 		return "path"
 	}
 	return ""

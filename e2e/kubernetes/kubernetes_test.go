@@ -54,7 +54,8 @@ func exported(t testing.TB, e *core.Engine) []*manifest.Object {
 // percents are the shares of v2 in the routes with the name ramp, in per mille.
 func (c *cluster) percents() map[string]int64 {
 	found := map[string]int64{}
-	for kind, path := range map[string][2]string{"VirtualService": {"http", "route"}, "HTTPRoute": {"rules", "backendRefs"}} {
+	for kind, path := range map[string][2]string{
+		"VirtualService": {"http", "route"}, "HTTPRoute": {"rules", "backendRefs"}} {
 		list, _, err := unstructured.NestedSlice(c.get(kind, "shop").Object, "spec", path[0])
 		require.NoError(c.t, err)
 		for _, item := range list {
