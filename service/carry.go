@@ -24,8 +24,9 @@ func Handler(next http.Handler) http.Handler { return Carrier{}.Handler(next) }
 func (c Carrier) Handler(next http.Handler) http.Handler {
 	name := c.header()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if version := versionIn(r.Header[name], r.Header["Baggage"]); version != Version(r.Context()) {
-			r = r.WithContext(Received(r.Context(), version))
+		ctx := r.Context()
+		if now := Received(ctx, versionIn(r.Header[name], r.Header["Baggage"])); now != ctx {
+			r = r.WithContext(now)
 		}
 		next.ServeHTTP(w, r)
 	})

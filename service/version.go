@@ -59,6 +59,9 @@ func Received(ctx context.Context, version string) context.Context {
 	if !core.IsVersionName(version) {
 		version = ""
 	}
+	if version == Version(ctx) {
+		return ctx
+	}
 	if baggage.FromContext(ctx).Len() > 0 || trace.SpanContextFromContext(ctx).IsValid() {
 		ctx = inBaggage(ctx, version)
 	}
