@@ -113,7 +113,7 @@ func watch(t *testing.T, url string) *watched {
 func (w *watched) await(want ...discover.Instance) time.Duration {
 	w.t.Helper()
 	started := time.Now()
-	timeout := time.After(time.Minute)
+	timeout := time.After(3 * time.Minute)
 	for {
 		select {
 		case w.last = <-w.news:
@@ -148,8 +148,8 @@ func TestRegistries(t *testing.T) {
 			t.Run("called", func(t *testing.T) { called(t, r) })
 			t.Run("killed", func(t *testing.T) { killed(t, r) })
 			t.Run("cut", func(t *testing.T) { cut(t, r) })
-			if testing.Short() && r.scheme == "nacos" {
-				return // it takes its time to start
+			if testing.Short() && r.scheme != "etcd" {
+				return // Nacos takes its time to start, and Consul to agree with itself
 			}
 			t.Run("restarted", func(t *testing.T) { restarted(t, r) })
 		})
