@@ -210,54 +210,68 @@ func TestCompareCost(t *testing.T) {
 	})
 }
 
-// TestCompareEnvoy measures Envoy with the decision server, with one that always says OK, and
-// without. Envoy answers by itself, so that nothing but asking makes the difference.
+// TestCompareEnvoy measures Envoy in front of nginx: as documented, without its Lua, with a server
+// that always says OK, and without asking. They are listeners of one Envoy.
 func TestCompareEnvoy(t *testing.T) {
 	if !*compare {
 		t.Skip("-compare")
 	}
 	gray, ok := decide(t, "services:\n  - {service: shop, source: '"+policyFile(t, fiveRules)+"'}\n"), startAlways(t)
-	ports := servers.FreePorts(t, 3)
-	parsed := func(listen, decisions string) object {
-		text := replaced(t, section(t, "Envoy by gRPC", "yaml")[0], "{address: 0.0.0.0, port_value: 8080}", socket(listen),
-			"{address: 127.0.0.1, port_value: 2023}", socket(decisions), "timeout: 0.5s", "timeout: 5s")
-		var config object
-		require.NoError(t, yaml.Unmarshal([]byte(text), &config))
-		return config
-	}
-	var listeners, clusters []any
-	for i, decisions := range []string{gray.grpc, ok.grpc, ""} {
-		config := parsed(servers.Host(ports[i]), decisions+strings.Repeat("127.0.0.1:1", 1-min(len(decisions), 1)))
-		listener := at(t, config, "static_resources", "listeners", 0).(object)
-		manager := at(t, listener, "filter_chains", 0, "filters", 0, "typed_config").(object)
-		filters := manager["http_filters"].([]any)
-		cluster := at(t, config, "static_resources", "clusters", 0).(object)
-		cluster["name"] = fmt.Sprint("gray-", i)
-		at(t, filters, 0, "typed_config", "grpc_service", "envoy_grpc").(object)["cluster_name"] = cluster["name"]
-		manager["http_filters"] = filters
-		if decisions == "" {
-			manager["http_filters"] = filters[2:]
-		}
-		manager["route_config"] = object{"virtual_hosts": []any{object{"name": "all", "domains": []any{"*"}, "routes": []any{
-			object{"match": object{"prefix": "/"}, "direct_response": object{"status": 200}}}}}}
-		listeners = append(listeners, listener)
-		clusters = append(clusters, cluster)
-	}
-	var envoy *servers.Process
-	envoy, _ = servers.Envoy(t, func(admin int) string {
-		made, err := yaml.Marshal(object{"admin": object{"address": object{"socket_address": object{"address": "127.0.0.1",
-			"port_value": admin}}}, "static_resources": object{"listeners": listeners, "clusters": clusters}})
-		require.NoError(t, err)
-		return string(made)
-	})
+	ports := servers.FreePorts(t, 5)
+	upstream := servers.Host(ports[4])
+	startNginx(t, "events {}\nhttp {\n\tkeepalive_requests 1000000;\n\tserver { listen "+upstream+
+		"; return 200 ok; }\n}\n", upstream)
 	request := "GET /orders/17?page=2 HTTP/1.1\r\nHost: shop.example.com\r\n"
 	for _, line := range asked {
 		request += line[0] + ": " + line[1] + "\r\n"
 	}
 	request += "\r\n"
+
+	ways := []struct {
+		name, decisions string
+		filters         []int // of the documented ones: ext_authz, Lua, the router
+	}{
+		{"gray", gray.grpc, []int{0, 1, 2}},
+		{"gray, no Lua", gray.grpc, []int{0, 2}},
+		{"always OK", ok.grpc, []int{0, 1, 2}},
+		{"without", gray.grpc, []int{2}},
+	}
+	var listeners, clusters []any
+	for i, way := range ways {
+		var config object
+		require.NoError(t, yaml.Unmarshal([]byte(replaced(t, section(t, "Envoy by gRPC", "yaml")[0],
+			"{address: 0.0.0.0, port_value: 8080}", socket(servers.Host(ports[i])),
+			"{address: 127.0.0.1, port_value: 2023}", socket(way.decisions), "timeout: 0.5s", "timeout: 5s",
+			"{address: 10.0.0.1, port_value: 8080}", socket(upstream))), &config))
+		all := at(t, config, "static_resources", "clusters").([]any)
+		if i == 0 {
+			clusters = append(clusters, all[1:]...)
+		}
+		name := fmt.Sprint("gray-", i)
+		at(t, all, 0).(object)["name"] = name
+		clusters = append(clusters, all[0])
+		listener := at(t, config, "static_resources", "listeners", 0).(object)
+		manager := at(t, listener, "filter_chains", 0, "filters", 0, "typed_config").(object)
+		documented := manager["http_filters"].([]any)
+		at(t, documented, 0, "typed_config", "grpc_service", "envoy_grpc").(object)["cluster_name"] = name
+		var filters []any
+		for _, n := range way.filters {
+			filters = append(filters, documented[n])
+		}
+		manager["http_filters"] = filters
+		listeners = append(listeners, listener)
+	}
+	envoy, _ := servers.Envoy(t, func(admin int) string {
+		made, err := yaml.Marshal(object{
+			"admin":            object{"address": object{"socket_address": object{"address": "127.0.0.1", "port_value": admin}}},
+			"static_resources": object{"listeners": listeners, "clusters": clusters},
+		})
+		require.NoError(t, err)
+		return string(made)
+	})
 	var variants []*variant
-	for i, name := range []string{"gray", "always OK", "without"} {
-		variants = append(variants, &variant{name: name, of: envoy, calls: callsHTTP(t, servers.Host(ports[i]), request)})
+	for i, way := range ways {
+		variants = append(variants, &variant{name: way.name, of: envoy, calls: callsHTTP(t, servers.Host(ports[i]), request)})
 	}
 	measure(t, variants)
 }
