@@ -16,6 +16,8 @@ type Carrier struct {
 }
 
 // Handler is the middleware that puts the version of each request into its context, for Version.
+// The request's baggage says the same to next, so that OpenTelemetry's middleware may be around it
+// or within.
 //
 // Who can reach the service without passing a gateway of gray chooses the version by himself.
 func Handler(next http.Handler) http.Handler { return Carrier{}.Handler(next) }
@@ -24,8 +26,13 @@ func Handler(next http.Handler) http.Handler { return Carrier{}.Handler(next) }
 func (c Carrier) Handler(next http.Handler) http.Handler {
 	name := c.header()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ctx := r.Context()
-		if now := Received(ctx, versionIn(r.Header[name], r.Header["Baggage"])); now != ctx {
+		ctx, version := r.Context(), versionIn(r.Header[name], r.Header["Baggage"])
+		now := Received(ctx, version)
+		switch {
+		case core.CarriedVersion(r.Header["Baggage"]) != version: // propagators within read that
+			r = r.Clone(now)
+			c.put(r.Header, version)
+		case now != ctx:
 			r = r.WithContext(now)
 		}
 		next.ServeHTTP(w, r)

@@ -206,7 +206,11 @@ func (t *Transport) carry(r *http.Request, version string) *http.Request {
 
 // copyOf returns a copy of a request that carries a version and nothing else of versions.
 func (t *Transport) copyOf(r *http.Request, version string) *http.Request {
-	out := r.Clone(r.Context())
+	ctx := r.Context()
+	if version != "" && version == Version(ctx) {
+		ctx = Aligned(ctx)
+	}
+	out := r.Clone(ctx)
 	if out.Header == nil {
 		out.Header = http.Header{}
 	}

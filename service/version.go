@@ -62,10 +62,20 @@ func Received(ctx context.Context, version string) context.Context {
 	if version == Version(ctx) {
 		return ctx
 	}
+	return &versioned{beside(ctx, version), version}
+}
+
+// Aligned returns a context whose OpenTelemetry baggage has the version that the context carries,
+// if anything of OpenTelemetry is in it: what has come into the context after the version may say
+// otherwise. Transports and interceptors call it before propagators read the baggage.
+func Aligned(ctx context.Context) context.Context { return beside(ctx, Version(ctx)) }
+
+// beside is inBaggage where OpenTelemetry is in use.
+func beside(ctx context.Context, version string) context.Context {
 	if baggage.FromContext(ctx).Len() > 0 || trace.SpanContextFromContext(ctx).IsValid() {
-		ctx = inBaggage(ctx, version)
+		return inBaggage(ctx, version)
 	}
-	return &versioned{ctx, version}
+	return ctx
 }
 
 // inBaggage returns a context whose OpenTelemetry baggage has the version, or has none for "".

@@ -53,6 +53,7 @@ func (c *carrier) carry(ctx context.Context, target string) context.Context {
 	if version == "" {
 		return ctx
 	}
+	ctx = service.Aligned(ctx)
 	md, ok := metadata.FromOutgoingContext(ctx)
 	if !ok {
 		return metadata.NewOutgoingContext(ctx, c.of(version))
