@@ -26,10 +26,10 @@ const apiVersion = "gateway.networking.k8s.io/v1"
 
 // Annotations by which Import finds what an HTTPRoute has no field for.
 const (
-	annotationService  = "gray/service"
-	annotationStable   = "gray/stable"
+	annotationService  = manifest.AnnotationService
+	annotationStable   = manifest.AnnotationStable
 	annotationVersions = "gray/versions" // a JSON object of their services, by version
-	annotationRules    = "gray/rules"    // a JSON object of names of rules that may not be names there
+	annotationRules    = manifest.AnnotationRules
 )
 
 // Options say where in a cluster a policy holds.

@@ -17,7 +17,7 @@ import (
 // as policies that decide the same.
 func TestForeignRoutesDecideTheSame(t *testing.T) {
 	random := rand.New(rand.NewPCG(9, 10))
-	for range 300 {
+	for range routestest.Rounds(300) {
 		route := foreign(random)
 		spec, err := json.Marshal(route)
 		require.NoError(t, err)

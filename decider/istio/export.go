@@ -25,8 +25,8 @@ import (
 
 // Annotations by which Import finds what a VirtualService has no field for.
 const (
-	annotationService = "gray/service"
-	annotationStable  = "gray/stable"
+	annotationService = manifest.AnnotationService
+	annotationStable  = manifest.AnnotationStable
 )
 
 // networkingVersion is the API version of what is written. Older ones are read too.

@@ -17,7 +17,7 @@ import (
 // imported as policies that decide the same.
 func TestForeignRoutesDecideTheSame(t *testing.T) {
 	random := rand.New(rand.NewPCG(9, 10))
-	for range 300 {
+	for range routestest.Rounds(300) {
 		service := foreign(random)
 		spec, err := marshal(service)
 		require.NoError(t, err)

@@ -56,7 +56,7 @@ func TestRoundTrip(t *testing.T) {
 func TestRoutesDecideAsTheEngine(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
 	compared := 0
-	for compared < 200 {
+	for compared < routestest.Rounds(200) {
 		p := routestest.Policy(random, routestest.Shape{Percents: "any"})
 		p.Identity = []string{"header X-ID"}
 		x, text := export(t, p, Options{Weights: true})

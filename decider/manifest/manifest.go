@@ -12,6 +12,16 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
+// Annotations of what was exported, by which it is found again.
+const (
+	// AnnotationService is the policy's service.
+	AnnotationService = "gray/service"
+	// AnnotationStable is the stable version.
+	AnnotationStable = "gray/stable"
+	// AnnotationRules is a JSON object of the names of rules by those of routes, where they differ.
+	AnnotationRules = "gray/rules"
+)
+
 // MaxSize is how much Read reads.
 const MaxSize = 8 << 20
 

@@ -4,12 +4,21 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/grayrelease/gray/core"
 )
+
+// Rounds is how often a test is repeated: so often, and less with -short.
+func Rounds(n int) int {
+	if testing.Short() {
+		return n / 5
+	}
+	return n
+}
 
 // Test is what Compare needs of a test.
 type Test interface {

@@ -10,33 +10,42 @@ import (
 	"github.com/grayrelease/gray/decider/routes"
 )
 
-// move sets the weights in a list of routes, and reports whether that changed any.
-func (f form) move(list []any, t *Target, w Wanted) (bool, error) {
+// move sets the weights in a list of routes, and reports whether that changed any. Rules are the
+// names of rules by those of routes, where they differ.
+func (f form) move(list []any, rules map[string]string, t *Target, w Wanted) (bool, error) {
 	name := t.Route
 	if name == "" {
 		name = w.Rule
 	}
-	changed, found := false, false
-	for i, item := range list {
+	var given []string // the rules of each route
+	for _, item := range list {
 		route, _ := item.(map[string]any)
 		has, _ := route["name"].(string)
-		switch {
-		case has == name || has == manifest.LabelName(name):
-			found = true
-		case slices.Contains(strings.Split(has, ", "), name):
+		if rule, renamed := rules[has]; renamed {
+			has = rule
+		}
+		if has != name && slices.Contains(strings.Split(has, ", "), name) {
 			return false, fmt.Errorf("%s: route %s draws for several rules: only `gray istio export` can say its weights",
 				t, problem.Quote(has))
-		default:
+		}
+		given = append(given, has)
+	}
+	if !slices.Contains(given, name) {
+		name = manifest.LabelName(name) // which is all that the Gateway API takes
+	}
+	if name == "" || !slices.Contains(given, name) {
+		return false, fmt.Errorf("%s has no route with the name %s", t, problem.Quote(name))
+	}
+	changed := false
+	for i, has := range given {
+		if has != name {
 			continue
 		}
-		moved, err := f.moveRoute(route, t, w)
+		moved, err := f.moveRoute(list[i].(map[string]any), t, w)
 		if err != nil {
 			return false, fmt.Errorf("%s: %s[%d]: %w", t, f.list, i, err)
 		}
 		changed = changed || moved
-	}
-	if !found {
-		return false, fmt.Errorf("%s has no route with the name %s", t, problem.Quote(name))
 	}
 	return changed, nil
 }

@@ -55,11 +55,11 @@ func TestMove(t *testing.T) {
 	} {
 		list := listOf(t, c.list)
 		w := Wanted{Rule: "ramp", Canary: "v2", Stable: "v1", Percent: c.percent}
-		changed, err := forms[c.kind].move(list, &Target{Kind: c.kind}, w)
+		changed, err := forms[c.kind].move(list, nil, &Target{Kind: c.kind}, w)
 		require.NoError(t, err)
 		assert.Equal(t, c.changed, changed)
 		assert.Equal(t, c.want, weightsOf(forms[c.kind], list[c.at]))
-		again, err := forms[c.kind].move(list, &Target{Kind: c.kind}, w)
+		again, err := forms[c.kind].move(list, nil, &Target{Kind: c.kind}, w)
 		require.NoError(t, err)
 		assert.False(t, again)
 	}
@@ -76,7 +76,7 @@ func TestMoveRefuses(t *testing.T) {
 		"[{name: ramp, route: 7}]":   "does not lead to both",
 		"[7, {name: 8}]":             "has no route",
 	} {
-		_, err := forms[VirtualService].move(listOf(t, text), &Target{Kind: VirtualService},
+		_, err := forms[VirtualService].move(listOf(t, text), nil, &Target{Kind: VirtualService},
 			Wanted{Rule: "ramp", Canary: "v2", Stable: "v1", Percent: 5})
 		assert.ErrorContains(t, err, message, text)
 	}
@@ -88,4 +88,25 @@ func TestDestinations(t *testing.T) {
 	assert.False(t, target.isVersion("v2", "v2"))
 	assert.False(t, target.isVersion("next", "v1"))
 	assert.True(t, target.isVersion("shop-v1", "v1"))
+}
+
+// Names that the Gateway API does not take are in an annotation.
+func TestRenamedRules(t *testing.T) {
+	list := func() []any {
+		return listOf(t, "[{name: ramp, backendRefs: [{name: a-v2}, {name: a-v1}]}, {name: ramp-2, backendRefs: "+
+			"[{name: b-v2}, {name: b-v1}]}]")
+	}
+	w := Wanted{Rule: "Ramp", Canary: "v2", Stable: "v1", Percent: 5}
+	routes := list()
+	changed, err := forms[HTTPRoute].move(routes, map[string]string{"ramp-2": "Ramp"}, &Target{}, w)
+	require.NoError(t, err)
+	assert.True(t, changed)
+	assert.Equal(t, []int64{1, 1}, weightsOf(forms[HTTPRoute], routes[0]))
+	assert.Equal(t, []int64{5, 95}, weightsOf(forms[HTTPRoute], routes[1]))
+	_, err = forms[HTTPRoute].move(list(), map[string]string{"ramp-2": "Ramp, other"}, &Target{}, w)
+	assert.ErrorContains(t, err, "draws for several rules")
+	routes = list()
+	_, err = forms[HTTPRoute].move(routes, nil, &Target{}, w)
+	require.NoError(t, err)
+	assert.Equal(t, []int64{5, 95}, weightsOf(forms[HTTPRoute], routes[0]))
 }

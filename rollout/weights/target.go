@@ -2,6 +2,7 @@ package weights
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"time"
 
@@ -11,6 +12,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/grayrelease/gray/decider/manifest"
 )
 
 // FieldManager owns the lists of routes that were applied.
@@ -124,7 +127,9 @@ func (s *Setter) set(ctx context.Context, w Wanted) (bool, error) {
 	if err != nil || !found {
 		return false, fmt.Errorf("%s has no spec.%s", &s.target, s.form.list)
 	}
-	changed, err := s.form.move(list, &s.target, w)
+	rules := map[string]string{}
+	_ = json.Unmarshal([]byte(have.GetAnnotations()[manifest.AnnotationRules]), &rules)
+	changed, err := s.form.move(list, rules, &s.target, w)
 	if err != nil || !changed {
 		return false, err
 	}
