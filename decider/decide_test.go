@@ -97,7 +97,8 @@ func TestServices(t *testing.T) {
 	d := run(t, &Config{Services: []Service{
 		{Service: "shop", Source: policyFile(t, always("shop", "shop-1")), Hosts: []string{"Shop.example.com",
 			"*.shop.example.com"}},
-		{Service: "cart", Source: policyFile(t, strings.Replace(always("cart", "cart-1"), "{", `{"header": "X-Ver", `, 1)), Hosts: []string{"cart.example.com"}},
+		{Service: "cart", Source: policyFile(t, strings.Replace(always("cart", "cart-1"), "{", `{"header": "X-Ver", `, 1)),
+			Hosts: []string{"cart.example.com"}},
 		{Service: "rest", Source: policyFile(t, always("rest", "rest-1"))},
 	}})
 	for host, want := range map[string]string{

@@ -33,7 +33,7 @@ func (s *Server) client(r *http.Request) string {
 		return s.address(r) // the peer's subnet
 	}
 	lines := r.Header[forwardedFor]
-	chain := append(lines[:len(lines):len(lines)], r.RemoteAddr)
+	chain := slices.Concat(lines, []string{r.RemoteAddr})
 	return s.address(&http.Request{Header: http.Header{forwardedFor: chain}})
 }
 

