@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -16,13 +17,17 @@ import (
 
 	"github.com/grayrelease/gray/core/discover"
 	"github.com/grayrelease/gray/e2e/backends"
+	"github.com/grayrelease/gray/e2e/caddy"
 	"github.com/grayrelease/gray/e2e/servers"
 	"github.com/grayrelease/gray/service"
 )
 
 func TestMain(m *testing.M) {
 	runInstance()
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		caddy.RemoveBinary()
+		os.Exit(code)
+	}))
 }
 
 // life is how long a registry lists an instance that it does not hear of.
