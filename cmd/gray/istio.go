@@ -58,6 +58,8 @@ func serverFlags(cmd *cobra.Command, s *istio.Server) {
 		"The decision server (default gray-decide.gray-system.svc.cluster.local:2023)")
 	flags.StringVar(&s.Provider, "provider", "", "Its name in the mesh's configuration (default gray)")
 	flags.DurationVar(&s.Timeout, "timeout", 0, "How long a request waits for it (default 200ms)")
+	flags.StringVar(&s.Namespace, "gateway-namespace", "",
+		"The namespace of the gateway's pods (default that of the first gateway)")
 	flags.BoolVar(&s.EnvoyFilter, "envoy-filter", false,
 		"Add an EnvoyFilter, for an Istio that does not pass clearRouteCache on")
 	flags.StringToStringVar(&s.Selector, "selector", nil,

@@ -116,7 +116,11 @@ func NewExport(e *core.Engine, o Options) (*Export, error) {
 	if len(hosts) == 0 {
 		hosts = []string{"*"}
 	}
-	asking, err := o.Server.Objects(o.Name+"-gray", o.Namespace, hosts)
+	namespace := o.Server.Namespace
+	if namespace == "" {
+		namespace = istio.NamespaceOf(o.Gateways, o.Namespace)
+	}
+	asking, err := o.Server.Objects(o.Name+"-gray", namespace, hosts)
 	if err != nil {
 		return nil, err
 	}

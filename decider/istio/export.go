@@ -87,7 +87,8 @@ func NewExport(e *core.Engine, o Options) (*Export, error) {
 			plan.Notes = append(plan.Notes, "only gateways and waypoints ask the decision server before they route: "+
 				"name the gateway, or calls go by the "+plan.Header+" that they bring")
 		}
-		asking, err := o.Server.Objects(o.Name+"-gray", o.Namespace, o.Hosts)
+		namespace := or(o.Server.Namespace, NamespaceOf(o.Gateways, o.Namespace))
+		asking, err := o.Server.Objects(o.Name+"-gray", namespace, o.Hosts)
 		if err != nil {
 			return nil, err
 		}

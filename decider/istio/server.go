@@ -36,6 +36,9 @@ type Server struct {
 	Selector map[string]string
 	// Gateway names a Gateway of the Gateway API, in place of Selector.
 	Gateway string
+	// Namespace of the gateway, where what is about its pods must be. Default: that of the first
+	// gateway, or else of the other objects.
+	Namespace string
 	// EnvoyFilter has an EnvoyFilter clear the route cache after the answer, for an Istio that
 	// takes clearRouteCache of the provider and does not pass it on to Envoy, see NoteRouteCache.
 	EnvoyFilter bool
@@ -131,6 +134,16 @@ func (s *Server) clearing() (*alpha.EnvoyFilter, error) {
 
 func gatewayReference(name string) *selector.PolicyTargetReference {
 	return &selector.PolicyTargetReference{Group: "gateway.networking.k8s.io", Kind: "Gateway", Name: name}
+}
+
+// NamespaceOf returns the namespace of a gateway that is named as namespace/name or name.
+func NamespaceOf(gateways []string, otherwise string) string {
+	if len(gateways) > 0 {
+		if namespace, _, found := strings.Cut(gateways[0], "/"); found {
+			return namespace
+		}
+	}
+	return otherwise
 }
 
 // Objects have a gateway ask the server about requests for the hosts.

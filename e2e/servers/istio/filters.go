@@ -41,12 +41,13 @@ func (a *answer) filters(policies, patches []config.Config, mesh *meshconfig.Mes
 		custom = append(custom, model.AuthorizationPolicy{
 			Name: c.Name, Namespace: c.Namespace, Spec: c.Spec.(*security.AuthorizationPolicy)})
 	}
+	namespace := custom[0].Namespace
 	a.problem(test.Wrap(func(t test.Failer) {
 		mesh := core.NewConfigGenTest(t, core.TestOptions{Services: services, MeshConfig: mesh, Configs: patches})
 		built := builder.New(trustdomain.NewBundle("cluster.local", nil), mesh.PushContext(),
 			model.AuthorizationPoliciesResult{Custom: custom}, builder.Option{IsCustomBuilder: true})
-		proxy := mesh.SetupProxy(&model.Proxy{Type: model.Router, ConfigNamespace: "default", Labels: labels,
-			Metadata: &model.NodeMetadata{Namespace: "default", Labels: labels}})
+		proxy := mesh.SetupProxy(&model.Proxy{Type: model.Router, ConfigNamespace: namespace, Labels: labels,
+			Metadata: &model.NodeMetadata{Namespace: namespace, Labels: labels}})
 		listeners := envoyfilter.ApplyListenerPatches(networking.EnvoyFilter_GATEWAY,
 			mesh.PushContext().EnvoyFilters(proxy), []*listener.Listener{listenerWith(built.BuildHTTP())}, false)
 		manager := &hcm.HttpConnectionManager{}
