@@ -204,6 +204,21 @@ func (b *browser) click(key string) {
 	b.run(chromedp.Click("[data-key="+quoted(key)+"]", chromedp.ByQuery))
 }
 
+// confirm clicks the button with that key, and confirms what the dialog asks.
+func (b *browser) confirm(key string) {
+	b.t.Helper()
+	b.awaitNoDialog()
+	b.click(key)
+	b.run(chromedp.Click("[data-key=confirm]", chromedp.ByQuery))
+	b.awaitNoDialog()
+}
+
+// awaitNoDialog waits until no dialog is open.
+func (b *browser) awaitNoDialog() {
+	b.t.Helper()
+	b.await(`!document.querySelector("dialog").open`)
+}
+
 // axe finds what people with disabilities stumble over, and fails for what is serious.
 func (b *browser) axe(what string) {
 	b.t.Helper()

@@ -54,6 +54,7 @@ func (b *browser) awaitPhase(word string) {
 // A controller and a Caddy, a canary that turns bad while people look, and is rolled back before
 // their eyes.
 func TestConsoleShowsARollback(t *testing.T) {
+	t.Parallel()
 	b := backends.File(t)
 	s := newService(t)
 	for _, u := range []*upstream{s.v1, s.v2} {
@@ -99,6 +100,7 @@ func TestConsoleShowsARollback(t *testing.T) {
 
 // People who use no mouse approve a step, with a reason; what is stale by then is refused.
 func TestConsoleByKeyboard(t *testing.T) {
+	t.Parallel()
 	b := backends.File(t)
 	s := newService(t)
 	b.Put("shop", s.policy(`"5% until approved", "50% until approved", "100% for 1h"`, ""))
@@ -115,7 +117,7 @@ func TestConsoleByKeyboard(t *testing.T) {
 	page.axe("the dialog")
 	page.press("looks good\tann\t\r")
 	page.await(`!document.querySelector("dialog").open`)
-	r := c.await("the approval", func(r *live.RolloutStatus) bool { return r.Step == 2 })
+	r := c.await("the second step", func(r *live.RolloutStatus) bool { return r.Step == 2 && r.NeedsApproval })
 	approved := r.History[len(r.History)-3]
 	assert.Equal(t, "ann (API)", approved.By)
 	assert.Equal(t, "approved step 1 of 3 (5 %): looks good", approved.Reason)
@@ -138,11 +140,9 @@ func TestConsoleByKeyboard(t *testing.T) {
 	require.Equal(t, 200, post(t, c.url+"/gray/v1/shop/resume", ""))
 	page.run(chromedp.Click("[data-key=confirm]", chromedp.ByQuery))
 	page.awaitPhase("rolled back")
-	page.click("throw")
-	page.run(chromedp.Click("[data-key=confirm]", chromedp.ByQuery))
+	page.confirm("throw")
 	page.awaitText("Every request goes to v1 (epoch 1)")
-	page.click("end")
-	page.run(chromedp.Click("[data-key=confirm]", chromedp.ByQuery))
+	page.confirm("end")
 	page.awaitText("It is not in force (epoch 2)")
 }
 
@@ -156,6 +156,7 @@ func post(t *testing.T, url, body string) int {
 
 // Without a token the page is for looking only; with one, what is done has its name.
 func TestConsoleReadOnly(t *testing.T) {
+	t.Parallel()
 	b := backends.File(t)
 	b.Put("shop", newService(t).policy(`"5% for 1h", "100% for 1h"`, `"errors"`))
 	secret := filepath.Join(t.TempDir(), "token")
@@ -176,10 +177,11 @@ func TestConsoleReadOnly(t *testing.T) {
 	eval[any](page, `document.querySelector("#field-token").value = null`)
 	page.run(chromedp.SendKeys("#field-token", "0123456789abcdef\r", chromedp.ByQuery))
 	page.awaitText("signed in as ann")
+	page.awaitNoDialog()
 	page.click("pause")
 	page.run(chromedp.SendKeys("#field-reason", "lunch\r", chromedp.ByQuery))
 	page.awaitPhase("paused")
-	page.await(`document.querySelector("#section-history td:last-child").textContent === "ann"`)
+	page.await(`document.querySelector("#section-history td:last-child")?.textContent === "ann"`)
 
 	page = openPage(t, private.url, "en-US")
 	page.awaitText("A token is required")
@@ -189,6 +191,7 @@ func TestConsoleReadOnly(t *testing.T) {
 // Caddy's own console, under a prefix, on a phone, in Chinese; and the gateway goes, and comes
 // back.
 func TestConsoleOfCaddy(t *testing.T) {
+	t.Parallel()
 	s := newService(t)
 	ports := servers.FreePorts(t, 2)
 	site, console := servers.Host(ports[0]), servers.Host(ports[1])
@@ -259,6 +262,7 @@ http://%s {
 
 // Nothing that others have written is more than text, whoever they are.
 func TestConsoleShowsText(t *testing.T) {
+	t.Parallel()
 	const markup = `<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>`
 	b := backends.File(t)
 	name := `<b>"shop"</b>`
@@ -296,6 +300,7 @@ func TestConsoleShowsText(t *testing.T) {
 
 // A page of another origin moves nothing, and cannot frame the console.
 func TestConsoleIsNoTool(t *testing.T) {
+	t.Parallel()
 	b := backends.File(t)
 	b.Put("shop", newService(t).policy(`"5% for 1h", "100% for 1h"`, `"errors"`))
 	ctl := serve(t, fmt.Sprintf("services: [{service: shop, source: %q}]", b.URL("shop")))

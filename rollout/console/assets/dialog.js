@@ -93,7 +93,7 @@ export function askVerb(me, state, verb, step, current, changed) {
 			}
 		}
 		say(t("done", t(verb)));
-		await changed();
+		void changed();
 	});
 }
 
@@ -107,7 +107,7 @@ export function askSwitch(me, state, to, changed) {
 			await staleness(error, changed);
 		}
 		say(t("done", t("killSwitch")));
-		await changed();
+		void changed();
 	});
 }
 
@@ -123,6 +123,6 @@ export function askToken(changed) {
 			token.set(before);
 			throw new Refused(401, t("tokenWrong"));
 		}
-		await changed();
+		void changed();
 	});
 }
