@@ -56,6 +56,8 @@ func chromium(t *testing.T) string {
 // openPage starts a browser of a language and opens a page.
 func openPage(t *testing.T, url, language string) *browser {
 	t.Helper()
+	profile, err := os.MkdirTemp("", "gray-browser-")
+	require.NoError(t, err)
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(chromium(t)),
 		chromedp.NoSandbox,
@@ -65,14 +67,21 @@ func openPage(t *testing.T, url, language string) *browser {
 		chromedp.Flag("accept-lang", language),
 		chromedp.Flag("disable-quic", true),
 		chromedp.Flag("hide-scrollbars", true),
-		chromedp.UserDataDir(t.TempDir()),
+		chromedp.UserDataDir(profile),
 	)
-	allocated, cancel := chromedp.NewExecAllocator(context.Background(), options...)
-	t.Cleanup(cancel)
-	ctx, cancel := chromedp.NewContext(allocated, chromedp.WithErrorf(func(string, ...any) {}))
-	t.Cleanup(cancel)
-	ctx, cancel = context.WithTimeout(ctx, 3*time.Minute)
-	t.Cleanup(cancel)
+	allocated, endBrowser := chromedp.NewExecAllocator(context.Background(), options...)
+	tab, endTab := chromedp.NewContext(allocated, chromedp.WithErrorf(func(string, ...any) {}))
+	ctx, cancel := context.WithTimeout(tab, 3*time.Minute)
+	t.Cleanup(func() {
+		cancel()
+		endTab()
+		endBrowser()
+		if c := chromedp.FromContext(tab); c.Allocator != nil {
+			c.Allocator.Wait()
+		}
+		assert.Eventually(t, func() bool { return os.RemoveAll(profile) == nil }, 10*time.Second, 50*time.Millisecond,
+			"no process of the browser writes to its profile any more")
+	})
 	b := &browser{t: t, ctx: ctx, origin: originOf(url)}
 	chromedp.ListenTarget(ctx, b.heard)
 	t.Cleanup(b.check)

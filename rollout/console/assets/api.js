@@ -19,9 +19,11 @@ function headers(more = {}) {
 	return token.get() ? {Authorization: `Bearer ${token.get()}`, ...more} : more;
 }
 
-// request calls the API. It throws Refused for an answer that says no, and TypeError when there is none.
-export async function request(method, path, {body, epoch} = {}) {
+// request calls the API, with another token if one is given. It throws Refused for an answer that says
+// no, and TypeError when there is none.
+export async function request(method, path, {body, epoch, as} = {}) {
 	const more = {};
+	if (as) more.Authorization = `Bearer ${as}`;
 	if (body !== undefined) more["Content-Type"] = "application/json";
 	if (epoch) more["If-Match"] = `"${epoch}"`;
 	const res = await fetch(new URL(path, base), {

@@ -116,13 +116,9 @@ export function askToken(changed) {
 	const {input, whole} = field(t("token"), {name: "token", type: "password", required: true,
 		autocomplete: "current-password"});
 	open(t("signIn"), [whole], t("signIn"), false, async () => {
-		const before = token.get();
-		token.set(input.value.trim());
-		const me = await request("GET", "me");
-		if (!me.name) {
-			token.set(before);
-			throw new Refused(401, t("tokenWrong"));
-		}
+		const given = input.value.trim();
+		if (!(await request("GET", "me", {as: given})).name) throw new Refused(401, t("tokenWrong"));
+		token.set(given);
 		void changed();
 	});
 }
