@@ -84,7 +84,7 @@ func NewExport(e *core.Engine, o Options) (*Export, error) {
 	x.add(out, networkingVersion, "VirtualService", o.Name, x.virtualService())
 	if plan.AsksServer {
 		if len(o.Gateways) == 0 {
-			plan.Notes = append(plan.Notes, "only gateways and waypoints ask the decision server before they route: "+
+			plan.Notes = append(plan.Notes, "only gateways ask the decision server before they route: "+
 				"name the gateway, or calls go by the "+plan.Header+" that they bring")
 		}
 		namespace := or(o.Server.Namespace, NamespaceOf(o.Gateways, o.Namespace))

@@ -100,7 +100,8 @@ func foreignMatch(r *rand.Rand) *networking.HTTPMatchRequest {
 	}
 	switch r.IntN(6) {
 	case 0:
-		m.Uri = []*networking.StringMatch{exact("/cart"), prefix("/cart"), regex("/(cart|api)/.*"), regex(".*\\.png")}[r.IntN(4)]
+		paths := []*networking.StringMatch{exact("/cart"), prefix("/cart"), regex("/(cart|api)/.*"), regex(".*\\.png")}
+		m.Uri = paths[r.IntN(4)]
 	case 1:
 		m.Method = []*networking.StringMatch{exact("GET"), regex("GET|PUT"), prefix("P")}[r.IntN(3)]
 	case 2:

@@ -16,7 +16,8 @@ import (
 func written(m *Match) string {
 	var parts []string
 	for part, text := range m.atoms() {
-		parts = append(parts, fmt.Sprintf("%s %s %s", part, []string{"=", "prefix", "~", "exists", "under"}[text.Kind], text.Value))
+		kind := []string{"=", "prefix", "~", "exists", "under"}[text.Kind]
+		parts = append(parts, fmt.Sprintf("%s %s %s", part, kind, text.Value))
 	}
 	slices.Sort(parts)
 	return strings.Join(parts, "; ")
