@@ -117,7 +117,8 @@ func (r Runner) ServeHTTP(ctx context.Context, l net.Listener, server *http.Serv
 		handler = r.Health.Handler(handler)
 	}
 	server.Handler = handler
-	if c := server.TLSConfig; c != nil && (len(c.Certificates) > 0 || c.GetCertificate != nil || c.GetConfigForClient != nil) {
+	c := server.TLSConfig
+	if c != nil && (len(c.Certificates) > 0 || c.GetCertificate != nil || c.GetConfigForClient != nil) {
 		return r.Serve(ctx, l, secureServer{server})
 	}
 	return r.Serve(ctx, l, server)
@@ -262,7 +263,7 @@ func (r Runner) finish(server Server, served <-chan error) error {
 		err = fmt.Errorf("requests under way were broken off after %s: %w", limit, err)
 		r.Logger.Warn("drained", "error", err.Error())
 	}
-	<-served
+	_ = <-served // that it was shut down
 	if err == nil {
 		r.Logger.Info("drained")
 	}

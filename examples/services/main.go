@@ -126,7 +126,9 @@ const whoMethod = "/example.C/Who"
 //	service C { rpc Who(google.protobuf.Empty) returns (google.protobuf.StringValue); }
 var whoService = grpc.ServiceDesc{ServiceName: "example.C", HandlerType: (*any)(nil), Methods: []grpc.MethodDesc{{
 	MethodName: "Who",
-	Handler: func(self any, ctx context.Context, decode func(any) error, intercept grpc.UnaryServerInterceptor) (any, error) {
+	Handler: func(
+		self any, ctx context.Context, decode func(any) error, intercept grpc.UnaryServerInterceptor,
+	) (any, error) {
 		request := &emptypb.Empty{}
 		if err := decode(request); err != nil {
 			return nil, err
