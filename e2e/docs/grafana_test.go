@@ -20,7 +20,8 @@ func runPrometheus(t *testing.T, b block) {
 	rules, err := os.ReadFile(filepath.Join(root, "examples/grafana/rules.yml"))
 	require.NoError(t, err)
 	config := strings.ReplaceAll(b.text, "/etc/prometheus/", "")
-	for name, text := range map[string]string{"prometheus.yml": config, "rules.yml": string(rules), "gray.token": "secret"} {
+	files := map[string]string{"prometheus.yml": config, "rules.yml": string(rules), "gray.token": "secret"}
+	for name, text := range files {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
 	}
 	output, err := exec.Command(tool, "check", "config", filepath.Join(dir, "prometheus.yml")).CombinedOutput()

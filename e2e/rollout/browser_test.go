@@ -56,7 +56,7 @@ func chromium(t *testing.T) string {
 // openPage starts a browser of a language and opens a page.
 func openPage(t *testing.T, url, language string) *browser {
 	t.Helper()
-	profile, err := os.MkdirTemp("", "gray-browser-")
+	profile, err := os.MkdirTemp("", "gray-browser-") //nolint:usetesting // it is removed when the browser has ended
 	require.NoError(t, err)
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(chromium(t)),
