@@ -263,7 +263,7 @@ func (r Runner) finish(server Server, served <-chan error) error {
 		err = fmt.Errorf("requests under way were broken off after %s: %w", limit, err)
 		r.Logger.Warn("drained", "error", err.Error())
 	}
-	_ = <-served // that it was shut down
+	r.Logger.Debug("not serving any more", "error", <-served)
 	if err == nil {
 		r.Logger.Info("drained")
 	}
