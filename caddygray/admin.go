@@ -10,9 +10,9 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
-	"github.com/grayrelease/gray/core"
 	"github.com/grayrelease/gray/core/problem"
 	"github.com/grayrelease/gray/rollout"
+	"github.com/grayrelease/gray/rollout/api"
 	"github.com/grayrelease/gray/rollout/loop"
 	"github.com/grayrelease/gray/rollout/operate"
 )
@@ -147,16 +147,9 @@ func serveVerb(w http.ResponseWriter, r *http.Request) error {
 	case err == nil:
 		return answer(w, http.StatusOK, &state)
 	case errors.Is(err, loop.ErrUnwritten):
-		return answer(w, http.StatusAccepted, struct {
-			*core.RolloutState
-			Note string `json:"note"`
-		}{&state, err.Error()})
-	case errors.Is(err, loop.ErrNoRollout):
-		return refusal(http.StatusNotFound, err)
-	case errors.Is(err, loop.ErrPlace):
-		return refusal(http.StatusServiceUnavailable, err)
+		return answer(w, http.StatusAccepted, &api.Unwritten{RolloutState: &state, Note: err.Error()})
 	}
-	return refusal(http.StatusConflict, err)
+	return refusal(api.StatusOf(err), err)
 }
 
 // byAdmin is who has given a command that does not say.

@@ -154,6 +154,14 @@ type followed struct {
 	canChange bool
 }
 
+// name is the service's by the policy in force or, while there is none, by the configuration.
+func (f *followed) name() string {
+	if service := f.handle.State().Service; service != "" {
+		return service
+	}
+	return f.service
+}
+
 func (l *stateList) add(f *followed) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -230,11 +238,7 @@ func (l *stateList) services() map[string]*followed {
 	defer l.mu.Unlock()
 	newest := map[string]*followed{}
 	for _, f := range l.all {
-		name := f.handle.State().Service
-		if name == "" {
-			name = f.service
-		}
-		newest[name] = f
+		newest[f.name()] = f
 	}
 	return newest
 }
@@ -244,7 +248,7 @@ func (l *stateList) newest(service string) *followed {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, f := range slices.Backward(l.all) {
-		if s := f.handle.State().Service; s == service || s == "" && f.service == service {
+		if f.name() == service {
 			return f
 		}
 	}

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"log/slog"
-
 	"github.com/spf13/cobra"
 
 	"github.com/grayrelease/gray/decider"
@@ -29,18 +27,7 @@ func (p *program) decideCommand() *cobra.Command {
 			"  gray decide --service shop --source etcd://10.0.0.9:2379/gray/shop --grpc 127.0.0.1:2023",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := f.read()
-			if err != nil {
-				return wrong(err)
-			}
-			if f.isCheck {
-				p.line("the configuration is valid")
-				return nil
-			}
-			s, err := decider.New(c, slog.New(slog.NewTextHandler(p.err, nil)))
-			if err != nil {
-				return wrong(err)
-			}
-			return away(s.Run(cmd.Context()))
+			return runServer(p, cmd, c, err, f.isCheck, decider.New)
 		},
 	}
 	flags := cmd.Flags()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"os"
@@ -33,18 +34,7 @@ func (p *program) serveCommand() *cobra.Command {
 			"  gray serve --service shop --source etcd://10.0.0.9:2379/gray/shop --gateway http://10.0.0.5:2019",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := f.read()
-			if err != nil {
-				return wrong(err)
-			}
-			if f.isCheck {
-				p.line("the configuration is valid")
-				return nil
-			}
-			s, err := serve.New(c, slog.New(slog.NewTextHandler(p.err, nil)))
-			if err != nil {
-				return wrong(err)
-			}
-			return away(s.Run(cmd.Context()))
+			return runServer(p, cmd, c, err, f.isCheck, serve.New)
 		},
 	}
 	flags := cmd.Flags()
@@ -80,6 +70,27 @@ func (f *serveFlags) read() (*serve.Config, error) {
 	}
 	c.Listen = f.listen
 	return c, c.Check()
+}
+
+// runServer runs what a configuration describes until the context of the command ends, or only says
+// that the configuration is valid. Err is why it could not be read.
+func runServer[C any, S interface {
+	Run(ctx context.Context) error
+}](
+	p *program, cmd *cobra.Command, c C, err error, isCheck bool, open func(C, *slog.Logger) (S, error),
+) error {
+	if err != nil {
+		return wrong(err)
+	}
+	if isCheck {
+		p.line("the configuration is valid")
+		return nil
+	}
+	s, err := open(c, slog.New(slog.NewTextHandler(p.err, nil)))
+	if err != nil {
+		return wrong(err)
+	}
+	return away(s.Run(cmd.Context()))
 }
 
 // wrong is the failure of a configuration, or of what it names.

@@ -17,18 +17,35 @@ import (
 	"github.com/grayrelease/gray/core/problem"
 )
 
-// ReadConfig reads a configuration of YAML or JSON from a file, as ParseConfig does.
-func ReadConfig(path string, into any) error {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return err
-	}
-	return ParseConfig(text, into)
+// config is a pointer to a configuration, a struct with JSON tags. Check fills in defaults, and
+// returns what is wrong: a problem.List.
+type config[C any] interface {
+	*C
+	Check() error
 }
 
-// ParseConfig reads YAML or JSON strictly into a struct with JSON tags. The error is a
-// problem.List.
-func ParseConfig(text []byte, into any) error {
+// ReadConfig reads a file of YAML or JSON, as ParseConfig does. The error is that, or the file's.
+func ReadConfig[C any, P config[C]](path string) (*C, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return ParseConfig[C, P](text)
+}
+
+// ParseConfig reads YAML or JSON strictly, and checks it. The error is a problem.List.
+func ParseConfig[C any, P config[C]](text []byte) (*C, error) {
+	c := new(C)
+	if err := decode(text, c); err != nil {
+		return nil, err
+	}
+	if err := P(c).Check(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+func decode(text []byte, into any) error {
 	var document any
 	if err := yaml.Unmarshal(text, &document); err != nil {
 		return problem.New("", "%s", strings.TrimPrefix(err.Error(), "yaml: "))

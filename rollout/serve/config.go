@@ -180,29 +180,10 @@ var kinds = []string{loop.Started, loop.Step, loop.ApprovalNeeded, loop.Waiting,
 	loop.Resumed, loop.RolledBack, loop.Completed, loop.Warning}
 
 // ReadConfig reads a file of YAML or JSON. The error is a problem.List, or that of the file.
-func ReadConfig(path string) (*Config, error) {
-	c := &Config{}
-	if err := daemon.ReadConfig(path, c); err != nil {
-		return nil, err
-	}
-	return checked(c)
-}
+func ReadConfig(path string) (*Config, error) { return daemon.ReadConfig[Config](path) }
 
 // ParseConfig reads YAML or JSON strictly, and checks it. The error is a problem.List.
-func ParseConfig(text []byte) (*Config, error) {
-	c := &Config{}
-	if err := daemon.ParseConfig(text, c); err != nil {
-		return nil, err
-	}
-	return checked(c)
-}
-
-func checked(c *Config) (*Config, error) {
-	if err := c.Check(); err != nil {
-		return nil, err
-	}
-	return c, nil
-}
+func ParseConfig(text []byte) (*Config, error) { return daemon.ParseConfig[Config](text) }
 
 // Check fills in defaults, and returns what is wrong: a problem.List.
 func (c *Config) Check() error {
