@@ -311,7 +311,7 @@ func TestConsoleIsNoTool(t *testing.T) {
 			action="%[1]s/gray/v1/shop/rollback"><input name='{"reason": "' value='"}'></form><iframe name=other></iframe>`,
 			ctl.url)
 	}))
-	defer evil.Close()
+	t.Cleanup(evil.Close)
 	page := openPage(t, strings.Replace(evil.URL, "127.0.0.1", "localhost", 1), "en-US")
 	for _, part := range []string{"frame", "Failed to load", "CORS", "rollback", "Mixed", "sandbox", "Permissions"} {
 		page.expect(part)

@@ -107,7 +107,7 @@ func TestConsoleAtScale(t *testing.T) {
 	engine, err := core.Load([]byte(newService(t).policy(`"1% for 10m", "5% for 30m min 200", "25% until approved",
 		"100% for 1h"`, `"errors", "latency p90", "errors < 2%"`)))
 	require.NoError(t, err)
-	defer engine.Close()
+	t.Cleanup(engine.Close)
 	var services []api.Service
 	for i := range 200 {
 		services = append(services, newBusy(fmt.Sprintf("service-%03d", i), engine))
@@ -122,7 +122,7 @@ func TestConsoleAtScale(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var run = make(chan struct{})
 	go func() { feed.Run(ctx); close(run) }()
-	defer func() { cancel(); <-run }()
+	t.Cleanup(func() { cancel(); <-run })
 	callers, err := daemon.ReadCallers(nil, nil)
 	require.NoError(t, err)
 	handler := console.Handler(api.New(feed, callers))
@@ -130,7 +130,7 @@ func TestConsoleAtScale(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		handler.ServeHTTP(counting{w, &sent}, r)
 	}))
-	defer server.Close()
+	t.Cleanup(server.Close) // after the browser: a page whose gateway is gone says so
 
 	b := openPage(t, server.URL, "en-US")
 	b.await(`document.querySelectorAll(".list li").length === 200`)
