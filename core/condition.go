@@ -36,6 +36,7 @@ type condition struct {
 	nets    *networks       // of = and in on ip, instead of set
 	pattern *regexp.Regexp
 	literal string // what every match of the pattern begins with, "" if nothing
+	rare    byte   // of literal, a byte that few other values have; 0 if it has none
 	number  decimal
 	bounds  []semverBound
 
@@ -142,6 +143,7 @@ func (c *condition) setOperand(w word) *lineError {
 		}
 		c.pattern = pattern
 		c.literal, _ = pattern.LiteralPrefix()
+		c.rare = capital(c.literal)
 	case "semver":
 		bounds, offset, problem := parseConstraint(w.text)
 		if problem != "" {
@@ -301,9 +303,21 @@ func (c *condition) holdsFor(v string) bool {
 		holds = strings.Contains(v, c.operand) || endsHost(v, c)
 	case "matches":
 		// Most values do not have the literal, and to find that out costs less than to begin a match.
-		holds = strings.Contains(v, c.literal) && c.pattern.MatchString(v)
+		holds = (c.rare == 0 || strings.IndexByte(v, c.rare) >= 0) && strings.Contains(v, c.literal) &&
+			c.pattern.MatchString(v)
 	default: // exists
 		holds = true
 	}
 	return holds && utf8.ValidString(v)
+}
+
+// capital returns a text's first capital letter, 0 if it has none. In what clients send, capitals
+// are rarer than other letters, and to look for one byte costs a third of looking for a text.
+func capital(text string) byte {
+	for i := 0; i < len(text); i++ {
+		if c := text[i]; 'A' <= c && c <= 'Z' {
+			return c
+		}
+	}
+	return 0
 }

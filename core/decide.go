@@ -108,6 +108,9 @@ func headerExit(s *step, values []string) *step {
 // holds reports whether any of the attribute's values satisfies the condition, before `not`.
 func holds(e *Engine, c *Caller, cond *condition) bool {
 	if cond.nets != nil {
+		if cond.nets.isFar(clientText(c)) {
+			return false
+		}
 		addr, ok := clientAddr(c)
 		return ok && cond.nets.contain(addr)
 	}

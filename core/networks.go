@@ -17,13 +17,14 @@ type networks struct {
 	few      []netip.Prefix // all of them, nil if there are more than fewPrefixes
 	lengths4 []int
 	lengths6 []int
+	near     []bool // the first octets of the IPv4 addresses in it
 }
 
 // fewPrefixes are compared faster than they are looked up.
 const fewPrefixes = 4
 
 func newNetworks() *networks {
-	return &networks{prefixes: map[netip.Prefix]bool{}}
+	return &networks{prefixes: map[netip.Prefix]bool{}, near: make([]bool, 256)}
 }
 
 // listNetworks makes a set of a named list. If an element is neither an address nor a prefix, it
@@ -53,10 +54,23 @@ func (n *networks) add(text string) bool {
 	}
 	if p.Addr().Is4() {
 		n.lengths4 = addLength(n.lengths4, p.Bits())
+		markOctets(n.near, p)
 	} else {
 		n.lengths6 = addLength(n.lengths6, p.Bits())
 	}
 	return true
+}
+
+// markOctets marks the first octets of the addresses of an IPv4 prefix.
+func markOctets(marks []bool, p netip.Prefix) {
+	free := 0
+	if p.Bits() < 8 {
+		free = 8 - p.Bits()
+	}
+	first := int(p.Addr().As4()[0])
+	for octet := first; octet < first+1<<uint(free); octet++ {
+		marks[octet] = true
+	}
 }
 
 func addLength(lengths []int, bits int) []int {
@@ -66,6 +80,23 @@ func addLength(lengths []int, bits int) []int {
 		}
 	}
 	return append(lengths, bits)
+}
+
+// isFar reports whether a text begins as an IPv4 address does that is not in the set, which spares
+// most callers to have theirs read. The rest may be anything: what is no address is in no set.
+func (n *networks) isFar(text string) bool {
+	octet := 0
+	for i := 0; i < len(text) && i < 4; i++ {
+		c := text[i]
+		if c == '.' && i > 0 {
+			return octet < 256 && !n.near[octet]
+		}
+		if c < '0' || c > '9' {
+			return false
+		}
+		octet = octet*10 + int(c-'0')
+	}
+	return false
 }
 
 // contain reports whether an address, already unmapped and without a zone, is in the set.

@@ -1,7 +1,9 @@
 package core
 
 import (
+	"fmt"
 	"math/rand"
+	"net/http"
 	"net/netip"
 	"testing"
 
@@ -96,5 +98,42 @@ func TestNetworksLikeNetip(t *testing.T) {
 func TestBadNetworks(t *testing.T) {
 	for _, s := range []string{"", "10.0.0.0/33", "10.0.0.0/-1", "10.0.0.0/08", "10.0.0/8", "10.0.0.300", "fe80::1%eth0", "fe80::%eth0/64", "::/129", "host", "10.0.0.1:80", "[::1]", "10.0.0.0-10.0.0.9", " 10.0.0.1"} {
 		assert.False(t, newNetworks().add(s), "%q", s)
+	}
+}
+
+// What isFar leaves unread is in no set: neither an address, nor what is none.
+func TestFarAddressesAreNotContained(t *testing.T) {
+	random := rand.New(rand.NewSource(1))
+	texts := []string{
+		"", ".", "1", "1.", "10.", "10.1.2.3", "010.1.2.3", "256.1.2.3", "999.1.1.1", "9999.1.1.1", "1234", "a.b",
+		"10.1.2.3:80", "[::ffff:10.1.2.3]:80", "::1.2.3.4", "::ffff:10.1.2.3", "2001:db8::1", "203.0.113.7", "0.0.0.0",
+		"255.255.255.255", "0x.1.2.3", "1 .2.3.4", "127.0.0.1",
+	}
+	for i := 0; i < 200; i++ {
+		texts = append(texts, fmt.Sprintf("%d.%d.7.%d", random.Intn(300), random.Intn(256), random.Intn(256)))
+	}
+	far := 0
+	for i := 0; i < 200; i++ {
+		n := newNetworks()
+		for k := random.Intn(7); k >= 0; k-- {
+			n.add(netip.AddrFrom4([4]byte{byte(random.Intn(256)), byte(random.Intn(256))}).String() + fmt.Sprintf("/%d", random.Intn(33)))
+		}
+		n.add("2001:db8::/32")
+		n.add("::/96")
+		for _, text := range texts {
+			if !n.isFar(text) {
+				continue
+			}
+			far++
+			if addr, ok := cleanAddr(text); ok && n.contain(addr) {
+				t.Errorf("%q is far of %v", text, n.prefixes)
+			}
+			if addr, ok := peerAddr(&http.Request{RemoteAddr: text}); ok && n.contain(addr) {
+				t.Errorf("peer %q is far of %v", text, n.prefixes)
+			}
+		}
+	}
+	if far < 10_000 {
+		t.Errorf("only %d are far", far)
 	}
 }

@@ -5,6 +5,14 @@ import (
 	"net/netip"
 )
 
+// clientText returns what clientAddr reads.
+func clientText(c *Caller) string {
+	if c.Client != "" {
+		return c.Client
+	}
+	return c.Request.RemoteAddr
+}
+
 // clientAddr returns the caller's address: what the host resolved, or else the peer's.
 func clientAddr(c *Caller) (netip.Addr, bool) {
 	if c.Client != "" {
