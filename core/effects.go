@@ -38,7 +38,7 @@ func EffectsOf(e *Engine, c *Caller, d *Decision) Effects {
 	if lines := h["Baggage"]; lines != nil {
 		x.Baggage = withOwn(lines, x.Baggage)
 	}
-	if options := h["Connection"]; options != nil && !(len(options) == 1 && strings.EqualFold(options[0], "keep-alive")) {
+	if options := h["Connection"]; options != nil && !onlyKeepsAlive(options) {
 		x.Connection = endToEnd(options, e.header)
 	}
 	if c.isNew {
@@ -131,6 +131,11 @@ func PassNothing(r *http.Request) {
 		return
 	}
 	r.Header["Baggage"] = []string{x.Baggage}
+}
+
+// onlyKeepsAlive reports whether a Connection header says what most clients say in it.
+func onlyKeepsAlive(options []string) bool {
+	return len(options) == 1 && strings.EqualFold(options[0], "keep-alive")
 }
 
 // endToEnd returns the lines of a Connection header without the names of the decision's headers.

@@ -67,9 +67,9 @@ func planHandler(p *plan) http.Handler {
 	if p.out == nil || p.out.Version != p.engine.stable.Version {
 		return stepHandler(p)
 	}
-	next := p.others
-	if p.versions[p.out.Version] != nil {
-		next = p.versions[p.out.Version]
+	next := nextOf(p, p.out.Version)
+	if all := p.engine.spellings; len(all) > 3 {
+		next = removing(all[3:], next)
 	}
 	switch {
 	case len(p.claims) > 0 || p.claim != "":
@@ -87,6 +87,23 @@ func planHandler(p *plan) http.Handler {
 	}
 }
 
+// threeSpellings are the first three of the spellings that every way removes, "" for want of one,
+// which no header has. Three is what the default name has; a loop would cost more than they do.
+func threeSpellings(p *plan) (string, string, string) {
+	all := append(append([]string{}, p.engine.spellings...), "", "", "")
+	return all[0], all[1], all[2]
+}
+
+// removing removes the other spellings of longer names.
+func removing(names []string, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for _, name := range names {
+			delete(r.Header, name)
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
 // stepHandler serves what has no quick way.
 func stepHandler(p *plan) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { serveFrom(p, p.engine.start, w, r) })
@@ -94,7 +111,6 @@ func stepHandler(p *plan) http.Handler {
 
 // hits reports whether any condition may hold.
 func hits(middle []*screen, r *http.Request) bool {
-	h := r.Header
 	for _, s := range middle {
 		if s.peer {
 			if s.pattern.MatchString(r.RemoteAddr) {
@@ -102,7 +118,7 @@ func hits(middle []*screen, r *http.Request) bool {
 			}
 			continue
 		}
-		for _, v := range h[s.key] {
+		for _, v := range r.Header[s.key] {
 			if s.pattern.MatchString(v) {
 				return true
 			}
@@ -119,6 +135,58 @@ func serveFrom(p *plan, s *step, w http.ResponseWriter, r *http.Request) {
 	serveVersion(p, d.Version, w, r)
 }
 
+// exit is where a value of a plan's first header leads, prepared.
+type exit struct {
+	next http.Handler // nil if there is more to ask, or to do
+	// The decision's headers; the other spellings are as threeSpellings returns them.
+	header, version, baggage string
+	one, two, three          string
+}
+
+// newExit is the exit to a decision, which may be nil.
+func newExit(p *plan, d *Decision) *exit {
+	e := &exit{}
+	if d == nil || len(p.engine.spellings) > 3 {
+		return e
+	}
+	e.next = nextOf(p, d.Version)
+	e.header, e.version, e.baggage = p.engine.header, d.Version, d.baggage[0]
+	e.one, e.two, e.three = threeSpellings(p)
+	return e
+}
+
+// leadOf is the header that a plan begins with, and the values that it has exits for; there is no
+// header without a name.
+func leadOf(p *plan) (string, map[string]bool) {
+	known := map[string]bool{}
+	if p.lead == nil {
+		return "", known
+	}
+	p.leads = map[string]*exit{}
+	for value, s := range p.lead.exits {
+		known[value] = true
+		p.leads[value] = newExit(p, s.decision)
+	}
+	return p.lead.key, known
+}
+
+// serveLead serves a request whose first header has a value with an exit.
+func serveLead(p *plan, value string, w http.ResponseWriter, r *http.Request) {
+	e := p.leads[value]
+	h := r.Header
+	isSpecial := e.next == nil || h["Baggage"] != nil || len(h[p.lead.key]) > 1
+	if isSpecial || h["Connection"] != nil && !onlyKeepsAlive(h["Connection"]) {
+		serveFrom(p, p.lead, w, r)
+		return
+	}
+	delete(h, e.one)
+	delete(h, e.two)
+	delete(h, e.three)
+	h["Baggage"] = []string{e.baggage} // of its own: who comes after may write to it
+	h[e.header] = []string{e.version}
+	e.next.ServeHTTP(w, r)
+}
+
 // serveDecided serves a request whose decision is known.
 func serveDecided(p *plan, d *Decision, w http.ResponseWriter, r *http.Request) {
 	c := &Caller{Request: r} // of a decision without a new identity
@@ -128,11 +196,15 @@ func serveDecided(p *plan, d *Decision, w http.ResponseWriter, r *http.Request) 
 
 // serveVersion sends a request to the handler of its version.
 func serveVersion(p *plan, version string, w http.ResponseWriter, r *http.Request) {
+	nextOf(p, version).ServeHTTP(w, r)
+}
+
+// nextOf returns the handler of a version.
+func nextOf(p *plan, version string) http.Handler {
 	if next := p.versions[version]; next != nil {
-		next.ServeHTTP(w, r)
-		return
+		return next
 	}
-	p.others.ServeHTTP(w, r)
+	return p.others
 }
 
 // startOf is what is hashed before the identity, without room behind it: each append makes a slice
@@ -181,9 +253,7 @@ func serveSum(p *plan, id string, w http.ResponseWriter, r *http.Request) {
 	if string(sum[:8]) < p.limit {
 		d = p.in
 	}
-	c := &Caller{Request: r} // of a decision without a new identity
-	Pass(p.engine, c, w.Header(), d)
-	serveVersion(p, d.Version, w, r)
+	serveDecided(p, d, w, r)
 }
 
 // serveTokenless serves a request that may match before the claims, or has no claims.
@@ -193,19 +263,6 @@ func serveTokenless(p *plan, absent bool, w http.ResponseWriter, r *http.Request
 		return
 	}
 	serveFrom(p, p.begin, w, r)
-}
-
-// leadOf is the header that a plan begins with and the values that it has exits for; there is no
-// header without a name.
-func leadOf(p *plan) (string, map[string]bool) {
-	known := map[string]bool{}
-	if p.lead == nil {
-		return "", known
-	}
-	for value := range p.lead.exits {
-		known[value] = true
-	}
-	return p.lead.key, known
 }
 
 // laterID is the identity of a caller without the cookie that comes first, in the form of that

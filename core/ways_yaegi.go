@@ -14,13 +14,13 @@ import (
 func constantHandler(p *plan, next http.Handler) http.Handler {
 	name, value, baggage, last := p.engine.header, p.out.header, p.out.baggage, p.last
 	member := "Baggage" // a variable is read faster than a constant
-	spellings := p.engine.spellings
+	one, two, three := threeSpellings(p)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := r.Header
 		if h[member] == nil {
-			for _, s := range spellings {
-				delete(h, s)
-			}
+			delete(h, one)
+			delete(h, two)
+			delete(h, three)
 			h[member] = baggage
 			h[name] = value
 			next.ServeHTTP(w, r)
@@ -32,22 +32,22 @@ func constantHandler(p *plan, next http.Handler) http.Handler {
 
 // leadHandler serves a policy that asks for one header's value and nothing else.
 func leadHandler(p *plan, next http.Handler) http.Handler {
-	name, value, baggage, lead, last := p.engine.header, p.out.header, p.out.baggage, p.lead, p.last
+	name, value, baggage, last := p.engine.header, p.out.header, p.out.baggage, p.last
 	key, known := leadOf(p)
 	member := "Baggage" // a variable is read faster than a constant
-	spellings := p.engine.spellings
+	one, two, three := threeSpellings(p)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := r.Header
 		for _, v := range h[key] {
 			if known[v] {
-				serveFrom(p, lead, w, r)
+				serveLead(p, v, w, r)
 				return
 			}
 		}
 		if h[member] == nil {
-			for _, s := range spellings {
-				delete(h, s)
-			}
+			delete(h, one)
+			delete(h, two)
+			delete(h, three)
 			h[member] = baggage
 			h[name] = value
 			next.ServeHTTP(w, r)
@@ -61,14 +61,14 @@ func leadHandler(p *plan, next http.Handler) http.Handler {
 func screenHandler(p *plan, next http.Handler) http.Handler {
 	name, value, baggage, begin, last := p.engine.header, p.out.header, p.out.baggage, p.begin, p.last
 	key, known := leadOf(p)
-	lead, middle := p.lead, p.middle
+	middle := p.middle
 	member := "Baggage" // a variable is read faster than a constant
-	spellings := p.engine.spellings
+	one, two, three := threeSpellings(p)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := r.Header
 		for _, v := range h[key] {
 			if known[v] {
-				serveFrom(p, lead, w, r)
+				serveLead(p, v, w, r)
 				return
 			}
 		}
@@ -88,9 +88,9 @@ func screenHandler(p *plan, next http.Handler) http.Handler {
 			}
 		}
 		if h[member] == nil {
-			for _, s := range spellings {
-				delete(h, s)
-			}
+			delete(h, one)
+			delete(h, two)
+			delete(h, three)
 			h[member] = baggage
 			h[name] = value
 			next.ServeHTTP(w, r)
@@ -106,14 +106,14 @@ func bucketHandler(p *plan, next http.Handler) http.Handler {
 	name, value, baggage, cookie := p.engine.header, p.out.header, p.out.baggage, p.cookie
 	start, open := startOf(p), openBytes(p)
 	key, known := leadOf(p)
-	lead, last, out := p.lead, p.last, p.out
+	last, out := p.last, p.out
 	member, sum256 := "Baggage", sha256.Sum256 // variables are read faster than constants
-	spellings := p.engine.spellings
+	one, two, three := threeSpellings(p)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := r.Header
 		for _, v := range h[key] {
 			if known[v] {
-				serveFrom(p, lead, w, r)
+				serveLead(p, v, w, r)
 				return
 			}
 		}
@@ -131,9 +131,9 @@ func bucketHandler(p *plan, next http.Handler) http.Handler {
 			return
 		}
 		if h[member] == nil {
-			for _, s := range spellings {
-				delete(h, s)
-			}
+			delete(h, one)
+			delete(h, two)
+			delete(h, three)
 			h[member] = baggage
 			h[name] = value
 			next.ServeHTTP(w, r)
@@ -149,14 +149,15 @@ func screenBucketHandler(p *plan, next http.Handler) http.Handler {
 	name, value, baggage, cookie := p.engine.header, p.out.header, p.out.baggage, p.cookie
 	start, open := startOf(p), openBytes(p)
 	key, known := leadOf(p)
-	lead, middle, begin, last, out := p.lead, p.middle, p.begin, p.last, p.out
+	begin, last, out := p.begin, p.last, p.out
+	middle := p.middle
 	member, sum256 := "Baggage", sha256.Sum256 // variables are read faster than constants
-	spellings := p.engine.spellings
+	one, two, three := threeSpellings(p)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := r.Header
 		for _, v := range h[key] {
 			if known[v] {
-				serveFrom(p, lead, w, r)
+				serveLead(p, v, w, r)
 				return
 			}
 		}
@@ -189,9 +190,9 @@ func screenBucketHandler(p *plan, next http.Handler) http.Handler {
 			return
 		}
 		if h[member] == nil {
-			for _, s := range spellings {
-				delete(h, s)
-			}
+			delete(h, one)
+			delete(h, two)
+			delete(h, three)
 			h[member] = baggage
 			h[name] = value
 			next.ServeHTTP(w, r)
@@ -208,16 +209,16 @@ func claimHandler(p *plan, next http.Handler) http.Handler {
 	claim, cookie, start, ramped := p.claim, p.cookie, startOf(p), p.last.decision == nil
 	open := openBytes(p)
 	key, known := leadOf(p)
-	lead, begin, last, out := p.lead, p.begin, p.last, p.out
+	begin, last, out := p.begin, p.last, p.out
 	middle, screened := p.middle, len(p.middle) > 0
 	token, lock, seen, until := p.memory.Header, p.memory.Lock, p.memory.Seen, p.memory.Until
 	member, sum256 := "Baggage", sha256.Sum256 // variables are read faster than constants
-	spellings := p.engine.spellings
+	one, two, three := threeSpellings(p)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := r.Header
 		for _, v := range h[key] {
 			if known[v] {
-				serveFrom(p, lead, w, r)
+				serveLead(p, v, w, r)
 				return
 			}
 		}
@@ -273,9 +274,9 @@ func claimHandler(p *plan, next http.Handler) http.Handler {
 			}
 		}
 		if h[member] == nil {
-			for _, s := range spellings {
-				delete(h, s)
-			}
+			delete(h, one)
+			delete(h, two)
+			delete(h, three)
 			h[member] = baggage
 			h[name] = value
 			next.ServeHTTP(w, r)
