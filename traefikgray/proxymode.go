@@ -25,18 +25,9 @@ func forwarding(
 ) http.Handler {
 	versions := map[string]http.Handler{}
 	for version, t := range targets {
-		versions[version] = forwardingTo(t, identify)
+		versions[version] = proxy.Handler(t.pool, identify, t.fallback)
 	}
 	return core.Route(engine, client, versions, next)
-}
-
-func forwardingTo(t *target, identify func(*http.Request) string) http.Handler {
-	if identify != nil {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			proxy.ForwardFor(t.pool, identify(r), w, r, t.fallback)
-		})
-	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { proxy.Forward(t.pool, w, r, t.fallback) })
 }
 
 var errNoUpstreams = errors.New("required: mode proxy forwards to them")

@@ -5,15 +5,15 @@ import "sync"
 // copyBuffers is a pool of the buffers through which the reverse proxies copy bodies.
 type copyBuffers struct{}
 
-var bufferPool sync.Pool // of *[]byte
+const bufferSize = 32 << 10
+
+var bufferPool = sync.Pool{New: func() interface{} {
+	b := make([]byte, bufferSize)
+	return &b
+}}
 
 // Get implements httputil.BufferPool.
-func (c *copyBuffers) Get() []byte {
-	if b := bufferPool.Get(); b != nil {
-		return *b.(*[]byte)
-	}
-	return make([]byte, 32<<10)
-}
+func (c *copyBuffers) Get() []byte { return *bufferPool.Get().(*[]byte) }
 
 // Put implements httputil.BufferPool.
 func (c *copyBuffers) Put(b []byte) { bufferPool.Put(&b) }

@@ -19,118 +19,168 @@ const statusClientClosedRequest = 499
 // request has been sent, its body has not been read, and nothing has been written to w.
 type Fallback func(w http.ResponseWriter, r *http.Request, err error)
 
+// Handler forwards every request as Forward does or, if identify is not nil, as ForwardFor does for
+// the identity that it returns.
+//
+// While all is well, a request takes the shortest way that the interpreter can take: it calls
+// net/http's reverse proxy, which calls nothing that is interpreted unless the exchange fails.
+func Handler(p *Pool, identify func(*http.Request) string, fallback Fallback) http.Handler {
+	if identify != nil {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			ForwardFor(p, identify(r), w, r, fallback)
+		})
+	}
+	lineupNow := p.current.Load
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		u := lineupNow().(*lineup).only
+		if u == nil {
+			u = pickDirect(p)
+		}
+		// A body must stay open when an attempt fails, trailers arrive late, and "*", or no path at
+		// all, does not join to an upstream.
+		if u == nil || r.ContentLength != 0 || r.Trailer != nil || r.URL.Path < "/" {
+			forward(p, "", ErrNoUpstream, w, r, fallback)
+			return
+		}
+		result := &http.Response{}
+		r.Response = result
+		u.direct.ServeHTTP(w, r)
+		r.Response = nil
+		if result.StatusCode != 0 {
+			forwardAgain(p, u, result, w, r, fallback)
+		}
+	})
+}
+
 // Forward sends r to one of the pool's upstreams and the response to w, or calls fallback.
 // It does not change method, Host, path and query.
 func Forward(p *Pool, w http.ResponseWriter, r *http.Request, fallback Fallback) {
-	a := &attempt{upstream: pick(p), request: r}
-	if a.upstream != nil {
-		send(a, w)
-	}
-	if a.upstream == nil || a.unsent {
-		forwardElsewhere(p, a, w, fallback)
-	}
+	forward(p, "", ErrNoUpstream, w, r, fallback)
 }
 
 // ForwardFor does what Forward does, for a caller who stays on one upstream: the one of the usable
 // upstreams that is closest to the identity (see Closeness). With the identity "" it is Forward.
 func ForwardFor(p *Pool, identity string, w http.ResponseWriter, r *http.Request, fallback Fallback) {
-	a := &attempt{upstream: pickFor(p, identity), identity: identity, request: r}
-	if a.upstream != nil {
-		send(a, w)
-	}
-	if a.upstream == nil || a.unsent {
-		forwardElsewhere(p, a, w, fallback)
-	}
+	forward(p, identity, ErrNoUpstream, w, r, fallback)
 }
 
-// forwardElsewhere tries the other upstreams after the first could not be reached.
-func forwardElsewhere(p *Pool, a *attempt, w http.ResponseWriter, fallback Fallback) {
-	err := a.err
-	for tries := len(p.current.Load().([]*upstream)); tries > 1 && a.unsent; tries-- {
-		a = &attempt{upstream: pickFor(p, a.identity), identity: a.identity, request: a.request}
-		if a.upstream == nil {
+// forward tries one upstream after the other until the request is sent. Err is why it has not been
+// sent so far.
+func forward(
+	p *Pool, identity string, err error, w http.ResponseWriter, r *http.Request, fallback Fallback,
+) {
+	for tries := len(p.current.Load().(*lineup).upstreams); tries > 0; tries-- {
+		u := pickFor(p, identity)
+		if u == nil {
 			break
 		}
-		send(a, w)
-		if !a.unsent {
+		failed := send(u, w, r)
+		if failed == nil {
+			succeeded(p, u)
 			return
 		}
-		err = a.err
+		if !judge(p, u, failed, w) {
+			return
+		}
+		err = failed.err
 	}
-	if err == nil {
-		err = ErrNoUpstream
-	}
-	fallback(w, a.request, err)
+	fallback(w, r, err)
 }
 
-// attempt is one try to send a request to one upstream.
-type attempt struct {
-	upstream  *upstream
-	identity  string        // of the caller; "" for one who may change upstreams
-	request   *http.Request // as the gateway received it
-	connected bool          // a trace saw a connection; see prepared
-	unsent    bool          // it failed before anything was sent
-	err       error         // why it failed
-}
-
-type contextKey struct{ name string }
-
-// attemptKey is a pointer because the interpreter considers any two empty structs the same key.
-var attemptKey = &contextKey{"attempt"}
-
-func send(a *attempt, w http.ResponseWriter) {
-	out := a.request.WithContext(context.WithValue(a.request.Context(), attemptKey, a))
-	if out.ContentLength != 0 || a.upstream.secure {
-		out = prepared(a, out)
-	}
-	a.upstream.proxy.ServeHTTP(w, out)
-	if a.err == nil {
-		Succeeded(a.upstream.health)
+// forwardAgain goes on after a direct attempt that failed.
+func forwardAgain(
+	p *Pool, u *upstream, result *http.Response, w http.ResponseWriter, r *http.Request, fallback Fallback,
+) {
+	failed := takeFailure(u, result)
+	if judge(p, u, failed, w) {
+		forward(p, "", failed.err, w, r, fallback)
 	}
 }
 
-// prepared returns the request with what only some requests need: a body that stays open, and a
-// trace.
-func prepared(a *attempt, out *http.Request) *http.Request {
+// The result of an attempt is in the request's field Response, which is meant for clients and which
+// nobody reads of a request that a server got. The copies that the reverse proxy makes share it,
+// and so the function that is told of a failure finds whose it is. A context would say the same,
+// but to make one costs the interpreter more than all else on the way.
+
+// failure is why an attempt has no response.
+type failure struct {
+	err     error
+	out     *http.Request // as it was to be sent
+	isGone  bool          // the client went away
+	connect *connection   // nil if the attempt was not traced
+}
+
+// connection is what a trace saw of an attempt.
+type connection struct{ isMade bool }
+
+// noteFailure makes the function that is called when there is no response to pass on. It keeps why
+// until the attempt's caller takes it, and answers nothing.
+func noteFailure(u *upstream) func(http.ResponseWriter, *http.Request, error) {
+	return func(w http.ResponseWriter, out *http.Request, err error) {
+		u.failures.Store(out.Response, &failure{err: err, out: out, isGone: out.Context().Err() != nil})
+		out.Response.StatusCode = http.StatusBadGateway
+	}
+}
+
+// takeFailure returns what noteFailure has kept, nil if the attempt did not fail.
+func takeFailure(u *upstream, result *http.Response) *failure {
+	kept, _ := u.failures.LoadAndDelete(result)
+	failed, _ := kept.(*failure)
+	return failed
+}
+
+// send is an attempt for any request. It returns why there is no response, nil if there is one.
+func send(u *upstream, w http.ResponseWriter, r *http.Request) *failure {
+	c := &connection{}
+	ctx := r.Context()
+	if u.secure {
+		ctx = traced(ctx, c)
+	}
+	out := r.WithContext(ctx)
 	if out.ContentLength != 0 {
 		out.Body = io.NopCloser(out.Body) // a failed attempt must leave it open for the next
 	}
-	if a.upstream.secure {
-		return out.WithContext(traced(out.Context(), a))
+	out.Response = &http.Response{Request: r}
+	u.proxy.ServeHTTP(w, out)
+	if out.Response.StatusCode == 0 {
+		return nil
 	}
-	return out
+	failed := takeFailure(u, out.Response)
+	failed.connect = c
+	return failed
 }
 
 // traced returns a context that notes whether a connection was made. It is for TLS only, where the
 // error does not show that: handshakes fail in too many ways. The interpreter requires names even
 // for unused parameters.
-func traced(ctx context.Context, a *attempt) context.Context {
+func traced(ctx context.Context, c *connection) context.Context {
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GetConn: func(hostPort string) { a.connected = false },
-		GotConn: func(info httptrace.GotConnInfo) { a.connected = true },
+		GetConn: func(hostPort string) { c.isMade = false },
+		GotConn: func(info httptrace.GotConnInfo) { c.isMade = true },
 	})
 }
 
-// handleError is called instead of passing a response. It decides whose fault the error is. It
-// answers the request, unless nothing has been sent, so that something else can serve it.
-func handleError(w http.ResponseWriter, out *http.Request, err error) {
-	a := out.Context().Value(attemptKey).(*attempt)
-	a.err = err
+// judge decides whose fault a failure is, and reports whether nothing has been sent, so that
+// something else can serve the request. Otherwise it answers the request.
+func judge(p *Pool, u *upstream, failed *failure, w http.ResponseWriter) bool {
 	switch {
-	case out.Context().Err() != nil: // the client went away
+	case failed.isGone:
 		w.WriteHeader(statusClientClosedRequest)
-	case isUnsent(a, err):
-		a.unsent = true
-		Unreachable(a.upstream.health, a.upstream.cooldown)
-	default:
-		if Broke(err, out) {
-			Interrupted(a.upstream.health, a.upstream.cooldown)
-		}
-		if a.upstream.failed != nil {
-			a.upstream.failed(a.upstream.text, err)
-		}
-		w.WriteHeader(gatewayStatus(err))
+		return false
+	case isUnsent(u, failed):
+		Unreachable(u.health, u.cooldown)
+		alarm(p)
+		return true
 	}
+	if Broke(failed.err, failed.out) {
+		Interrupted(u.health, u.cooldown)
+		alarm(p)
+	}
+	if p.options.Failed != nil {
+		p.options.Failed(u.text, failed.err)
+	}
+	w.WriteHeader(gatewayStatus(failed.err))
+	return false
 }
 
 // upstreamFailures lists how the messages of net/http begin if the upstream made an exchange fail.
@@ -170,12 +220,12 @@ func Broke(err error, r *http.Request) bool {
 
 // isUnsent reports whether no connection was made. An odd request that net/http refuses to send
 // does not count: that is the client's error.
-func isUnsent(a *attempt, err error) bool {
+func isUnsent(u *upstream, failed *failure) bool {
 	var op *net.OpError
-	if errors.As(err, &op) && (op.Op == "dial" || op.Op == "proxyconnect") {
+	if errors.As(failed.err, &op) && (op.Op == "dial" || op.Op == "proxyconnect") {
 		return true
 	}
-	return a.upstream.secure && !a.connected && IsHandshake(err)
+	return u.secure && !failed.connect.isMade && IsHandshake(failed.err)
 }
 
 // isBroken reports whether a connection broke.
@@ -216,9 +266,7 @@ func directTo(scheme, host string) func(*http.Request) {
 
 // shareTrailer makes out share the trailers of the original request, as their values arrive after
 // the body.
-func shareTrailer(out *http.Request) {
-	out.Trailer = out.Context().Value(attemptKey).(*attempt).request.Trailer
-}
+func shareTrailer(out *http.Request) { out.Trailer = out.Response.Request.Trailer }
 
 // rewriteTo returns the function that directs requests to an upstream and replaces all forwarding
 // headers.

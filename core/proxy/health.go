@@ -25,6 +25,9 @@ type Health struct {
 // IsUp reports whether the upstream is in use, not left out.
 func IsUp(h *Health) bool { return atomic.LoadInt64(&h.retryAt) == 0 }
 
+// IsSound reports whether the upstream is up and has not failed since its last success.
+func IsSound(h *Health) bool { return IsUp(h) && atomic.LoadInt64(&h.failures) == 0 }
+
 // TryAgain reports whether the caller may try an upstream that has been left out long enough. All
 // other callers wait for another cooldown, or until the try succeeds.
 func TryAgain(h *Health, cooldown time.Duration) bool {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httputil"
+	"net/url"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -40,22 +41,40 @@ type Pool struct {
 	options   Options
 	http, h2c *http.Transport
 
-	mu       sync.Mutex // held by Set and Close
+	mu       sync.Mutex // held by who changes current, and by Close
 	closed   bool
-	current  atomic.Value // []*upstream, never changed in place
-	members  atomic.Value // []*member, the same upstreams, each once
+	current  atomic.Value // *lineup, never changed in place
 	sequence uint32       // counts requests
+}
+
+// lineup is the upstreams of a pool.
+type lineup struct {
+	upstreams []*upstream
+	members   []*member // the same, each once
+	// isCalm reports that every upstream may be sent a request directly: there is one at least, none
+	// has failed since its last success, and none speaks TLS.
+	isCalm bool
+	only   *upstream // of a calm lineup of one
+}
+
+func newLineup(all []*upstream, members []*member, isCalm bool) *lineup {
+	l := &lineup{upstreams: all, members: members, isCalm: isCalm}
+	if isCalm && len(all) == 1 {
+		l.only = all[0]
+	}
+	return l
 }
 
 // upstream is one server of a pool, with its health.
 type upstream struct {
 	text     string
-	address  string // host:port
-	proxy    *httputil.ReverseProxy
-	secure   bool // TLS
+	address  string                 // host:port
+	direct   *httputil.ReverseProxy // for requests without trailers
+	proxy    *httputil.ReverseProxy // for all
+	failures sync.Map               // of attempts that have just ended; see noteFailure
+	secure   bool                   // TLS
 	cooldown time.Duration
 	health   *Health
-	failed   func(upstream string, err error)
 }
 
 // NewPool returns an empty pool. Close it when it is no longer used.
@@ -65,8 +84,7 @@ func NewPool(options Options) *Pool {
 	}
 	p := &Pool{options: options}
 	p.http, p.h2c = acquireTransports()
-	p.current.Store([]*upstream{})
-	p.members.Store([]*member{})
+	p.current.Store(&lineup{})
 	return p
 }
 
@@ -87,7 +105,7 @@ func (p *Pool) Set(upstreams []string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	known := map[string]*upstream{}
-	for _, u := range p.current.Load().([]*upstream) {
+	for _, u := range p.current.Load().(*lineup).upstreams {
 		known[u.text] = u
 	}
 	next := make([]*upstream, 0, len(upstreams))
@@ -108,9 +126,40 @@ func (p *Pool) Set(upstreams []string) error {
 	if len(problems) > 0 {
 		return problems
 	}
-	p.current.Store(next)
-	p.members.Store(membersOf(next))
+	p.current.Store(newLineup(next, membersOf(next), areCalm(next)))
 	return nil
+}
+
+func areCalm(all []*upstream) bool {
+	for _, u := range all {
+		if u.secure || !IsSound(u.health) {
+			return false
+		}
+	}
+	return len(all) > 0
+}
+
+// alarm notes that an upstream has failed.
+func alarm(p *Pool) { setCalm(p, false) }
+
+// succeeded notes a response of an upstream.
+func succeeded(p *Pool, u *upstream) {
+	Succeeded(u.health)
+	all := p.current.Load().(*lineup)
+	if !all.isCalm && areCalm(all.upstreams) {
+		setCalm(p, true)
+	}
+}
+
+// setCalm sets whether the pool's upstreams may be sent requests directly, if they may.
+func setCalm(p *Pool, isCalm bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	all := p.current.Load().(*lineup)
+	isCalm = isCalm && areCalm(all.upstreams) // none has failed in the meantime
+	if isCalm != all.isCalm {
+		p.current.Store(newLineup(all.upstreams, all.members, isCalm))
+	}
 }
 
 func newUpstream(p *Pool, text string) (*upstream, error) {
@@ -128,46 +177,64 @@ func newUpstream(p *Pool, text string) (*upstream, error) {
 	case "":
 		scheme = "http"
 	}
-	var buffers httputil.BufferPool = &copyBuffers{} // on its own line because the interpreter requires it
-	reverse := &httputil.ReverseProxy{
-		Transport:     transport,
-		FlushInterval: flushInterval,
-		BufferPool:    buffers,
-		ErrorHandler:  handleError,
+	u := &upstream{
+		text:     text,
+		address:  address,
+		secure:   scheme == "https",
+		cooldown: p.options.Cooldown,
+		health:   &Health{},
 	}
+	u.proxy = newReverse(u, &httputil.ReverseProxy{}, transport)
+	u.direct = u.proxy
 	if p.options.KeepForwarded {
 		// With Rewrite, each request would have to put back the headers that it removes. Director
 		// is deprecated because a client can name a forwarding header in Connection; such a gateway
 		// has taken care of that.
-		reverse.Director = directTo(scheme, address) //nolint:staticcheck // for the reason above
+		u.proxy.Director = directTo(scheme, address) //nolint:staticcheck // for the reason above
+		// Its Director is compiled, even if this package is interpreted.
+		u.direct = newReverse(u, httputil.NewSingleHostReverseProxy(&url.URL{Scheme: scheme, Host: address}), transport)
 	} else {
-		reverse.Rewrite = rewriteTo(scheme, address)
+		u.proxy.Rewrite = rewriteTo(scheme, address)
 	}
-	return &upstream{
-		text:     text,
-		address:  address,
-		proxy:    reverse,
-		secure:   scheme == "https",
-		cooldown: p.options.Cooldown,
-		health:   &Health{},
-		failed:   p.options.Failed,
-	}, nil
+	return u, nil
+}
+
+func newReverse(u *upstream, reverse *httputil.ReverseProxy, transport *http.Transport) *httputil.ReverseProxy {
+	var buffers httputil.BufferPool = &copyBuffers{} // on its own line because the interpreter requires it
+	reverse.Transport = transport
+	reverse.FlushInterval = flushInterval
+	reverse.BufferPool = buffers
+	reverse.ErrorHandler = noteFailure(u)
+	return reverse
 }
 
 // pick returns the upstream for the next request, in turns, or nil if all are left out. Rare cases
 // are in functions of their own, here and elsewhere on a request's path, because the interpreter
 // allocates all variables of a function that it enters.
 func pick(p *Pool) *upstream {
-	all := p.current.Load().([]*upstream)
+	all := p.current.Load().(*lineup).upstreams
 	if len(all) == 0 {
 		return nil
 	}
-	turn := atomic.AddUint32(&p.sequence, 1)
-	u := all[turn%uint32(len(all))]
+	u := nextInTurn(p, all)
 	if IsUp(u.health) {
 		return u
 	}
-	return pickAround(all, turn)
+	return pickAround(all, atomic.LoadUint32(&p.sequence))
+}
+
+// pickDirect returns the upstream for the next request, in turns, or nil if it must be watched.
+func pickDirect(p *Pool) *upstream {
+	now := p.current.Load().(*lineup)
+	if !now.isCalm {
+		return nil
+	}
+	return nextInTurn(p, now.upstreams)
+}
+
+// nextInTurn returns the upstream for the next request, in turns.
+func nextInTurn(p *Pool, all []*upstream) *upstream {
+	return all[atomic.AddUint32(&p.sequence, 1)%uint32(len(all))]
 }
 
 // pickAround returns an upstream if the one whose turn it is has failed.

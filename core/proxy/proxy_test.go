@@ -39,6 +39,22 @@ type gateway struct {
 // body.
 func newGateway(t *testing.T, options proxy.Options, upstreams ...string) *gateway {
 	t.Helper()
+	return newGatewayBy(t, proxy.Handler, options, upstreams...)
+}
+
+// handlerOf makes the handler of a gateway.
+type handlerOf func(*proxy.Pool, func(*http.Request) string, proxy.Fallback) http.Handler
+
+// ways are the ways to forward.
+var ways = map[string]handlerOf{
+	"handler": proxy.Handler,
+	"forward": func(pool *proxy.Pool, _ func(*http.Request) string, fallback proxy.Fallback) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { proxy.Forward(pool, w, r, fallback) })
+	},
+}
+
+func newGatewayBy(t *testing.T, way handlerOf, options proxy.Options, upstreams ...string) *gateway {
+	t.Helper()
 	g := &gateway{pool: proxy.NewPool(options)}
 	require.NoError(t, g.pool.Set(upstreams))
 	fallback := func(w http.ResponseWriter, r *http.Request, err error) {
@@ -47,9 +63,8 @@ func newGateway(t *testing.T, options proxy.Options, upstreams ...string) *gatew
 		w.WriteHeader(http.StatusMisdirectedRequest)
 		_, _ = io.Copy(w, r.Body)
 	}
-	g.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		proxy.Forward(g.pool, w, r, fallback)
-	}))
+	g.Server = httptest.NewUnstartedServer(way(g.pool, nil, fallback))
+	g.Config.DisableGeneralOptionsHandler = true
 	g.Config.Protocols = new(http.Protocols)
 	g.Config.Protocols.SetHTTP1(true)
 	g.Config.Protocols.SetUnencryptedHTTP2(true)
@@ -60,7 +75,9 @@ func newGateway(t *testing.T, options proxy.Options, upstreams ...string) *gatew
 
 func newUpstream(t *testing.T, handler http.HandlerFunc) string {
 	t.Helper()
-	server := httptest.NewServer(handler)
+	server := httptest.NewUnstartedServer(handler)
+	server.Config.DisableGeneralOptionsHandler = true // which would answer OPTIONS *
+	server.Start()
 	t.Cleanup(server.Close)
 	return server.URL
 }
@@ -142,12 +159,29 @@ func TestRequestArrivesAsItWasSent(t *testing.T) {
 			want: "GET / shop.test\nForwarded: for=1.2.3.4\r\nX-Forwarded-For: 1.2.3.4, 127.0.0.1\r\n" +
 				"X-Forwarded-Host: www.test\r\nX-Forwarded-Proto: https\r\n",
 		},
+		"slashes, with a trusted proxy": {
+			options: proxy.Options{KeepForwarded: true},
+			request: "GET //a//%2F/../b/?x=1;y=2&z=%zz HTTP/1.1\r\nHost: shop.test\r\n\r\n",
+			want:    "GET //a//%2F/../b/?x=1;y=2&z=%zz shop.test\nX-Forwarded-For: 127.0.0.1\r\n",
+		},
+		"the whole server, with a trusted proxy": {
+			options: proxy.Options{KeepForwarded: true},
+			request: "OPTIONS * HTTP/1.1\r\nHost: shop.test\r\nX-Kept: 1\r\n\r\n",
+			want:    "OPTIONS * shop.test\nX-Forwarded-For: 127.0.0.1\r\nX-Kept: 1\r\n",
+		},
+		"a whole URL without a path, with a trusted proxy": {
+			options: proxy.Options{KeepForwarded: true},
+			request: "GET http://shop.test?q=1 HTTP/1.1\r\nHost: shop.test\r\n\r\n",
+			want:    "GET /?q=1 shop.test\nX-Forwarded-For: 127.0.0.1\r\n",
+		},
 	} {
-		t.Run(name, func(t *testing.T) {
-			g := newGateway(t, test.options, echo)
-			_, got := exchange(t, g.URL, test.request)
-			assert.Equal(t, test.want, got)
-		})
+		for by, way := range ways {
+			t.Run(name+", "+by, func(t *testing.T) {
+				g := newGatewayBy(t, way, test.options, echo)
+				_, got := exchange(t, g.URL, test.request)
+				assert.Equal(t, test.want, got)
+			})
+		}
 	}
 }
 
@@ -549,4 +583,38 @@ func TestFallbackIsToldWhy(t *testing.T) {
 	proxy.Forward(pool, httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil),
 		func(_ http.ResponseWriter, _ *http.Request, err error) { told = err })
 	assert.ErrorIs(t, told, proxy.ErrNoUpstream)
+}
+
+// What a direct attempt could not send is the gateway's own request still, and the way back to
+// direct attempts leads over a success.
+func TestDirectAttemptLeavesTheRequestAsItWas(t *testing.T) {
+	backend := newUpstream(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Header.Get("X-Forwarded-For")) })
+	pool := proxy.NewPool(proxy.Options{KeepForwarded: true, Cooldown: time.Nanosecond})
+	defer pool.Close()
+	var fallen *http.Request
+	handler := proxy.Handler(pool, nil, func(_ http.ResponseWriter, r *http.Request, err error) {
+		fallen = r
+		assert.ErrorContains(t, err, "refused")
+	})
+	for _, upstreams := range [][]string{{deadAddress(t)}, {backend}, {deadAddress(t), deadAddress(t)}, {backend, backend}} {
+		require.NoError(t, pool.Set(upstreams))
+		for range 3 {
+			r := httptest.NewRequest("GET", "/cart?a=1", nil)
+			r.Header.Set("Connection", "X-Hop")
+			r.Header.Set("X-Hop", "1")
+			whole := r.Clone(r.Context())
+			w := httptest.NewRecorder()
+			fallen = nil
+			handler.ServeHTTP(w, r)
+			assert.Equal(t, whole.Header, r.Header)
+			assert.Equal(t, whole.URL, r.URL)
+			assert.Nil(t, r.Response)
+			if upstreams[0] == backend {
+				assert.Equal(t, "192.0.2.1", w.Body.String())
+				assert.Nil(t, fallen)
+			} else {
+				assert.Same(t, r, fallen)
+			}
+		}
+	}
 }

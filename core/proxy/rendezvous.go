@@ -91,7 +91,7 @@ func pickFor(p *Pool, identity string) *upstream {
 	at := HashIdentity(identity)
 	var closest *upstream
 	most := uint64(0)
-	for _, m := range p.members.Load().([]*member) {
+	for _, m := range p.current.Load().(*lineup).members {
 		c := Closeness(m.places, at)
 		if c > most || closest == nil {
 			closest = m.upstream
@@ -107,7 +107,7 @@ func pickFor(p *Pool, identity string) *upstream {
 // pickFarther returns the next closest upstream if the closest has failed. One that has been left
 // out for long enough is tried by its own callers.
 func pickFarther(p *Pool, at uint64) *upstream {
-	rest := append([]*member{}, p.members.Load().([]*member)...)
+	rest := append([]*member{}, p.current.Load().(*lineup).members...)
 	for len(rest) > 0 {
 		next := 0
 		for i, m := range rest {
