@@ -90,7 +90,10 @@ func (t *transport) roundTrip(req *http.Request) (*http.Response, error) {
 	}
 	res, err := t.sendTraced(u, req)
 	a.ended(u, req, err)
-	return res, a.explained(err)
+	if err != nil {
+		err = a.explained(err)
+	}
+	return res, err
 }
 
 // explained adds what is known about the upstream to the error of a failed connection.
