@@ -136,9 +136,15 @@ var binary struct {
 	err  error
 }
 
+// binaryVariable names a Caddy with the gray modules, in place of the one that Binary builds.
+const binaryVariable = "GRAY_TEST_CADDY"
+
 // Binary builds Caddy with the gray modules, once per test run. Go's own cache makes that quick.
 func Binary(t testing.TB) string {
 	t.Helper()
+	if given := os.Getenv(binaryVariable); given != "" {
+		return given
+	}
 	binary.once.Do(func() {
 		var folder string
 		if folder, binary.err = cacheFolder(); binary.err != nil {

@@ -1,7 +1,6 @@
 package decider
 
 import (
-	"bytes"
 	"context"
 	"flag"
 	"fmt"
@@ -110,7 +109,7 @@ func measure(t *testing.T, variants []*variant) {
 	for round := range *rounds + 1 {
 		for i := range variants {
 			v := variants[(i+round)%len(variants)]
-			before := cpuTime(t, v.of)
+			before := bench.ProcessorTime(t, v.of.PID())
 			ctx, cancel := context.WithTimeout(context.Background(), turn)
 			began := time.Now()
 			n := v.calls(ctx)
@@ -120,7 +119,7 @@ func measure(t *testing.T, variants []*variant) {
 				continue // connections, caches
 			}
 			v.perSecond = append(v.perSecond, float64(n)/took.Seconds())
-			v.time += cpuTime(t, v.of) - before
+			v.time += bench.ProcessorTime(t, v.of.PID()) - before
 			v.total += n
 		}
 	}
@@ -129,23 +128,6 @@ func measure(t *testing.T, variants []*variant) {
 		t.Logf("%-14s %7.0f a second (median of %d turns), %6.2f us of processor time each", v.name,
 			v.perSecond[len(v.perSecond)/2], *rounds, float64(v.time.Microseconds())/float64(v.total))
 	}
-}
-
-// cpuTime is the processor time that a process has used so far, in steps of a clock tick.
-func cpuTime(t *testing.T, p *servers.Process) time.Duration {
-	t.Helper()
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.PID()))
-	if err != nil {
-		t.Skip("no /proc to read processor times from: ", err)
-	}
-	const tick = 10 * time.Millisecond // sysconf(_SC_CLK_TCK) is 100 on Linux
-	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
-	var user, system int
-	_, err = fmt.Sscan(fields[11], &user)
-	require.NoError(t, err)
-	_, err = fmt.Sscan(fields[12], &system)
-	require.NoError(t, err)
-	return time.Duration(user+system) * tick
 }
 
 // callsGRPC asks over one connection, as a worker of Envoy does.

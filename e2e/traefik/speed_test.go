@@ -17,6 +17,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/grayrelease/gray/e2e/bench"
 	"github.com/grayrelease/gray/e2e/traefik"
 )
 
@@ -94,9 +95,14 @@ func TestCompareSpeed(t *testing.T) {
 		"empty": object{"plugin": object{"empty": object{"shape": "method"}}},
 		"lean":  object{"plugin": object{"empty": object{"shape": "closure"}}},
 		"five":  gray(fiveRules()), "bucket": gray(headerAndBucket()), "off": gray(off()),
-		"proxy": gray(proxyAll(upstream.URL)),
+		"proxy":        gray(proxyAll(upstream.URL)),
+		"five-floor":   object{"plugin": object{"empty": object{"shape": "five"}}},
+		"bucket-floor": object{"plugin": object{"empty": object{"shape": "bucket"}}},
+		"proxy-floor":  object{"plugin": object{"empty": object{"shape": "proxy", "target": upstream.URL}}},
 	}
-	variants := []string{"empty", "five", "lean", "bucket", "off", "proxy", "plain"}
+	variants := []string{
+		"empty", "five", "five-floor", "lean", "bucket", "bucket-floor", "off", "proxy", "proxy-floor", "plain",
+	}
 	for _, name := range variants {
 		router := object{"rule": "Host(`" + name + ".test`)", "service": "v1"}
 		if middlewares[name] != nil {
@@ -121,25 +127,25 @@ func TestCompareSpeed(t *testing.T) {
 	for round := range *rounds {
 		for i := range variants {
 			name := variants[(i+round)%len(variants)]
-			before := cpuTime(t, g)
+			before := bench.ProcessorTime(t, g.PID())
 			perSecond := throughput(t, g, name)
 			counts[name] = append(counts[name], perSecond)
-			cpu[name].time += cpuTime(t, g) - before
+			cpu[name].time += bench.ProcessorTime(t, g.PID()) - before
 			cpu[name].requests += perSecond * turn.Seconds()
 		}
 	}
 	report := func(name, base string) {
-		t.Logf("%-8s %6.0f requests/s, %.3f of %s; Traefik's CPU time a request %v, %v more", name, median(counts[name]),
+		t.Logf("%-12s %6.0f requests/s, %.3f of %s; Traefik's CPU time a request %v, %v more", name, median(counts[name]),
 			ratio(counts[name], counts[base]), base, cpu[name].each(), cpu[name].each()-cpu[base].each())
 	}
-	report("off", "empty")
-	report("five", "empty")
-	report("bucket", "empty")
-	report("off", "lean")
-	report("five", "lean")
-	report("bucket", "lean")
-	report("proxy", "plain")
-	report("empty", "plain")
+	for _, base := range []string{"empty", "lean"} {
+		for _, name := range []string{"off", "five", "five-floor", "bucket", "bucket-floor"} {
+			report(name, base)
+		}
+	}
+	for _, name := range []string{"empty", "proxy", "proxy-floor"} {
+		report(name, "plain")
+	}
 }
 
 // work is the work of Traefik for a variant. Unlike throughput, it hardly depends on the load of
@@ -151,23 +157,6 @@ type work struct {
 
 func (w *work) each() time.Duration {
 	return time.Duration(float64(w.time) / w.requests).Round(100 * time.Nanosecond)
-}
-
-// cpuTime is the processor time that Traefik has used so far, in steps of a clock tick.
-func cpuTime(t *testing.T, g *traefik.Gateway) time.Duration {
-	t.Helper()
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", g.PID()))
-	if err != nil {
-		t.Skip("no /proc to read processor times from: ", err)
-	}
-	const tick = 10 * time.Millisecond // sysconf(_SC_CLK_TCK) is 100 on Linux
-	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
-	var user, system int
-	_, err = fmt.Sscan(fields[11], &user)
-	require.NoError(t, err)
-	_, err = fmt.Sscan(fields[12], &system)
-	require.NoError(t, err)
-	return time.Duration(user+system) * tick
 }
 
 // ratio is the median of the rounds' ratios.

@@ -15,10 +15,12 @@ type Variant struct {
 	Op   func()
 }
 
-// Timing is the median time of one operation of a variant.
+// Timing is the median time of one operation of a variant, and the memory that it takes.
 type Timing struct {
-	Name  string
-	PerOp time.Duration
+	Name   string
+	PerOp  time.Duration
+	Bytes  uint64
+	Allocs uint64
 }
 
 // Compare times the variants in turns, rounds times each with n operations per turn, and returns
@@ -36,6 +38,7 @@ func Compare(rounds, n int, variants ...Variant) Timings {
 	for k, v := range variants {
 		slices.Sort(samples[k])
 		timings[k] = Timing{Name: v.Name, PerOp: samples[k][len(samples[k])/2] / time.Duration(n)}
+		timings[k].Bytes, timings[k].Allocs = memoryOf(n, v.Op)
 	}
 	return timings
 }
@@ -49,14 +52,26 @@ func timeOf(n int, op func()) time.Duration {
 	return time.Since(start)
 }
 
+// memoryOf returns the bytes and the allocations of one operation.
+func memoryOf(n int, op func()) (bytes, allocs uint64) {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range n {
+		op()
+	}
+	runtime.ReadMemStats(&after)
+	return (after.TotalAlloc - before.TotalAlloc) / uint64(n), (after.Mallocs - before.Mallocs) / uint64(n)
+}
+
 // Timings are the results of one comparison.
 type Timings []Timing
 
-// String is a table: name, time per operation, the factor over the first.
+// String is a table: name, time of an operation, the factor over the first, bytes and allocations.
 func (t Timings) String() string {
 	var b strings.Builder
 	for _, timing := range t {
-		fmt.Fprintf(&b, "%-40s %10v %8.2f x\n", timing.Name, timing.PerOp, float64(timing.PerOp)/float64(t[0].PerOp))
+		fmt.Fprintf(&b, "%-40s %10v %8.2f x %7d B %5d allocations\n", timing.Name, timing.PerOp,
+			float64(timing.PerOp)/float64(t[0].PerOp), timing.Bytes, timing.Allocs)
 	}
 	return b.String()
 }

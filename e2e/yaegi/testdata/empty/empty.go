@@ -1,4 +1,5 @@
-// Package empty is a plugin that does nothing: the baseline that others are measured against.
+// Package empty is a plugin that does nothing, or the least that is possible: the baselines that
+// others are measured against.
 package empty
 
 import (
@@ -9,8 +10,11 @@ import (
 // Config has no fields.
 type Config struct {
 	// Shape is the form of the handler: "method" for a struct with ServeHTTP as in Traefik's demo
-	// plugin, or "closure" (the default) for a function value, which the interpreter calls faster.
+	// plugin, or "closure" (the default) for a function value, which the interpreter calls faster; or
+	// the name of a floor.
 	Shape string
+	// Target is where the floor "proxy" forwards to, a URL.
+	Target string
 }
 
 // CreateConfig returns the defaults.
@@ -24,6 +28,9 @@ func (e *empty) ServeHTTP(w http.ResponseWriter, r *http.Request) { e.next.Serve
 func New(_ context.Context, next http.Handler, config *Config, _ string) (http.Handler, error) {
 	if config.Shape == "method" {
 		return &empty{next}, nil
+	}
+	if handler := floor(config.Shape, config.Target, next); handler != nil {
+		return handler, nil
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { next.ServeHTTP(w, r) }), nil
 }
