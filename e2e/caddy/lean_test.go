@@ -49,7 +49,8 @@ func peerRules(v1, v2 string) map[string]any {
 	}}}
 }
 
-// plainSite is the plain proxy once more: how far it is from the first shows how far to trust the rest.
+// plainSite is the plain proxy once more: how far it is from the first shows how far to trust the
+// rest.
 const plainSite = `
 http://%s {
 	reverse_proxy %s
