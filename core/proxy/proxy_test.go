@@ -588,7 +588,10 @@ func TestFallbackIsToldWhy(t *testing.T) {
 // What a direct attempt could not send is the gateway's own request still, and the way back to
 // direct attempts leads over a success.
 func TestDirectAttemptLeavesTheRequestAsItWas(t *testing.T) {
-	backend := newUpstream(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Header.Get("X-Forwarded-For")) })
+	backend := newUpstream(t, func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, r.Header.Get("X-Forwarded-For"))
+	})
+	dead := deadAddress(t)
 	pool := proxy.NewPool(proxy.Options{KeepForwarded: true, Cooldown: time.Nanosecond})
 	defer pool.Close()
 	var fallen *http.Request
@@ -596,7 +599,7 @@ func TestDirectAttemptLeavesTheRequestAsItWas(t *testing.T) {
 		fallen = r
 		assert.ErrorContains(t, err, "refused")
 	})
-	for _, upstreams := range [][]string{{deadAddress(t)}, {backend}, {deadAddress(t), deadAddress(t)}, {backend, backend}} {
+	for _, upstreams := range [][]string{{dead}, {backend}, {dead, deadAddress(t)}, {backend, backend}} {
 		require.NoError(t, pool.Set(upstreams))
 		for range 3 {
 			r := httptest.NewRequest("GET", "/cart?a=1", nil)
