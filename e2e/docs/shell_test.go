@@ -115,7 +115,7 @@ func runGoTest(t *testing.T, b block) {
 func isBuild(b block) bool { return isShell(b) && b.begins("xcaddy build ") }
 
 var buildLine = regexp.MustCompile(
-	`^(?:xcaddy build --with (\S+)(?: --replace (\S+)=\.)?|go build -o bin/caddy (\S+))$`)
+	`^(?:xcaddy build --with (\S+)(?: --with \S+)?(?: --replace (\S+)=\.)?|go build -o bin/caddy (\S+))$`)
 
 // runBuild checks that the packages are those of Caddy's module and command, which tests build. It
 // does not run xcaddy, which fetches the newest Caddy.
