@@ -207,7 +207,10 @@ func (n *node) start(t *testing.T, registry, options string) (end context.Cancel
 	rpc := grpc.NewServer(graygrpc.ServerOptions()...)
 	testpb.RegisterTestServiceServer(rpc, n)
 	runner := service.Runner{
-		Instance: service.Instance{Version: n.version}, Notice: 500 * time.Millisecond, Limit: time.Second, Logger: quiet,
+		Instance: service.Instance{Version: n.version}, Notice: 500 * time.Millisecond, Logger: quiet,
+		// net/http waits five seconds for the first request of a connection, and clients open some that
+		// they do not need in the end.
+		Limit: 10 * time.Second,
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
