@@ -5,10 +5,8 @@ import "sync"
 // copyBuffers is a pool of the buffers through which the reverse proxies copy bodies.
 type copyBuffers struct{}
 
-const bufferSize = 32 << 10
-
 var bufferPool = sync.Pool{New: func() interface{} {
-	b := make([]byte, bufferSize)
+	b := make([]byte, 32<<10)
 	return &b
 }}
 

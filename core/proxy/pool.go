@@ -36,7 +36,7 @@ type Options struct {
 }
 
 // Pool is the set of upstreams over which requests are balanced. Make one with NewPool and use it
-// with Forward.
+// with Handler, or with Forward.
 type Pool struct {
 	options   Options
 	http, h2c *http.Transport
@@ -216,11 +216,12 @@ func pick(p *Pool) *upstream {
 	if len(all) == 0 {
 		return nil
 	}
-	u := nextInTurn(p, all)
+	turn := atomic.AddUint32(&p.sequence, 1)
+	u := all[turn%uint32(len(all))]
 	if IsUp(u.health) {
 		return u
 	}
-	return pickAround(all, atomic.LoadUint32(&p.sequence))
+	return pickAround(all, turn)
 }
 
 // pickDirect returns the upstream for the next request, in turns, or nil if it must be watched.
@@ -229,12 +230,7 @@ func pickDirect(p *Pool) *upstream {
 	if !now.isCalm {
 		return nil
 	}
-	return nextInTurn(p, now.upstreams)
-}
-
-// nextInTurn returns the upstream for the next request, in turns.
-func nextInTurn(p *Pool, all []*upstream) *upstream {
-	return all[atomic.AddUint32(&p.sequence, 1)%uint32(len(all))]
+	return now.upstreams[atomic.AddUint32(&p.sequence, 1)%uint32(len(now.upstreams))]
 }
 
 // pickAround returns an upstream if the one whose turn it is has failed.

@@ -30,7 +30,7 @@ func TestCompareProxies(t *testing.T) {
 	pool := proxy.NewPool(proxy.Options{KeepForwarded: true})
 	t.Cleanup(pool.Close)
 	require.NoError(t, pool.Set([]string{upstream.URL}))
-	compiled := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { proxy.Forward(pool, w, r, nil) })
+	compiled := proxy.Handler(pool, nil, nil)
 	policy := map[string]any{
 		"mode": "proxy", "service": "s", "stable": "v1",
 		"versions": map[string]any{"v1": nil, "v2": map[string]any{"upstreams": upstream.URL}},

@@ -64,13 +64,13 @@ func (g *gateway) apply(c *live.Current) error {
 			return fmt.Errorf("versions.%s.upstreams%w", version, err)
 		}
 	}
-	stable := to(g.pools[c.Engine.Stable()], func(w http.ResponseWriter, _ *http.Request, err error) {
+	stable := proxy.Handler(g.pools[c.Engine.Stable()], nil, func(w http.ResponseWriter, _ *http.Request, err error) {
 		http.Error(w, err.Error(), http.StatusBadGateway)
 	})
 	versions := map[string]http.Handler{}
 	for version := range c.Engine.Versions() {
 		if version != c.Engine.Stable() {
-			versions[version] = to(g.pools[version], func(w http.ResponseWriter, r *http.Request, _ error) {
+			versions[version] = proxy.Handler(g.pools[version], nil, func(w http.ResponseWriter, r *http.Request, _ error) {
 				core.Repass(c.Engine, r, core.Told{Header: version, Baggage: version}, c.Engine.Stable())
 				stable.ServeHTTP(w, r)
 			})
@@ -81,8 +81,3 @@ func (g *gateway) apply(c *live.Current) error {
 }
 
 func (g *gateway) serve(h http.Handler) { g.now.Store(&h) }
-
-// to forwards to a pool, and has fallback serve what none of its upstreams could be sent.
-func to(pool *proxy.Pool, fallback proxy.Fallback) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { proxy.Forward(pool, w, r, fallback) })
-}
