@@ -90,16 +90,17 @@ func (t *transport) roundTrip(req *http.Request) (*http.Response, error) {
 	}
 	res, err := t.sendTraced(u, req)
 	a.ended(u, req, err)
-	if err != nil {
-		err = a.explained(err)
-	}
-	return res, err
+	return res, a.explained(err)
 }
 
-// explained adds what is known about the upstream to the error of a failed connection.
+// explained adds what is known about the upstream to the error of a failed connection. It returns
+// other errors, and nil, as they are.
 func (a *attempt) explained(err error) error {
-	var dial reverseproxy.DialError
-	if !a.decided.serving.isHeld || !errors.As(err, &dial) {
+	if err == nil || !a.decided.serving.isHeld {
+		return err
+	}
+	var dial reverseproxy.DialError // allocated where it is declared
+	if !errors.As(err, &dial) {
 		return err
 	}
 	return reverseproxy.NewDialError(fmt.Errorf(
