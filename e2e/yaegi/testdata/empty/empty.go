@@ -7,7 +7,7 @@ import (
 	"net/http"
 )
 
-// Config has no fields.
+// Config says which of the baselines the plugin is.
 type Config struct {
 	// Shape is the form of the handler: "method" for a struct with ServeHTTP as in Traefik's demo
 	// plugin, or "closure" (the default) for a function value, which the interpreter calls faster; or
