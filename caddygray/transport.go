@@ -85,7 +85,7 @@ func (t *transport) roundTrip(req *http.Request) (*http.Response, error) {
 		// is copied because a failed attempt may still be reading it.
 		req.Header = req.Header.Clone()
 		engine := a.decided.active.engine
-		told := core.Told{Header: state.told(engine.Header()), Baggage: last.decision.Version}
+		told := core.Told{Header: state.told(engine.Header()), Baggage: last.decision.Baggage()}
 		core.Repass(engine, req, told, a.decided.serving.name)
 	}
 	res, err := t.sendTraced(u, req)

@@ -71,20 +71,48 @@ func nextBaggage(lines []string, name string, at *cursor) (string, bool) {
 	}
 }
 
-// withOwn returns a request's members with the decision's behind them.
+// ownMember is the member that tells of a decision, "" for the stable version, which has none.
+func ownMember(version, stable string) string {
+	if version == stable {
+		return ""
+	}
+	return BaggageKey + "=" + version
+}
+
+// ownIn is the first member that claims to be ours, byte for byte, "" if none does.
+func ownIn(lines []string) string {
+	var at cursor
+	for {
+		member, ok := nextMember(lines, &at)
+		if !ok {
+			return ""
+		}
+		if key, _ := memberKey(member); key == BaggageKey {
+			return member
+		}
+	}
+}
+
+// withOwn returns a request's members with the decision's, if it has one, behind them.
 func withOwn(lines []string, own string) string {
+	if own == "" {
+		return strings.Join(foreignMembers(lines, 0), ",")
+	}
 	return strings.Join(append(foreignMembers(lines, len(own)), own), ",")
 }
 
 // foreignMembers are the request's members, byte for byte, but for any that claims to be ours, as
-// far as they leave room for that one.
+// far as they leave room for that one, which has own bytes, or 0 if there is none.
 func foreignMembers(lines []string, own int) []string {
 	var kept []string
 	var at cursor
-	room := maxBaggage - own
+	most, room := maxMembers, maxBaggage-own
+	if own > 0 {
+		most--
+	}
 	for {
 		member, ok := nextMember(lines, &at)
-		if !ok || len(kept) == maxMembers-1 || len(member)+1 > room {
+		if !ok || len(kept) == most || len(member)+1 > room {
 			return kept
 		}
 		if key, _ := memberKey(member); key == BaggageKey {

@@ -58,35 +58,57 @@ func TestBaggage(t *testing.T) {
 }
 
 func TestPassedBaggage(t *testing.T) {
+	stable := engineFor(t, "")
+	e := stable.With(Overlay{Force: "v2"})
 	many := strings.Join(members(70), ",")
 	for _, c := range []struct {
 		about string
 		lines []string
 		want  string
 	}{
-		{"none", nil, "gray=v1"},
-		{"empty", []string{""}, "gray=v1"},
-		{"others", []string{"a=1,b=2"}, "a=1,b=2,gray=v1"},
-		{"byte for byte", []string{"a=%41 ; p = \"x\" ,\tb=Zo\xc3\xab;q", " c = \xff"}, "a=%41 ; p = \"x\" ,\tb=Zo\xc3\xab;q, c = \xff,gray=v1"},
-		{"the client's own", []string{"gray=v9,a=1, gray = v9;p=1", "gray=v8"}, "a=1,gray=v1"},
-		{"only the client's own", []string{"gray=v9"}, "gray=v1"},
-		{"like the client's own", []string{"Gray=1,gray2=2,xgray=3,gray"}, "Gray=1,gray2=2,xgray=3,gray,gray=v1"},
-		{"empty members", []string{"a=1,, ,b=2,"}, "a=1,b=2,gray=v1"},
-		{"more than 64", []string{many}, strings.Join(members(63), ",") + ",gray=v1"},
-		{"more than 8192 bytes", []string{"a=1,b=" + strings.Repeat("x", 8192) + ",c=3"}, "a=1,gray=v1"},
-		{"the client's own beyond the bounds", []string{many + ",gray=v9"}, strings.Join(members(63), ",") + ",gray=v1"},
+		{"none", nil, "gray=v2"},
+		{"empty", []string{""}, "gray=v2"},
+		{"others", []string{"a=1,b=2"}, "a=1,b=2,gray=v2"},
+		{"byte for byte", []string{"a=%41 ; p = \"x\" ,\tb=Zo\xc3\xab;q", " c = \xff"}, "a=%41 ; p = \"x\" ,\tb=Zo\xc3\xab;q, c = \xff,gray=v2"},
+		{"the client's own", []string{"gray=v9,a=1, gray = v9;p=1", "gray=v8"}, "a=1,gray=v2"},
+		{"only the client's own", []string{"gray=v9"}, "gray=v2"},
+		{"like the client's own", []string{"Gray=1,gray2=2,xgray=3,gray"}, "Gray=1,gray2=2,xgray=3,gray,gray=v2"},
+		{"empty members", []string{"a=1,, ,b=2,"}, "a=1,b=2,gray=v2"},
+		{"more than 64", []string{many}, strings.Join(members(63), ",") + ",gray=v2"},
+		{"more than 8192 bytes", []string{"a=1,b=" + strings.Repeat("x", 8192) + ",c=3"}, "a=1,gray=v2"},
+		{"the client's own beyond the bounds", []string{many + ",gray=v9"}, strings.Join(members(63), ",") + ",gray=v2"},
 	} {
 		t.Run(c.about, func(t *testing.T) {
-			e := engineFor(t, "")
-			r := request("/")
-			if c.lines != nil {
-				r.Header["Baggage"] = c.lines
-			}
-			caller := &Caller{Request: r}
-			Pass(e, caller, http.Header{}, Decide(e, caller))
-			assert.Equal(t, []string{c.want}, r.Header["Baggage"])
+			assert.Equal(t, []string{c.want}, passedBaggage(e, c.lines))
 		})
 	}
+	for _, c := range []struct {
+		about string
+		lines []string
+		want  []string
+	}{
+		{"none", nil, nil},
+		{"empty", []string{""}, nil},
+		{"others", []string{"a=1,b=2"}, []string{"a=1,b=2"}},
+		{"the client's own", []string{"gray=v9,a=1, gray = v9;p=1", "gray=v8"}, []string{"a=1"}},
+		{"only the client's own", []string{"gray=v1"}, nil},
+		{"as many as there may be", []string{strings.Join(members(64), ",") + ",gray=v9"}, []string{strings.Join(members(64), ",")}},
+		{"more than 64", []string{many}, []string{strings.Join(members(64), ",")}},
+	} {
+		t.Run("of stable: "+c.about, func(t *testing.T) {
+			assert.Equal(t, c.want, passedBaggage(stable, c.lines))
+		})
+	}
+}
+
+func passedBaggage(e *Engine, lines []string) []string {
+	r := request("/")
+	if lines != nil {
+		r.Header["Baggage"] = lines
+	}
+	caller := &Caller{Request: r}
+	Pass(e, caller, http.Header{}, Decide(e, caller))
+	return r.Header["Baggage"]
 }
 
 func FuzzBaggage(f *testing.F) {
@@ -94,7 +116,7 @@ func FuzzBaggage(f *testing.F) {
 		f.Add("a", line, "b=2")
 		f.Add("gray", "x=1", line)
 	}
-	e := engineFor(f, "")
+	engines := map[string]*Engine{"v1": engineFor(f, ""), "v2": engineFor(f, "").With(Overlay{Force: "v2"})}
 	f.Fuzz(func(t *testing.T, key, first, second string) {
 		lines := []string{first, second}
 		var at cursor
@@ -103,33 +125,48 @@ func FuzzBaggage(f *testing.F) {
 				break
 			}
 		}
-		r := request("/")
-		r.Header["Baggage"] = lines
-		caller := &Caller{Request: r}
-		Pass(e, caller, http.Header{}, Decide(e, caller))
-		passed := r.Header["Baggage"]
+		for version, e := range engines {
+			r := request("/")
+			r.Header["Baggage"] = lines
+			caller := &Caller{Request: r}
+			d := Decide(e, caller)
+			Pass(e, caller, http.Header{}, d)
+			testPassedBaggage(t, lines, r.Header["Baggage"], d.Baggage())
+			require.Equal(t, version == "v2", d.Baggage() != "")
+		}
+	})
+}
+
+// testPassedBaggage checks that baggage has the client's members, in its order, and ours behind
+// them, if there is a version to carry.
+func testPassedBaggage(t *testing.T, lines, passed []string, version string) {
+	t.Helper()
+	var list []string
+	if len(passed) > 0 {
 		require.Len(t, passed, 1)
 		require.LessOrEqual(t, len(passed[0]), maxBaggage)
-		list := strings.Split(passed[0], ",")
+		list = strings.Split(passed[0], ",")
 		require.LessOrEqual(t, len(list), maxMembers)
-		require.Equal(t, "gray=v1", list[len(list)-1])
-		// The others are the client's, in its order, and none is ours.
-		from := strings.Split(strings.Join(lines, ","), ",")
-		for _, member := range list[:len(list)-1] {
-			for len(from) > 0 && from[0] != member {
-				from = from[1:]
-			}
-			require.NotEmpty(t, from, "%q is not the client's", member)
+	}
+	if version != "" {
+		require.Equal(t, "gray="+version, list[len(list)-1])
+		list = list[:len(list)-1]
+	}
+	from := strings.Split(strings.Join(lines, ","), ",")
+	for _, member := range list {
+		for len(from) > 0 && from[0] != member {
 			from = from[1:]
-			name, _, ok := strings.Cut(member, "=")
-			require.False(t, ok && strings.Trim(name, " \t") == "gray", "%q", member)
 		}
-		// A gateway further in that believes this one reads exactly this decision.
-		at = cursor{}
-		v, ok := nextBaggage(passed, "gray", &at)
-		require.True(t, ok)
-		require.Equal(t, "v1", v)
-		_, ok = nextBaggage(passed, "gray", &at)
-		require.False(t, ok)
-	})
+		require.NotEmpty(t, from, "%q is not the client's", member)
+		from = from[1:]
+		name, _, ok := strings.Cut(member, "=")
+		require.False(t, ok && strings.Trim(name, " \t") == "gray", "%q", member)
+	}
+	// A gateway further in that believes this one reads exactly this decision.
+	var at cursor
+	v, ok := nextBaggage(passed, "gray", &at)
+	require.Equal(t, version, v)
+	require.Equal(t, version != "", ok)
+	_, ok = nextBaggage(passed, "gray", &at)
+	require.False(t, ok)
 }

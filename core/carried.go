@@ -1,7 +1,5 @@
 package core
 
-import "strings"
-
 // CarriedVersion returns the version that W3C baggage carries from a decision made before, "" if it
 // has none. Lines are the values of the Baggage header, which may come from anybody: what is not
 // the name of a version is none.
@@ -17,8 +15,5 @@ func CarriedVersion(lines []string) string {
 // CarryVersion returns W3C baggage with the members of lines, as they are, and the version in place
 // of the one that they carry; "" takes that out. The result is "" if no member is left.
 func CarryVersion(lines []string, version string) string {
-	if version == "" {
-		return strings.Join(foreignMembers(lines, 0), ",")
-	}
-	return withOwn(lines, BaggageKey+"="+version)
+	return withOwn(lines, ownMember(version, ""))
 }

@@ -44,7 +44,7 @@ func (c *checker) service() {
 		c.instances(path, p.Versions[name])
 	}
 	c.version("stable", p.Stable)
-	c.engine.stable = newDecision(p.Stable, "")
+	c.engine.stable = newDecision(p.Stable, "", p.Stable)
 }
 
 // instances checks where a version's instances are. Whoever follows a discovery URL checks it.

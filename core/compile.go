@@ -36,7 +36,7 @@ const (
 // for each value, so that ten thousand of them cost what one costs.
 func compile(e *Engine) *step {
 	if e.force != "" {
-		return &step{decision: newDecision(e.force, "")}
+		return &step{decision: newDecision(e.force, "", e.stable.Version)}
 	}
 	end := &step{decision: e.stable}
 	var rules []*rule

@@ -49,15 +49,22 @@ type Decision struct {
 	// Rule that decided; empty when none did, and Version is the stable one.
 	Rule string
 
-	header  []string // values ready to be set
-	baggage []string
+	header  []string // the value, ready to be set
+	baggage string   // the member, "" for stable
 }
 
-func newDecision(version, rule string) *Decision {
-	return &Decision{
-		Version: version, Rule: rule,
-		header: []string{version}, baggage: []string{BaggageKey + "=" + version},
+func newDecision(version, rule, stable string) *Decision {
+	return &Decision{Version: version, Rule: rule, header: []string{version}, baggage: ownMember(version, stable)}
+}
+
+// Baggage returns the version that the request's baggage names after Pass: "" for the stable one,
+// since services take absence for that, and callers who get what they always got should not cost
+// one more header at every service on the way.
+func (d *Decision) Baggage() string {
+	if d.baggage == "" {
+		return ""
 	}
+	return d.Version
 }
 
 // Decide says which version serves the caller. It always has an answer: what a request sends can at

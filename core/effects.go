@@ -16,7 +16,8 @@ type Effects struct {
 	// both to one name (CGI, and what follows it) would take what the client sent there for Version.
 	Remove []string
 	// Baggage takes the place of the request's W3C baggage: the client's other members, as they
-	// are, and the decision's. "" removes the header.
+	// are, and the decision's, which that for the stable version does not have. "" removes the
+	// header.
 	Baggage string
 	// Connection takes the place of the request's Connection header, so that a client which names
 	// the headers above there does not have them dropped. nil leaves it as it is.
@@ -33,7 +34,7 @@ type Effects struct {
 func EffectsOf(e *Engine, c *Caller, d *Decision) Effects {
 	h := c.Request.Header
 	x := Effects{
-		Header: e.header, Version: d.Version, Remove: e.spellings, Baggage: d.baggage[0], TesterCookie: c.testing,
+		Header: e.header, Version: d.Version, Remove: e.spellings, Baggage: d.baggage, TesterCookie: c.testing,
 	}
 	if lines := h["Baggage"]; lines != nil {
 		x.Baggage = withOwn(lines, x.Baggage)
@@ -58,7 +59,11 @@ func Pass(e *Engine, c *Caller, response http.Header, d *Decision) {
 		delete(h, name)
 	}
 	h[x.Header] = c.passed[:1:1]
-	h["Baggage"] = c.passed[1:]
+	if x.Baggage == "" {
+		delete(h, "Baggage")
+	} else {
+		h["Baggage"] = c.passed[1:]
+	}
 	if x.Connection != nil {
 		h["Connection"] = x.Connection
 	}
@@ -85,7 +90,7 @@ func Respond(x *Effects, response http.Header) {
 }
 
 // Told is what a request says of decisions: the version in the engine's header, and that in the
-// baggage, which may be of another service's decision.
+// baggage, which may be of another service's decision; see Decision.Baggage.
 type Told struct{ Header, Baggage string }
 
 // Repass corrects what a request says, when another version serves it in the end, as when no
@@ -96,17 +101,14 @@ func Repass(e *Engine, r *http.Request, told Told, now string) {
 	if values := h[e.header]; len(values) == 1 && values[0] == told.Header {
 		h[e.header] = []string{now}
 	}
-	own := BaggageKey + "=" + told.Baggage
-	var at cursor
-	for {
-		member, ok := nextMember(h["Baggage"], &at)
-		if !ok {
-			return
-		}
-		if member == own {
-			h["Baggage"] = []string{withOwn(h["Baggage"], BaggageKey+"="+now)}
-			return
-		}
+	lines := h["Baggage"]
+	if ownIn(lines) != ownMember(told.Baggage, "") {
+		return
+	}
+	if all := withOwn(lines, ownMember(now, e.stable.Version)); all != "" {
+		h["Baggage"] = []string{all}
+	} else {
+		delete(h, "Baggage")
 	}
 }
 
@@ -115,7 +117,7 @@ func Repass(e *Engine, r *http.Request, told Told, now string) {
 func EffectsOfNone(r *http.Request) Effects {
 	return Effects{
 		Header: DefaultHeader, Remove: defaultSpellings,
-		Baggage: strings.Join(foreignMembers(r.Header["Baggage"], 0), ","),
+		Baggage: withOwn(r.Header["Baggage"], ""),
 	}
 }
 

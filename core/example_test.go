@@ -16,7 +16,7 @@ import (
 // backend is a service that tells its version, and which decision reached it.
 func backend(version string) *url.URL {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		fmt.Fprintf(w, "%s, asked for %s with baggage %s", version, r.Header.Get("X-Gray-Version"), r.Header.Get("Baggage"))
+		fmt.Fprintf(w, "%s; X-Gray-Version: %s, baggage: %q", version, r.Header.Get("X-Gray-Version"), r.Header.Get("Baggage"))
 	}))
 	u, _ := url.Parse(s.URL)
 	return u
@@ -49,8 +49,8 @@ func Example() {
 	fmt.Println(get(gateway, "2.2.9"))
 	fmt.Println(get(gateway, "2.3.0"))
 	// Output:
-	// v1, asked for v1 with baggage gray=v1
-	// v2, asked for v2 with baggage gray=v2
+	// v1; X-Gray-Version: v1, baggage: ""
+	// v2; X-Gray-Version: v2, baggage: "gray=v2"
 }
 
 // Decide alone suits whoever has a place of their own for the answer.

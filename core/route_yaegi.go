@@ -150,7 +150,7 @@ func newExit(p *plan, d *Decision) *exit {
 		return e
 	}
 	e.next = nextOf(p, d.Version)
-	e.header, e.version, e.baggage = p.engine.header, d.Version, d.baggage[0]
+	e.header, e.version, e.baggage = p.engine.header, d.Version, d.baggage
 	e.one, e.two, e.three = threeSpellings(p)
 	return e
 }
@@ -182,7 +182,9 @@ func serveLead(p *plan, value string, w http.ResponseWriter, r *http.Request) {
 	delete(h, e.one)
 	delete(h, e.two)
 	delete(h, e.three)
-	h["Baggage"] = []string{e.baggage} // of its own: who comes after may write to it
+	if e.baggage != "" {
+		h["Baggage"] = []string{e.baggage} // of its own: who comes after may write to it
+	}
 	h[e.header] = []string{e.version}
 	e.next.ServeHTTP(w, r)
 }

@@ -56,7 +56,7 @@ func (c *checker) rules() {
 }
 
 func (c *checker) rule(r *Rule, path, name string, lists map[string]*list) *rule {
-	built := &rule{name: name, percent: 100, decision: newDecision(r.Version, name)}
+	built := &rule{name: name, percent: 100, decision: newDecision(r.Version, name, c.policy.Stable)}
 	built.salt = orDefault(r.Salt, c.policy.Service+"/"+r.Versions()[0])
 	built.isRamp = isRamp(c.policy, r)
 	for i, line := range r.When {
@@ -72,7 +72,7 @@ func (c *checker) rule(r *Rule, path, name string, lists map[string]*list) *rule
 	}
 	if len(r.Split) > 0 {
 		if c.split(r, path) {
-			built.split = newSplit(built.salt, r.Split, name)
+			built.split = newSplit(built.salt, r.Split, name, c.policy.Stable)
 			built.percent = built.split.total
 		}
 		return built

@@ -32,7 +32,7 @@ type portion struct {
 }
 
 // newSplit makes the split of a rule. Versions with nothing have no range, but keep their place.
-func newSplit(salt string, given map[string]float64, rule string) *split {
+func newSplit(salt string, given map[string]float64, rule, stable string) *split {
 	s := &split{bucket: &bucket{salt: salt, prefix: salt + "\x00"}}
 	names := splitOrder(given)
 	begins, widths := rangesOf(names, given)
@@ -45,7 +45,7 @@ func newSplit(salt string, given map[string]float64, rule string) *split {
 		end := new(big.Rat).Add(begins[i], widths[i])
 		p := &portion{
 			percent: given[name], begin: positionOf(begins[i]), end: positionOf(end),
-			decision: newDecision(name, rule),
+			decision: newDecision(name, rule, stable),
 		}
 		p.low = positionBytes(p.begin)
 		if p.end.BitLen() <= 64 {

@@ -14,7 +14,7 @@ import (
 // layoutOf returns the ranges of a split as text, in 2^64ths scaled to percent.
 func layoutOf(shares map[string]float64) string {
 	var ranges []string
-	for _, p := range newSplit("s", shares, "r").portions {
+	for _, p := range newSplit("s", shares, "r", "v1").portions {
 		percent := func(at *big.Int) string {
 			exact := new(big.Rat).SetFrac(new(big.Int).Mul(at, big.NewInt(100)), new(big.Int).Lsh(big.NewInt(1), 64))
 			return withoutEndZeros(exact.FloatString(3))
@@ -44,11 +44,11 @@ func TestSplitLayout(t *testing.T) {
 
 // At the ends the ranges meet without a gap, and the shares are exact.
 func TestSplitIsExact(t *testing.T) {
-	s := newSplit("s", map[string]float64{"v2": 33.3, "v3": 66.7}, "r")
+	s := newSplit("s", map[string]float64{"v2": 33.3, "v3": 66.7}, "r", "v1")
 	require.Equal(t, s.portions[0].high, s.portions[1].low)
 	require.Empty(t, s.portions[1].high, "2^64")
 	require.Equal(t, threshold(33.3), s.portions[0].end.Uint64())
-	one := newSplit("shop/v2", map[string]float64{"v2": 12.345}, "r")
+	one := newSplit("shop/v2", map[string]float64{"v2": 12.345}, "r", "v1")
 	require.Equal(t, newBucket("shop/v2", 12.345).limit, one.portions[0].high, "one version is a percentage")
 	require.Equal(t, string(make([]byte, 8)), one.portions[0].low)
 }
@@ -56,7 +56,7 @@ func TestSplitIsExact(t *testing.T) {
 // sampled is what a split gives at positions all over the line.
 func sampled(shares map[string]float64) []string {
 	const samples = 4000
-	s := newSplit("s", shares, "r")
+	s := newSplit("s", shares, "r", "v1")
 	given := make([]string, samples)
 	for i := range given {
 		at := new(big.Int).Lsh(big.NewInt(int64(2*i+1)), 64)

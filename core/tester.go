@@ -86,7 +86,7 @@ func allowedTester(e *Engine) *tester {
 	}
 	for version := range e.policy.Versions {
 		if indexOf(e.withdrawn, version) < 0 {
-			t.decisions[version] = newDecision(version, TesterRule)
+			t.decisions[version] = newDecision(version, TesterRule, e.stable.Version)
 		}
 	}
 	return t

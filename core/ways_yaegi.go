@@ -12,7 +12,7 @@ import (
 
 // constantHandler serves a policy that asks nothing: it is switched off, or has no rules.
 func constantHandler(p *plan, next http.Handler) http.Handler {
-	name, value, baggage, last := p.engine.header, p.out.header, p.out.baggage, p.last
+	name, value, last := p.engine.header, p.out.header, p.last
 	member := "Baggage" // a variable is read faster than a constant
 	one, two, three := threeSpellings(p)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -21,7 +21,6 @@ func constantHandler(p *plan, next http.Handler) http.Handler {
 			delete(h, one)
 			delete(h, two)
 			delete(h, three)
-			h[member] = baggage
 			h[name] = value
 			next.ServeHTTP(w, r)
 			return
@@ -32,7 +31,7 @@ func constantHandler(p *plan, next http.Handler) http.Handler {
 
 // leadHandler serves a policy that asks for one header's value and nothing else.
 func leadHandler(p *plan, next http.Handler) http.Handler {
-	name, value, baggage, last := p.engine.header, p.out.header, p.out.baggage, p.last
+	name, value, last := p.engine.header, p.out.header, p.last
 	key, known := leadOf(p)
 	member := "Baggage" // a variable is read faster than a constant
 	one, two, three := threeSpellings(p)
@@ -48,7 +47,6 @@ func leadHandler(p *plan, next http.Handler) http.Handler {
 			delete(h, one)
 			delete(h, two)
 			delete(h, three)
-			h[member] = baggage
 			h[name] = value
 			next.ServeHTTP(w, r)
 			return
@@ -59,7 +57,7 @@ func leadHandler(p *plan, next http.Handler) http.Handler {
 
 // screenHandler serves a policy whose conditions all have a screen.
 func screenHandler(p *plan, next http.Handler) http.Handler {
-	name, value, baggage, begin, last := p.engine.header, p.out.header, p.out.baggage, p.begin, p.last
+	name, value, begin, last := p.engine.header, p.out.header, p.begin, p.last
 	key, known := leadOf(p)
 	middle := p.middle
 	member := "Baggage" // a variable is read faster than a constant
@@ -91,7 +89,6 @@ func screenHandler(p *plan, next http.Handler) http.Handler {
 			delete(h, one)
 			delete(h, two)
 			delete(h, three)
-			h[member] = baggage
 			h[name] = value
 			next.ServeHTTP(w, r)
 			return
@@ -103,7 +100,7 @@ func screenHandler(p *plan, next http.Handler) http.Handler {
 // bucketHandler serves a policy that ends in a bucket, and begins with the values of one header if
 // with anything.
 func bucketHandler(p *plan, next http.Handler) http.Handler {
-	name, value, baggage, cookie := p.engine.header, p.out.header, p.out.baggage, p.cookie
+	name, value, cookie := p.engine.header, p.out.header, p.cookie
 	start, open := startOf(p), openBytes(p)
 	key, known := leadOf(p)
 	last, out := p.last, p.out
@@ -134,7 +131,6 @@ func bucketHandler(p *plan, next http.Handler) http.Handler {
 			delete(h, one)
 			delete(h, two)
 			delete(h, three)
-			h[member] = baggage
 			h[name] = value
 			next.ServeHTTP(w, r)
 			return
@@ -146,7 +142,7 @@ func bucketHandler(p *plan, next http.Handler) http.Handler {
 // screenBucketHandler serves a policy that ends in a bucket, after conditions that all have a
 // screen.
 func screenBucketHandler(p *plan, next http.Handler) http.Handler {
-	name, value, baggage, cookie := p.engine.header, p.out.header, p.out.baggage, p.cookie
+	name, value, cookie := p.engine.header, p.out.header, p.cookie
 	start, open := startOf(p), openBytes(p)
 	key, known := leadOf(p)
 	begin, last, out := p.begin, p.last, p.out
@@ -193,7 +189,6 @@ func screenBucketHandler(p *plan, next http.Handler) http.Handler {
 			delete(h, one)
 			delete(h, two)
 			delete(h, three)
-			h[member] = baggage
 			h[name] = value
 			next.ServeHTTP(w, r)
 			return
@@ -205,7 +200,7 @@ func screenBucketHandler(p *plan, next http.Handler) http.Handler {
 // claimHandler serves a policy that asks for claims: on the quick way when their token is
 // remembered.
 func claimHandler(p *plan, next http.Handler) http.Handler {
-	name, value, baggage, claims := p.engine.header, p.out.header, p.out.baggage, p.claims
+	name, value, claims := p.engine.header, p.out.header, p.claims
 	claim, cookie, start, ramped := p.claim, p.cookie, startOf(p), p.last.decision == nil
 	open := openBytes(p)
 	key, known := leadOf(p)
@@ -277,7 +272,6 @@ func claimHandler(p *plan, next http.Handler) http.Handler {
 			delete(h, one)
 			delete(h, two)
 			delete(h, three)
-			h[member] = baggage
 			h[name] = value
 			next.ServeHTTP(w, r)
 			return

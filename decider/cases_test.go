@@ -22,7 +22,7 @@ func TestCases(t *testing.T) {
 	require.NoError(t, err)
 	config := &Config{TrustedProxies: []string{"127.0.0.1"}}
 	headers := map[string]string{}
-	each := func(do func(name string, f casetest.File, c casetest.Case)) {
+	each := func(do func(name string, f casetest.File, g casetest.Group, c casetest.Case)) {
 		n := 0
 		for _, f := range files {
 			for _, g := range f.Groups {
@@ -36,15 +36,15 @@ func TestCases(t *testing.T) {
 					e.Close()
 				}
 				for _, c := range g.Cases {
-					do(name, f, c)
+					do(name, f, g, c)
 				}
 			}
 		}
 	}
-	each(func(string, casetest.File, casetest.Case) {})
+	each(func(string, casetest.File, casetest.Group, casetest.Case) {})
 	d := run(t, config)
 	client := d.client()
-	each(func(name string, f casetest.File, c casetest.Case) {
+	each(func(name string, f casetest.File, g casetest.Group, c casetest.Case) {
 		t.Run(f.Name+"/"+c.Name, func(t *testing.T) {
 			d.t = t
 			asked := c.Request
@@ -53,7 +53,7 @@ func TestCases(t *testing.T) {
 				[2]string{"X-Forwarded-Uri", c.Request.Target}, [2]string{"X-Forwarded-Host", c.Request.Host},
 				[2]string{"X-Forwarded-Proto", "http"}, [2]string{"X-Forwarded-For", c.Request.IP + ", 127.0.0.1"}))
 			assert.Equal(t, c.Version, res.Header.Get(headers[name]), "HTTP")
-			assert.Contains(t, res.Header.Get("Baggage"), "gray="+c.Version)
+			assert.Equal(t, g.Carried(c.Version), core.CarriedVersion(res.Header["Baggage"]))
 			assert.Equal(t, c.Rule, res.Header.Get(ruleName))
 
 			answer, err := client.Check(context.Background(), checkOf(c.Request, name))

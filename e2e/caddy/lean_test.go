@@ -87,13 +87,13 @@ func BenchmarkLean(b *testing.B) {
 	require.NoError(b, os.WriteFile(script, []byte(leanClient), 0o600))
 	v1, v2 := startUpstream(b, "v1"), startUpstream(b, "v2")
 	const rounds = 25
-	names := []string{"plain", "again", "headers", "gray", "guards", "cel"}
+	names := []string{"plain", "again", "header", "gray", "guards", "cel"}
 	address := map[string]string{}
 	for _, name := range append(names, "peer") {
 		address[name] = freeAddress(b)
 	}
 	caddyfile := fmt.Sprintf(fiveWays, address["plain"], address["gray"], address["cel"], v1.address, v2.address,
-		address["headers"], address["guards"]) + fmt.Sprintf(plainSite, address["again"], v1.address)
+		address["header"], address["guards"]) + fmt.Sprintf(plainSite, address["again"], v1.address)
 	if os.Getenv(binaryVariable) != "" {
 		rules := filepath.Join(b.TempDir(), "routes")
 		require.NoError(b, os.Mkdir(rules, 0o700))

@@ -27,6 +27,16 @@ type Group struct {
 	Cases  []Case          `json:"cases"`
 }
 
+// Carried returns the version that baggage names after a decision for a version: none for the
+// policy's stable one.
+func (g Group) Carried(version string) string {
+	var p struct{ Stable string }
+	if json.Unmarshal(g.Policy, &p) == nil && p.Stable == version {
+		return ""
+	}
+	return version
+}
+
 // Case is a request and the expected decision.
 type Case struct {
 	Name    string  `json:"name"`

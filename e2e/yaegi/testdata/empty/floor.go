@@ -29,8 +29,8 @@ func floor(name, target string, next http.Handler) http.Handler {
 }
 
 var (
-	stable, member       = []string{"v1"}, []string{"gray=v1"}
-	canary, canaryMember = []string{"v2"}, []string{"gray=v2"}
+	stable         = []string{"v1"}
+	canary, member = []string{"v2"}, []string{"gray=v2"}
 )
 
 // fiveRules asks for a header's value, a pattern, a cookie, a network and a percentage.
@@ -39,6 +39,9 @@ func fiveRules(next http.Handler) http.Handler {
 	start = start[:len(start):len(start)]
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := r.Header
+		if h["Baggage"] != nil {
+			return
+		}
 		for _, v := range h["X-App-Version"] {
 			if v == "beta" {
 				return
@@ -68,7 +71,6 @@ func fiveRules(next http.Handler) http.Handler {
 		delete(h, "X-Gray_version")
 		delete(h, "X_gray-Version")
 		delete(h, "X_gray_version")
-		h["Baggage"] = member
 		h["X-Gray-Version"] = stable
 		next.ServeHTTP(w, r)
 	})
@@ -80,6 +82,9 @@ func headerAndBucket(next http.Handler) http.Handler {
 	start = start[:len(start):len(start)]
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := r.Header
+		if h["Baggage"] != nil {
+			return
+		}
 		for _, v := range h["X-App-Version"] {
 			if v == "beta" {
 				return
@@ -96,7 +101,6 @@ func headerAndBucket(next http.Handler) http.Handler {
 		delete(h, "X-Gray_version")
 		delete(h, "X_gray-Version")
 		delete(h, "X_gray_version")
-		h["Baggage"] = member
 		h["X-Gray-Version"] = stable
 		next.ServeHTTP(w, r)
 	})
@@ -119,7 +123,7 @@ func proxy(target string, next http.Handler) http.Handler {
 				delete(h, "X-Gray_version")
 				delete(h, "X_gray-Version")
 				delete(h, "X_gray_version")
-				h["Baggage"] = canaryMember
+				h["Baggage"] = member
 				h["X-Gray-Version"] = canary
 				reverse.ServeHTTP(w, r)
 				return
