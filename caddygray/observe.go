@@ -60,13 +60,14 @@ func (d *decided) observe(started time.Time) {
 	if isTaken {
 		arm = guard.Canary
 	}
-	tracker.Begin(&d.exchange, position, arm, started)
+	d.exchange = new(guard.Exchange)
+	tracker.Begin(d.exchange, position, arm, started)
 }
 
 // answered notes how the request was answered: by stable in place of the canary is bad, whatever
 // stable said.
 func (d *decided) answered(status int, at time.Time) {
-	if !d.exchange.IsObserved() {
+	if d.exchange == nil {
 		return
 	}
 	if d.hasClientLeft() {
@@ -78,7 +79,7 @@ func (d *decided) answered(status int, at time.Time) {
 
 // over notes that the response is over, well or not.
 func (d *decided) over(isWhole bool, h http.Header) {
-	if !d.exchange.IsObserved() {
+	if d.exchange == nil {
 		return
 	}
 	if d.hasClientLeft() {

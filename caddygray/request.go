@@ -41,8 +41,8 @@ type decided struct {
 	serving  *version // the decided version, or stable after a fallback
 	abort    func()   // ends the exchange; nil if the handler does not end any
 	recorder recorder
-	exchange guard.Exchange // as the rollout's guards observe it
-	isUsed   bool           // the version has a say in how the request is answered
+	exchange *guard.Exchange // as the rollout's guards observe it; nil if they do not
+	isUsed   bool            // the version has a say in how the request is answered
 	before   *decided
 }
 

@@ -16,8 +16,8 @@ type openList struct {
 	_     [40]byte // a cache line each
 }
 
-// Exchange is a request that a tracker observes until it is answered. The zero value observes
-// nothing. Who has it must not copy it, and calls its methods from one goroutine at a time.
+// Exchange is a request that a tracker observes, from Begin until it is answered. Who has it must
+// not copy it, and calls its methods from one goroutine at a time.
 type Exchange struct {
 	tracker *Tracker
 	request Request
@@ -63,9 +63,6 @@ func (x *Exchange) Broke() {
 		x.tracker.bad(x.request)
 	}
 }
-
-// IsObserved reports whether a tracker observes the request.
-func (x *Exchange) IsObserved() bool { return x.tracker != nil }
 
 func (x *Exchange) list() *openList {
 	return &x.tracker.open[x.request.position&(openShards-1)]
