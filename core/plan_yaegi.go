@@ -29,7 +29,6 @@ type plan struct {
 	others   http.Handler
 
 	lead   *step
-	leads  map[string]*exit // by lead's values
 	middle []*screen
 	claims []*claimScreen // asked after middle, though they stand among its steps
 	begin  *step          // the first step of middle and claims

@@ -135,58 +135,46 @@ func serveFrom(p *plan, s *step, w http.ResponseWriter, r *http.Request) {
 	serveVersion(p, d.Version, w, r)
 }
 
-// exit is where a value of a plan's first header leads, prepared.
-type exit struct {
-	next http.Handler // nil if there is more to ask, or to do
-	// The decision's headers; the other spellings are as threeSpellings returns them.
-	header, version, baggage string
-	one, two, three          string
-}
-
-// newExit is the exit to a decision, which may be nil.
-func newExit(p *plan, d *Decision) *exit {
-	e := &exit{}
-	if d == nil || len(p.engine.spellings) > 3 {
-		return e
-	}
-	e.next = nextOf(p, d.Version)
-	e.header, e.version, e.baggage = p.engine.header, d.Version, d.baggage
-	e.one, e.two, e.three = threeSpellings(p)
-	return e
-}
-
-// leadOf is the header that a plan begins with, and the values that it has exits for; there is no
-// header without a name.
-func leadOf(p *plan) (string, map[string]bool) {
+// leadOf is the header that a plan begins with, which of its values have exits, and what serves the
+// requests of each; there is no header without a name.
+func leadOf(p *plan) (string, map[string]bool, map[string]func(http.ResponseWriter, *http.Request)) {
 	known := map[string]bool{}
+	exits := map[string]func(http.ResponseWriter, *http.Request){}
 	if p.lead == nil {
-		return "", known
+		return "", known, exits
 	}
-	p.leads = map[string]*exit{}
 	for value, s := range p.lead.exits {
 		known[value] = true
-		p.leads[value] = newExit(p, s.decision)
+		exits[value] = newExit(p, s.decision)
 	}
-	return p.lead.key, known
+	return p.lead.key, known, exits
 }
 
-// serveLead serves a request whose first header has a value with an exit.
-func serveLead(p *plan, value string, w http.ResponseWriter, r *http.Request) {
-	e := p.leads[value]
-	h := r.Header
-	isSpecial := e.next == nil || h["Baggage"] != nil || len(h[p.lead.key]) > 1
-	if isSpecial || h["Connection"] != nil && !onlyKeepsAlive(h["Connection"]) {
-		serveFrom(p, p.lead, w, r)
-		return
+// newExit makes what serves requests whose first header leads to a decision, which is nil if there
+// is more to ask.
+func newExit(p *plan, d *Decision) func(http.ResponseWriter, *http.Request) {
+	if d == nil || len(p.engine.spellings) > 3 {
+		return func(w http.ResponseWriter, r *http.Request) { serveFrom(p, p.lead, w, r) }
 	}
-	delete(h, e.one)
-	delete(h, e.two)
-	delete(h, e.three)
-	if e.baggage != "" {
-		h["Baggage"] = []string{e.baggage} // of its own: who comes after may write to it
+	next, key := nextOf(p, d.Version), p.lead.key
+	name, version, baggage := p.engine.header, d.Version, d.baggage
+	member, connection := "Baggage", "Connection" // variables are read faster than constants
+	one, two, three := threeSpellings(p)
+	return func(w http.ResponseWriter, r *http.Request) {
+		h := r.Header
+		if h[member] != nil || len(h[key]) > 1 || h[connection] != nil && !onlyKeepsAlive(h[connection]) {
+			serveFrom(p, p.lead, w, r)
+			return
+		}
+		delete(h, one)
+		delete(h, two)
+		delete(h, three)
+		if baggage != "" {
+			h[member] = []string{baggage} // of its own: who comes after may write to it
+		}
+		h[name] = []string{version}
+		next.ServeHTTP(w, r)
 	}
-	h[e.header] = []string{e.version}
-	e.next.ServeHTTP(w, r)
 }
 
 // serveDecided serves a request whose decision is known.

@@ -32,14 +32,14 @@ func constantHandler(p *plan, next http.Handler) http.Handler {
 // leadHandler serves a policy that asks for one header's value and nothing else.
 func leadHandler(p *plan, next http.Handler) http.Handler {
 	name, value, last := p.engine.header, p.out.header, p.last
-	key, known := leadOf(p)
+	key, known, exits := leadOf(p)
 	member := "Baggage" // a variable is read faster than a constant
 	one, two, three := threeSpellings(p)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := r.Header
 		for _, v := range h[key] {
 			if known[v] {
-				serveLead(p, v, w, r)
+				exits[v](w, r)
 				return
 			}
 		}
@@ -58,7 +58,7 @@ func leadHandler(p *plan, next http.Handler) http.Handler {
 // screenHandler serves a policy whose conditions all have a screen.
 func screenHandler(p *plan, next http.Handler) http.Handler {
 	name, value, begin, last := p.engine.header, p.out.header, p.begin, p.last
-	key, known := leadOf(p)
+	key, known, exits := leadOf(p)
 	middle := p.middle
 	member := "Baggage" // a variable is read faster than a constant
 	one, two, three := threeSpellings(p)
@@ -66,7 +66,7 @@ func screenHandler(p *plan, next http.Handler) http.Handler {
 		h := r.Header
 		for _, v := range h[key] {
 			if known[v] {
-				serveLead(p, v, w, r)
+				exits[v](w, r)
 				return
 			}
 		}
@@ -102,7 +102,7 @@ func screenHandler(p *plan, next http.Handler) http.Handler {
 func bucketHandler(p *plan, next http.Handler) http.Handler {
 	name, value, cookie := p.engine.header, p.out.header, p.cookie
 	start, open := startOf(p), openBytes(p)
-	key, known := leadOf(p)
+	key, known, exits := leadOf(p)
 	last, out := p.last, p.out
 	member, sum256 := "Baggage", sha256.Sum256 // variables are read faster than constants
 	one, two, three := threeSpellings(p)
@@ -110,7 +110,7 @@ func bucketHandler(p *plan, next http.Handler) http.Handler {
 		h := r.Header
 		for _, v := range h[key] {
 			if known[v] {
-				serveLead(p, v, w, r)
+				exits[v](w, r)
 				return
 			}
 		}
@@ -144,7 +144,7 @@ func bucketHandler(p *plan, next http.Handler) http.Handler {
 func screenBucketHandler(p *plan, next http.Handler) http.Handler {
 	name, value, cookie := p.engine.header, p.out.header, p.cookie
 	start, open := startOf(p), openBytes(p)
-	key, known := leadOf(p)
+	key, known, exits := leadOf(p)
 	begin, last, out := p.begin, p.last, p.out
 	middle := p.middle
 	member, sum256 := "Baggage", sha256.Sum256 // variables are read faster than constants
@@ -153,7 +153,7 @@ func screenBucketHandler(p *plan, next http.Handler) http.Handler {
 		h := r.Header
 		for _, v := range h[key] {
 			if known[v] {
-				serveLead(p, v, w, r)
+				exits[v](w, r)
 				return
 			}
 		}
@@ -203,7 +203,7 @@ func claimHandler(p *plan, next http.Handler) http.Handler {
 	name, value, claims := p.engine.header, p.out.header, p.claims
 	claim, cookie, start, ramped := p.claim, p.cookie, startOf(p), p.last.decision == nil
 	open := openBytes(p)
-	key, known := leadOf(p)
+	key, known, exits := leadOf(p)
 	begin, last, out := p.begin, p.last, p.out
 	middle, screened := p.middle, len(p.middle) > 0
 	token, lock, seen, until := p.memory.Header, p.memory.Lock, p.memory.Seen, p.memory.Until
@@ -213,7 +213,7 @@ func claimHandler(p *plan, next http.Handler) http.Handler {
 		h := r.Header
 		for _, v := range h[key] {
 			if known[v] {
-				serveLead(p, v, w, r)
+				exits[v](w, r)
 				return
 			}
 		}
