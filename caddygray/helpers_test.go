@@ -38,7 +38,7 @@ func start(t *testing.T, apps object) {
 }
 
 // startCaddyfile runs Caddy with a Caddyfile, to which it adds what tests need.
-func startCaddyfile(t *testing.T, caddyfile string) {
+func startCaddyfile(t testing.TB, caddyfile string) {
 	t.Helper()
 	load(t,
 		adapt(t, "{\n\tadmin off\n\tpersist_config off\n\tgrace_period 1ns\n\tskip_install_trust\n\tauto_https off\n"+
@@ -66,13 +66,13 @@ func startLogging(t *testing.T, caddyfile string) (logged func(text string) []st
 	}
 }
 
-func load(t *testing.T, config []byte) {
+func load(t testing.TB, config []byte) {
 	t.Helper()
 	t.Cleanup(func() { require.NoError(t, caddy.Stop()) })
 	require.NoError(t, caddy.Load(config, true))
 }
 
-func adapt(t *testing.T, caddyfile string) []byte {
+func adapt(t testing.TB, caddyfile string) []byte {
 	t.Helper()
 	config, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(caddyfile), map[string]any{"filename": "Caddyfile"})
 	require.NoError(t, err)
@@ -80,7 +80,7 @@ func adapt(t *testing.T, caddyfile string) []byte {
 }
 
 // freeAddress is a loopback address nobody listens on.
-func freeAddress(t *testing.T) string {
+func freeAddress(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)

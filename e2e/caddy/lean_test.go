@@ -50,7 +50,8 @@ func peerRules(v1, v2 string) map[string]any {
 	}}}
 }
 
-// plainSite is the plain proxy once more: how far the two are apart shows how far to trust the rest.
+// plainSite is the plain proxy once more: how far the two are apart shows how far to trust the
+// rest.
 const plainSite = `
 http://%s {
 	reverse_proxy %s
