@@ -31,7 +31,10 @@ func init() { caddy.RegisterModule(answering{}) }
 
 // CaddyModule returns the Caddy module information.
 func (answering) CaddyModule() caddy.ModuleInfo {
-	return caddy.ModuleInfo{ID: "http.reverse_proxy.transport.answering", New: func() caddy.Module { return new(answering) }}
+	return caddy.ModuleInfo{
+		ID:  "http.reverse_proxy.transport.answering",
+		New: func() caddy.Module { return new(answering) },
+	}
 }
 
 // UnmarshalCaddyfile sets up the transport from Caddyfile tokens.
@@ -64,7 +67,8 @@ var sites = map[string]string{
 	"again": "reverse_proxy 127.0.0.1:1 {\n@transport\n}",
 	"floor": "request_header X-Gray-Version v1\n" +
 		"reverse_proxy 127.0.0.1:1 127.0.0.1:2 {\nlb_policy weighted_round_robin 95 5\n@transport\n}",
-	"gray":   "gray five {\n" + fourRules + "rule ramp v2 {\npercent 5\n}\n}\nreverse_proxy {\ndynamic gray\n@transport\n}",
+	"gray": "gray five {\n" + fourRules + "rule ramp v2 {\npercent 5\n}\n}\n" +
+		"reverse_proxy {\ndynamic gray\n@transport\n}",
 	"guards": "gray guarded {\n" + fourRules + guardedRamp + "}\nreverse_proxy {\ndynamic gray\n@transport\n}",
 	"cel": `@v2 expression <<CEL
 		{http.request.header.X-App-Version} == "beta" ||
@@ -168,8 +172,8 @@ func BenchmarkSites(b *testing.B) {
 		slices.Sort(names)
 		text := ""
 		for _, name := range names {
-			text += fmt.Sprintf("\n%-6s %6.1f us, %4.1f more than plain, %d bytes in %d allocations", name, middle(took[name])/1000,
-				middle(more[name])/1000, bytesOf[name], allocations[name])
+			text += fmt.Sprintf("\n%-6s %6.1f us, %4.1f more than plain, %d bytes in %d allocations", name,
+				middle(took[name])/1000, middle(more[name])/1000, bytesOf[name], allocations[name])
 		}
 		b.Log(text)
 	}

@@ -105,7 +105,11 @@ func (a answer) version(t *testing.T, want string) {
 	t.Helper()
 	assert.Equal(t, want, a.seen.Version)
 	assert.Equal(t, []string{want}, a.seen.Header["X-Gray-Version"])
-	assert.Equal(t, strings.TrimPrefix(strings.TrimPrefix(want, "v1"), "c1"), core.CarriedVersion(a.seen.Header["Baggage"]))
+	carried := want
+	if want == "v1" || want == "c1" { // the stable versions of shop and cart
+		carried = ""
+	}
+	assert.Equal(t, carried, core.CarriedVersion(a.seen.Header["Baggage"]))
 	for name, values := range a.seen.Header {
 		if strings.EqualFold(strings.ReplaceAll(name, "_", "-"), "X-Gray-Version") {
 			assert.Equal(t, []string{want}, values, name)
