@@ -57,9 +57,8 @@ func newDecision(version, rule, stable string) *Decision {
 	return &Decision{Version: version, Rule: rule, header: []string{version}, baggage: ownMember(version, stable)}
 }
 
-// Baggage returns the version that the request's baggage names after Pass: "" for the stable one,
-// since services take absence for that, and callers who get what they always got should not cost
-// one more header at every service on the way.
+// Baggage returns the version that the request's baggage names after Pass: "" for the stable one.
+// Absence says stable, which spares most requests a header at each service on their way.
 func (d *Decision) Baggage() string {
 	if d.baggage == "" {
 		return ""
