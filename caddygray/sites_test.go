@@ -22,6 +22,8 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/stretchr/testify/require"
+
+	"github.com/grayrelease/gray/internal/caddysites"
 )
 
 // answering is a proxy's transport that writes each request to nowhere and answers at once.
@@ -59,78 +61,16 @@ func (w nowhere) Header() http.Header       { return w.header }
 func (nowhere) WriteHeader(int)             {}
 func (nowhere) Write(p []byte) (int, error) { return len(p), nil }
 
-// sites do the same for a request of a browser, by what they are named after. The first is a proxy
-// without versions, and the second the same once more: how far the two are apart shows how far to
-// trust the rest. The floor does by Caddy's own means what is to be seen of gray, and nothing else.
-var sites = map[string]string{
-	"plain": "reverse_proxy 127.0.0.1:1 {\n@transport\n}",
-	"again": "reverse_proxy 127.0.0.1:1 {\n@transport\n}",
-	"floor": "request_header X-Gray-Version v1\n" +
-		"reverse_proxy 127.0.0.1:1 127.0.0.1:2 {\nlb_policy weighted_round_robin 95 5\n@transport\n}",
-	"gray": "gray five {\n" + fourRules + "rule ramp v2 {\npercent 5\n}\n}\n" +
-		"reverse_proxy {\ndynamic gray\n@transport\n}",
-	"guards": "gray guarded {\n" + fourRules + guardedRamp + "}\nreverse_proxy {\ndynamic gray\n@transport\n}",
-	"cel": `@v2 expression <<CEL
-		{http.request.header.X-App-Version} == "beta" ||
-		({http.request.cookie.role} in ["staff", "qa"] && {http.request.header.X-Device} != "kiosk") ||
-		client_ip("10.0.0.0/8", "2001:db8::/32") ||
-		{http.request.header.X-App-Version}.matches("^(2\\.([3-9]|[1-9][0-9]+)|[3-9]|[1-9][0-9]+)\\.")
-		CEL
-		reverse_proxy @v2 127.0.0.1:2 {
-			@transport
-		}
-		reverse_proxy 127.0.0.1:1 {
-			@transport
-		}`,
-}
-
-const (
-	fourRules = `
-		stable v1
-		version v1 127.0.0.1:1
-		version v2 127.0.0.1:2
-		identity cookie uid, ip
-		rule testers v2 {
-			when header X-App-Version = beta
-		}
-		rule staff v2 {
-			when cookie role in staff, qa
-			when not header X-Device = kiosk
-		}
-		rule office v2 {
-			when ip in 10.0.0.0/8, 2001:db8::/32
-		}
-		rule new-app v2 {
-			when header X-App-Version semver >=2.3.0
-		}
-	`
-	guardedRamp = `
-		rule ramp v2
-		rollout ramp {
-			step 5% for 1000h
-			guard errors
-			guard latency p90
-			guard errors < 2%
-		}
-	`
-	browser = "GET /cart?item=42 HTTP/1.1\r\nHost: shop.test\r\n" +
-		"User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0\r\n" +
-		"Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\nAccept-Language: en-US,en;q=0.5\r\n" +
-		"Accept-Encoding: gzip, deflate, br, zstd\r\nConnection: keep-alive\r\n" +
-		"Cookie: theme=dark; session=3f0e8a6c51d94b7e; uid=u-%d\r\nX-App-Version: 2.2.9\r\n" +
-		"Upgrade-Insecure-Requests: 1\r\nSec-Fetch-Dest: document\r\nSec-Fetch-Mode: navigate\r\n" +
-		"Sec-Fetch-Site: same-origin\r\nSec-Fetch-User: ?1\r\nPriority: u=0, i\r\n\r\n"
-)
-
-// BenchmarkSites is what Caddy does for a request under each of sites, without any network: from
-// the bytes of the request to the answer, on two goroutines. It reports memory, and how much more
-// processor time each takes than the mean of the two plain ones, as the median of many short turns.
+// BenchmarkSites is what Caddy does for a request in each of caddysites' ways, without any network:
+// from the bytes of the request to the answer, on two goroutines. It reports memory, and how much
+// more processor time each takes than the mean of the two plain ones, as the median of many short
+// turns.
 func BenchmarkSites(b *testing.B) {
 	servers := startSites(b)
 	names := slices.Sorted(maps.Keys(servers))
 	var requests [1000][]byte
 	for i := range requests {
-		requests[i] = fmt.Appendf(nil, browser, rand.N(100_000))
+		requests[i] = fmt.Appendf(nil, caddysites.Browser, "shop.test", rand.N(100_000))
 	}
 	serve := func(name string, n int) {
 		var both sync.WaitGroup
@@ -184,11 +124,11 @@ func BenchmarkSites(b *testing.B) {
 func startSites(b *testing.B) map[string]*caddyhttp.Server {
 	ports := map[string]string{}
 	config := ""
-	for name, site := range sites {
+	for name, way := range caddysites.Ways("127.0.0.1:1", "127.0.0.1:2", "transport answering") {
 		_, port, err := net.SplitHostPort(freeAddress(b))
 		require.NoError(b, err)
 		ports[name] = ":" + port
-		config += "http://:" + port + " {\n" + strings.ReplaceAll(site, "@transport", "transport answering") + "\n}\n"
+		config += "http://:" + port + " {\n" + way + "}\n"
 	}
 	startCaddyfile(b, config)
 	app, err := caddy.ActiveContext().App("http")
@@ -201,7 +141,7 @@ func startSites(b *testing.B) map[string]*caddyhttp.Server {
 			}
 		}
 	}
-	require.Len(b, servers, len(sites))
+	require.Len(b, servers, len(ports))
 	return servers
 }
 

@@ -18,9 +18,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/grayrelease/gray/e2e/bench"
+	"github.com/grayrelease/gray/internal/caddysites"
 )
 
-// leanClient has wrk send what browser is, from one of 100,000 callers each time.
+// leanClient has wrk send what a browser sends, from one of 100,000 callers each time.
 const leanClient = `
 local before, after
 function setup(thread) thread:set("seed", os.time()) end
@@ -50,27 +51,8 @@ func peerRules(v1, v2 string) map[string]any {
 	}}}
 }
 
-// plainSite is the plain proxy once more: how far the two are apart shows how far to trust the
-// rest.
-const plainSite = `
-http://%s {
-	reverse_proxy %s
-}
-`
-
-// floorSite does by Caddy's own means what clients and upstreams see of gray in the comparison, and
-// nothing else: a header, whose value is right for most, and five percent of requests on v2.
-const floorSite = `
-http://%s {
-	request_header X-Gray-Version v1
-	reverse_proxy %s %s {
-		lb_policy weighted_round_robin 95 5
-	}
-}
-`
-
-const peerSite = `
-http://%s {
+// peerWay is that of caddy-dynamic-routing.
+const peerWay = `
 	reverse_proxy %s %s {
 		lb_policy dynamic {
 			key shop
@@ -80,15 +62,14 @@ http://%s {
 			fallback first
 		}
 	}
-}
 `
 
-// BenchmarkLean loads the ways of BenchmarkThroughput in turns by wrk, which takes less of the
-// machine than a client in Go: one thread, 16 connections, 100,000 callers, turns of one second.
-// It reports each way's throughput and the processor time of Caddy for a request, over the mean of
-// two plain proxies in the same round. Of the rounds of a run it takes the median, and of these
-// the median of five runs, each with a Caddy of its own: where a process happens to have its memory
-// matters as much as what is to be measured.
+// BenchmarkLean loads caddysites' ways in turns by wrk, which takes less of the machine than a
+// client in Go: one thread, 16 connections, 100,000 callers, turns of one second. It reports each
+// way's throughput and the processor time of Caddy for a request, over the mean of two plain
+// proxies in the same round. Of the rounds of a run it takes the median, and of these the median of
+// five runs, each with a Caddy of its own: where a process happens to have its memory matters as
+// much as what is to be measured.
 //
 // GRAY_TEST_CADDY names a Caddy that has both gray and caddy-dynamic-routing, which is then
 // measured beside it.
@@ -138,22 +119,20 @@ type way struct{ throughput, time float64 }
 func startLean(b *testing.B, wrk, script string) *lean {
 	c := &lean{b: b, wrk: wrk, script: script, addresses: map[string]string{}}
 	v1, v2 := startUpstream(b, "v1").address, startUpstream(b, "v2").address
-	at := func(name string) string {
-		if c.addresses[name] == "" {
-			c.addresses[name] = freeAddress(b)
-		}
-		return c.addresses[name]
-	}
-	caddyfile := fmt.Sprintf(fiveWays, at("plain"), at("gray"), at("cel"), v1, v2, at("header"), at("guards")) +
-		fmt.Sprintf(plainSite, at("again"), v1) + fmt.Sprintf(floorSite, at("floor"), v1, v2)
+	ways := caddysites.Ways(v1, v2, "")
 	if os.Getenv(binaryVariable) != "" {
 		rules := filepath.Join(b.TempDir(), "routes.json")
 		text, err := json.Marshal(peerRules(v1, v2))
 		require.NoError(b, err)
 		require.NoError(b, os.WriteFile(rules, text, 0o600))
-		caddyfile += fmt.Sprintf(peerSite, at("peer"), v1, v2, rules)
+		ways["peer"] = fmt.Sprintf(peerWay, v1, v2, rules)
 	}
-	c.gateway = startGateway(b, at("plain"), caddyfile)
+	caddyfile := ""
+	for name, way := range ways {
+		c.addresses[name] = freeAddress(b)
+		caddyfile += "http://" + c.addresses[name] + " {\n" + way + "}\n"
+	}
+	c.gateway = startGateway(b, c.addresses["plain"], caddyfile)
 	return c
 }
 
@@ -185,11 +164,11 @@ func (c *lean) run(rounds int) map[string]way {
 // load has wrk ask for a second. It returns requests a second, and how many seconds of Caddy's
 // processor time each took.
 func (c *lean) load(address string) (perSecond, perRequest float64) {
-	before, after, _ := strings.Cut(browser, "uid=u-1")
+	before, after, _ := strings.Cut(fmt.Sprintf(caddysites.Browser, address, 1), "u-1")
 	pid := c.gateway.command.Process.Pid
 	spent := bench.ProcessorTime(c.b, pid)
-	out, err := exec.Command(c.wrk, "-t1", "-c16", "-d1s", "-s", c.script, "http://"+address, "--",
-		fmt.Sprintf(before, address)+"uid=u-", after).CombinedOutput()
+	out, err := exec.Command(c.wrk, "-t1", "-c16", "-d1s", "-s", c.script, "http://"+address, "--", before+"u-",
+		after).CombinedOutput()
 	require.NoError(c.b, err, "%s", out)
 	spent = bench.ProcessorTime(c.b, pid) - spent
 	require.NotContains(c.b, string(out), "Non-2xx", "%s", address)

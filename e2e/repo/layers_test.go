@@ -72,6 +72,7 @@ var layers = []struct {
 	{"internal/accesslog", nil, false},
 	{"internal/daemon", []string{"core", "core/problem"}, false},
 	{"internal/explain", []string{"core"}, false},
+	{"internal/caddysites", nil, false},
 	{"internal/casetest", nil, true},
 	{"internal/program", nil, true},
 	{"internal/routegen", nil, true},
