@@ -59,11 +59,7 @@ func Pass(e *Engine, c *Caller, response http.Header, d *Decision) {
 		delete(h, name)
 	}
 	h[x.Header] = c.passed[:1:1]
-	if x.Baggage == "" {
-		delete(h, "Baggage")
-	} else {
-		h["Baggage"] = c.passed[1:]
-	}
+	setBaggage(h, c.passed[1:])
 	if x.Connection != nil {
 		h["Connection"] = x.Connection
 	}
@@ -105,11 +101,16 @@ func Repass(e *Engine, r *http.Request, told Told, now string) {
 	if ownIn(lines) != ownMember(told.Baggage, "") {
 		return
 	}
-	if all := withOwn(lines, ownMember(now, e.stable.Version)); all != "" {
-		h["Baggage"] = []string{all}
-	} else {
+	setBaggage(h, []string{withOwn(lines, ownMember(now, e.stable.Version))})
+}
+
+// setBaggage makes one line the request's baggage, or removes the header if the line is empty.
+func setBaggage(h http.Header, line []string) {
+	if line[0] == "" {
 		delete(h, "Baggage")
+		return
 	}
+	h["Baggage"] = line
 }
 
 // EffectsOfNone tells what to change in a request while there is no policy: what the client claims
@@ -128,11 +129,7 @@ func PassNothing(r *http.Request) {
 	for _, name := range x.Remove {
 		delete(r.Header, name)
 	}
-	if x.Baggage == "" {
-		delete(r.Header, "Baggage")
-		return
-	}
-	r.Header["Baggage"] = []string{x.Baggage}
+	setBaggage(r.Header, []string{x.Baggage})
 }
 
 // onlyKeepsAlive reports whether a Connection header says what most clients say in it.

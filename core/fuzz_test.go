@@ -145,6 +145,7 @@ func FuzzDecide(f *testing.F) {
 		Pass(e, caller, response, d)
 		require.Equal(t, []string{d.Version}, r.Header["X-Gray-Version"])
 		require.Equal(t, d.Baggage(), CarriedVersion(r.Header["Baggage"]))
+		require.LessOrEqual(t, len(r.Header["Baggage"]), 1)
 		require.Empty(t, response)
 	})
 }
