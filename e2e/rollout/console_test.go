@@ -60,7 +60,7 @@ func TestConsoleShowsARollback(t *testing.T) {
 	for _, u := range []*upstream{s.v1, s.v2} {
 		u.mode.Store(&mode{took: 3 * time.Millisecond, errors: 0.01})
 	}
-	b.Put("shop", s.policy(`"5% for 2s", "25% for 1h", "100% for 1h"`, `"errors", "latency p90 pause"`))
+	b.Put("shop", s.policy(`"5% for 2s min 20", "25% for 1h", "100% for 1h"`, `"errors", "latency p90 < 2s pause"`))
 	g := start(t, b.URL("shop"), t.TempDir(), "")
 	c := serve(t, fmt.Sprintf("services: [{service: shop, source: %q, gateways: [%q]}]", b.URL("shop"), g.Admin()))
 	startLoad(t, 200, g)
