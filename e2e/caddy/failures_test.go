@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/grayrelease/gray/e2e/bench"
+	"github.com/grayrelease/gray/e2e/servers"
 )
 
 func TestMain(m *testing.M) {
@@ -129,7 +130,7 @@ func (r *results) fail(why string) {
 func TestOneGrayUpstreamKilled(t *testing.T) {
 	v1 := []*instance{startUpstream(t, "v1")}
 	v2 := []*instance{startUpstream(t, "v2a"), startUpstream(t, "v2b")}
-	address := freeAddress(t)
+	address := servers.FreeAddress(t)
 	g := startGateway(t, address, release(address, v1, v2))
 
 	ctx, stop := context.WithTimeout(context.Background(), 2*phase())
@@ -150,7 +151,7 @@ func TestOneGrayUpstreamKilled(t *testing.T) {
 func TestKilledUpstreamComesBack(t *testing.T) {
 	v1 := []*instance{startUpstream(t, "v1")}
 	v2 := []*instance{startUpstream(t, "v2")}
-	address := freeAddress(t)
+	address := servers.FreeAddress(t)
 	startGateway(t, address, release(address, v1, v2))
 	ask := func() string {
 		got := newResults()
@@ -171,7 +172,7 @@ func TestKilledUpstreamComesBack(t *testing.T) {
 func TestAllGrayUpstreamsKilled(t *testing.T) {
 	v1 := []*instance{startUpstream(t, "v1")}
 	v2 := []*instance{startUpstream(t, "v2a"), startUpstream(t, "v2b")}
-	address := freeAddress(t)
+	address := servers.FreeAddress(t)
 	g := startGateway(t, address, release(address, v1, v2))
 
 	ctx, stop := context.WithTimeout(context.Background(), 2*phase())

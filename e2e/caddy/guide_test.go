@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/grayrelease/gray/e2e/paste"
+	"github.com/grayrelease/gray/e2e/servers"
 )
 
 // The commands of the guide give the answers that it promises, and leave nothing but the program.
@@ -21,7 +22,7 @@ func TestGuide(t *testing.T) {
 	checkout := paste.Checkout(t, "../..", "examples/guide", "caddygray", "rollout", "core", "internal")
 	var ports []string
 	for _, written := range []string{"8080", "9001", "9002"} {
-		ports = append(ports, written, port(freeAddress(t)))
+		ports = append(ports, written, port(servers.FreeAddress(t)))
 	}
 	for _, name := range []string{"Caddyfile", "policy.json"} {
 		path := filepath.Join(checkout, "examples/guide", name)
@@ -29,7 +30,7 @@ func TestGuide(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, os.WriteFile(path, []byte(strings.NewReplacer(ports...).Replace(string(text))), 0o600))
 	}
-	admin, home := freeAddress(t), t.TempDir()
+	admin, home := servers.FreeAddress(t), t.TempDir()
 	answers := paste.Run(t, &paste.Document{
 		Text:    string(guide),
 		Folder:  checkout,

@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/grayrelease/gray/e2e/bench"
+	"github.com/grayrelease/gray/e2e/servers"
 	"github.com/grayrelease/gray/internal/caddysites"
 )
 
@@ -129,7 +130,7 @@ func startLean(b *testing.B, wrk, script string) *lean {
 	}
 	caddyfile := ""
 	for name, way := range ways {
-		c.addresses[name] = freeAddress(b)
+		c.addresses[name] = servers.FreeAddress(b)
 		caddyfile += "http://" + c.addresses[name] + " {\n" + way + "}\n"
 	}
 	c.gateway = startGateway(b, c.addresses["plain"], caddyfile)

@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/grayrelease/gray/e2e/servers"
 )
 
 // process is a program that runs until the test ends.
@@ -78,7 +80,7 @@ type instance struct {
 // startUpstream starts the test binary as an upstream. The test's TestMain calls RunUpstream.
 func startUpstream(t testing.TB, name string) *instance {
 	t.Helper()
-	i := &instance{name: name, address: freeAddress(t), journal: filepath.Join(t.TempDir(), name)}
+	i := &instance{name: name, address: servers.FreeAddress(t), journal: filepath.Join(t.TempDir(), name)}
 	i.start(t)
 	return i
 }
@@ -189,7 +191,7 @@ func Start(t testing.TB, address, caddyfile string, files ...*os.File) *Gateway 
 // startGateway adds the admin endpoint to the Caddyfile.
 func startGateway(t testing.TB, address, caddyfile string, files ...*os.File) *Gateway {
 	t.Helper()
-	g := &Gateway{t: t, admin: freeAddress(t)}
+	g := &Gateway{t: t, admin: servers.FreeAddress(t)}
 	path := filepath.Join(t.TempDir(), "Caddyfile")
 	require.NoError(t, os.WriteFile(path, []byte(g.complete(caddyfile)), 0o600))
 	home := t.TempDir()
@@ -264,12 +266,4 @@ func (g *Gateway) metric(name string, labels ...string) float64 {
 		}
 	}
 	return sum
-}
-
-func freeAddress(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().String()
 }

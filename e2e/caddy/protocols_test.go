@@ -17,6 +17,8 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
+
+	"github.com/grayrelease/gray/e2e/servers"
 )
 
 // everyVersion runs Caddy with and without TLS in front of two versions, and runs the test for each
@@ -24,7 +26,7 @@ import (
 func everyVersion(t *testing.T, test func(t *testing.T, plain, secure, user, version string)) {
 	v1 := []*instance{startUpstream(t, "v1")}
 	v2 := []*instance{startUpstream(t, "v2")}
-	plain, secure := freeAddress(t), freeAddress(t)
+	plain, secure := servers.FreeAddress(t), servers.FreeAddress(t)
 	policy := release(plain, v1, v2)
 	body := policy[strings.Index(policy, "{"):]
 	body = strings.Replace(body, "reverse_proxy {", `@grpc header Content-Type application/grpc*

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/grayrelease/gray/e2e/servers"
 )
 
 var (
@@ -48,19 +50,19 @@ func runExample(t *testing.T, path string, env []string, replace ...string) stri
 	t.Helper()
 	text, err := os.ReadFile(path)
 	require.NoError(t, err)
-	site := freeAddress(t)
+	site := servers.FreeAddress(t)
 	caddyfile := strings.NewReplacer(append(replace, "8080", port(site))...).Replace(string(text))
 	file := filepath.Join(t.TempDir(), "Caddyfile")
 	require.NoError(t, os.WriteFile(file, []byte(caddyfile), 0o600))
-	env = append([]string{"HOME=" + t.TempDir(), "CADDY_ADMIN=" + freeAddress(t)}, env...)
+	env = append([]string{"HOME=" + t.TempDir(), "CADDY_ADMIN=" + servers.FreeAddress(t)}, env...)
 	startProcess(t, nil, env, Binary(t), "run", "--config", file, "--adapter", "caddyfile").await(t, site)
 	return "http://localhost:" + port(site)
 }
 
 // TestQuickstart runs the example and the README's lines.
 func TestQuickstart(t *testing.T) {
-	url := runExample(t, "../../examples/quickstart/Caddyfile", nil, "9001", port(freeAddress(t)),
-		"9002", port(freeAddress(t)))
+	url := runExample(t, "../../examples/quickstart/Caddyfile", nil, "9001", port(servers.FreeAddress(t)),
+		"9002", port(servers.FreeAddress(t)))
 	readme, err := os.ReadFile("../../README.md")
 	require.NoError(t, err)
 	lines := curlLine.FindAllStringSubmatch(string(readme), -1)
@@ -72,9 +74,9 @@ func TestQuickstart(t *testing.T) {
 
 // TestExamples runs the Caddy examples and the lines of their README.
 func TestExamples(t *testing.T) {
-	v1, v2 := freeAddress(t), freeAddress(t)
+	v1, v2 := servers.FreeAddress(t), servers.FreeAddress(t)
 	for address, answer := range map[string]string{v1: "v1 serves", v2: "v2 serves"} {
-		startProcess(t, nil, []string{"HOME=" + t.TempDir(), "CADDY_ADMIN=" + freeAddress(t)}, Binary(t), "respond",
+		startProcess(t, nil, []string{"HOME=" + t.TempDir(), "CADDY_ADMIN=" + servers.FreeAddress(t)}, Binary(t), "respond",
 			"--listen", address, answer).await(t, address)
 	}
 	readme, err := os.ReadFile("../../examples/caddy/README.md")
@@ -104,18 +106,18 @@ func TestExamples(t *testing.T) {
 		require.Equal(t, "v1 serves", curl(t, "-H 'X-App-Version: beta' ", url))
 	})
 	t.Run("fallback", func(t *testing.T) {
-		url := runExample(t, "../../examples/caddy/Caddyfile", []string{"V1=" + v1, "V2=" + freeAddress(t)})
+		url := runExample(t, "../../examples/caddy/Caddyfile", []string{"V1=" + v1, "V2=" + servers.FreeAddress(t)})
 		require.Equal(t, "v1 serves", curl(t, "-H 'X-App-Version: beta' ", url))
 	})
 }
 
 // TestRolloutExample runs the example until its bad version is back, and the lines of the docs.
 func TestRolloutExample(t *testing.T) {
-	admin := freeAddress(t)
+	admin := servers.FreeAddress(t)
 	folder := t.TempDir()
-	console := freeAddress(t)
+	console := servers.FreeAddress(t)
 	url := runExample(t, "../../examples/rollout/Caddyfile", []string{"PWD=" + folder, "CADDY_ADMIN=" + admin},
-		"8081", port(console), "9001", port(freeAddress(t)), "9002", port(freeAddress(t)), "% 60 >= 30", "% 4 >= 2")
+		"8081", port(console), "9001", port(servers.FreeAddress(t)), "9002", port(servers.FreeAddress(t)), "% 60 >= 30", "% 4 >= 2")
 	failed := 0
 	for i := 0; !strings.Contains(curl(t, "", "http://"+admin+"/gray/shop"), `"phase":"rolled-back"`); i++ {
 		if curl(t, fmt.Sprintf("--cookie uid=u-%d ", i), url) == "v2 fails" {

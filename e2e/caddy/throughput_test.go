@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/grayrelease/gray/e2e/bench"
+	"github.com/grayrelease/gray/e2e/servers"
 	"github.com/grayrelease/gray/internal/caddysites"
 )
 
@@ -33,7 +34,7 @@ func BenchmarkThroughput(b *testing.B) {
 	ways, address := caddysites.Ways(v1.address, v2.address, ""), map[string]string{}
 	caddyfile := ""
 	for _, name := range names {
-		address[name] = freeAddress(b)
+		address[name] = servers.FreeAddress(b)
 		caddyfile += "http://" + address[name] + " {\n" + ways[name] + "}\n"
 	}
 	startGateway(b, address["plain"], caddyfile)

@@ -34,7 +34,7 @@ func startEnvoy(t *testing.T, config string) {
 // envoyShop starts Envoy as docs/decide.md has it.
 func envoyShop(t *testing.T, heading string, s *server, decisions string, pairs ...string) *gateway {
 	t.Helper()
-	address := servers.Host(servers.FreePorts(t, 1)[0])
+	address := servers.FreeAddress(t)
 	pairs = append([]string{"{address: 0.0.0.0, port_value: 8080}", socket(address),
 		decisions, socket(s.http),
 		"{address: 10.0.0.1, port_value: 8080}", socket(upstream(t, "v1")),
@@ -92,7 +92,7 @@ func envoyCases(t *testing.T, heading, decisions string, address func(*server) s
 	settings func(g group, filter object) object) {
 	all := groups(t)
 	s := decideGroups(t, all)
-	listen := servers.Host(servers.FreePorts(t, 1)[0])
+	listen := servers.FreeAddress(t)
 	text := replaced(t, section(t, heading, "yaml")[0], "{address: 0.0.0.0, port_value: 8080}", socket(listen),
 		decisions, socket(address(s)),
 		"timeout: 0.5s", "timeout: 10s")

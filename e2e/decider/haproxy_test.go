@@ -25,7 +25,7 @@ func startHAProxy(t *testing.T, address string, files map[string]string) {
 
 func TestHAProxy(t *testing.T) {
 	s := decideShop(t)
-	address := servers.Host(servers.FreePorts(t, 1)[0])
+	address := servers.FreeAddress(t)
 	startHAProxy(t, address, map[string]string{"gray.lua": asker(t, s),
 		"haproxy.cfg": replaced(t, section(t, "HAProxy", "haproxy")[0], "bind :8080", "bind "+address,
 			"10.0.0.1:8080", upstream(t, "v1"), "10.0.1.1:8080", upstream(t, "v2"))})

@@ -23,7 +23,7 @@ func startNginx(t *testing.T, config, address string) {
 
 func TestNginx(t *testing.T) {
 	s := decideShop(t)
-	address := servers.Host(servers.FreePorts(t, 1)[0])
+	address := servers.FreeAddress(t)
 	startNginx(t, replaced(t, section(t, "nginx", "nginx")[0], "127.0.0.1:2022", s.http, "listen 8080", "listen "+address,
 		"10.0.0.1:8080", upstream(t, "v1"), "10.0.1.1:8080", upstream(t, "v2")), address)
 	g := &gateway{t: t, address: address, server: s}

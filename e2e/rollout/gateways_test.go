@@ -99,7 +99,7 @@ type gateway struct {
 // start starts a Caddy whose cache is its own, or that of one before it.
 func start(t testing.TB, source, cache, more string) *gateway {
 	t.Helper()
-	address := servers.Host(servers.FreePorts(t, 1)[0])
+	address := servers.FreeAddress(t)
 	g := &gateway{t: t, url: "http://" + address}
 	g.Gateway = caddy.Start(t, address, fmt.Sprintf(
 		"http://%s {\ngray shop {\nsource %s\ncache %s\ndebug_header\n%s\n}\nreverse_proxy {\ndynamic gray\n}\n}\n",

@@ -125,13 +125,13 @@ func startWatched(t *testing.T) *watched {
 		"rollout": {"rule": "ramp", "steps": ["100%%"], "guard": []}}`, registry.URL("v1")))
 	f.a = start(t, direct+"shop", t.TempDir(), "")
 	f.b = start(t, f.backend.URL("shop"), t.TempDir(), "")
-	address := servers.Host(servers.FreePorts(t, 1)[0])
+	address := servers.FreeAddress(t)
 	cart := caddy.Start(t, address, fmt.Sprintf("http://%s {\ngray cart {\nsource %s\ncache %s\nloop off\n}\n"+
 		"reverse_proxy {\ndynamic gray\n}\n}\n", address, direct+"cart", t.TempDir()))
 
 	rules, err := os.ReadFile(filepath.Join(grafana, "rules.yml"))
 	require.NoError(t, err)
-	address = servers.Host(servers.FreePorts(t, 1)[0])
+	address = servers.FreeAddress(t)
 	deciderAdmin := f.startDecider(direct + "shop")
 	host := func(url string) string { return strings.TrimPrefix(url, "http://") }
 	_, f.prometheus.url = servers.Prometheus(t,

@@ -58,7 +58,7 @@ type controller struct {
 // serve runs `gray serve` with a configuration, which lacks the address, until the test ends.
 func serve(t testing.TB, config string) *controller {
 	t.Helper()
-	return serveAt(t, servers.Host(servers.FreePorts(t, 1)[0]), config)
+	return serveAt(t, servers.FreeAddress(t), config)
 }
 
 func serveAt(t testing.TB, address, config string) *controller {
@@ -202,7 +202,7 @@ func getsV2(t *testing.T, url string, s *service) bool {
 // figuresOf is a metrics endpoint of the service itself, as its team has it.
 func figuresOf(t *testing.T, s *service) string {
 	t.Helper()
-	address := servers.Host(servers.FreePorts(t, 1)[0])
+	address := servers.FreeAddress(t)
 	server := &http.Server{Addr: address, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		for name, u := range map[string]*upstream{"v1": s.v1, "v2": s.v2} {
 			fmt.Fprintf(w, "shop_failed_ratio{version=%q} %g\n", name, u.mode.Load().errors)
@@ -244,7 +244,7 @@ func TestControllerHearsPrometheus(t *testing.T) {
 			b.Put("shop", policy)
 			g := start(t, b.URL("shop"), t.TempDir(), "loop off")
 			url, _ := headerMode(t, b, s)
-			receiver := servers.Host(servers.FreePorts(t, 1)[0])
+			receiver := servers.FreeAddress(t)
 			_, alertmanager := servers.Alertmanager(t, fmt.Sprintf(`
 route: {receiver: gray, group_wait: 0s, group_interval: 1s, repeat_interval: 1m}
 receivers: [{name: gray, webhook_configs: [{url: "http://%s/gray/v1/alertmanager", send_resolved: true}]}]

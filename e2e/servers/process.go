@@ -108,25 +108,41 @@ func (p *Process) tail() string {
 	return string(data)
 }
 
-// FreePorts returns ports that nothing listens on. They are below the range of outgoing
-// connections, one of which could otherwise take a server's port before it is started again.
+// given are the ports that FreePorts has returned so far.
+var given struct {
+	mu    sync.Mutex
+	ports map[int]bool
+}
+
+// FreePorts returns ports that nothing listens on, each only once. They are below the range of
+// outgoing connections, one of which could otherwise take a server's port before it is started
+// again.
 func FreePorts(t testing.TB, n int) []int {
 	t.Helper()
+	given.mu.Lock()
+	defer given.mu.Unlock()
+	if given.ports == nil {
+		given.ports = map[int]bool{}
+	}
 	var ports []int
 	for range 1000 {
 		if len(ports) == n {
 			return ports
 		}
 		port := 10000 + rand.IntN(20000)
-		l, err := net.Listen("tcp", Host(port))
-		if err != nil {
-			continue
+		if !given.ports[port] && portFree(port) {
+			given.ports[port] = true
+			ports = append(ports, port)
 		}
-		defer l.Close()
-		ports = append(ports, port)
 	}
 	t.Fatal("no free ports")
 	return nil
+}
+
+// FreeAddress returns the address of a free port of this machine.
+func FreeAddress(t testing.TB) string {
+	t.Helper()
+	return Host(FreePorts(t, 1)[0])
 }
 
 func portFree(port int) bool {

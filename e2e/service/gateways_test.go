@@ -74,7 +74,7 @@ type object = map[string]any
 
 func startCaddy(t *testing.T, block string) string {
 	t.Helper()
-	address := servers.Host(servers.FreePorts(t, 1)[0])
+	address := servers.FreeAddress(t)
 	caddy.Start(t, address, "http://"+address+" {\n"+block+"\n}\n")
 	return "http://" + address
 }

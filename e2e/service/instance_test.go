@@ -124,7 +124,7 @@ func (o *output) String() string {
 func startInstance(t testing.TB, i instance) *process {
 	t.Helper()
 	if i.Address == "" {
-		i.Address = servers.Host(servers.FreePorts(t, 1)[0])
+		i.Address = servers.FreeAddress(t)
 	}
 	self, err := os.Executable()
 	require.NoError(t, err)

@@ -98,7 +98,7 @@ func TestExamples(t *testing.T) {
 // runExample runs the lines of a README and compares the answers that it promises.
 func runExample(t *testing.T, checkout string, m *machine, readme string) {
 	t.Helper()
-	listen := servers.Host(servers.FreePorts(t, 1)[0])
+	listen := servers.FreeAddress(t)
 	replace := []string{"localhost:8080", listen, "bin/sources -source", "bin/sources -listen " + listen + " -source"}
 	for from, to := range m.ports {
 		replace = append(replace, from, to)

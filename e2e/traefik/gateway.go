@@ -8,13 +8,11 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -63,7 +61,7 @@ func Start(t testing.TB, options Options) *Gateway {
 		require.NoError(t, err)
 		local[alias] = map[string]any{"moduleName": name}
 	}
-	web, api := freeAddress(t), freeAddress(t)
+	web, api := servers.FreeAddress(t), servers.FreeAddress(t)
 	g.URL, g.API = "http://"+web, "http://"+api
 	entry := map[string]any{"address": web, "forwardedHeaders": map[string]any{"insecure": true}}
 	maps.Copy(entry, options.Entry)
@@ -223,31 +221,6 @@ func (g *Gateway) Status(host string) int {
 	_, _ = io.Copy(io.Discard, response.Body)
 	response.Body.Close()
 	return response.StatusCode
-}
-
-var addresses struct {
-	mu   sync.Mutex
-	used map[string]bool
-}
-
-// freeAddress is an address of the loopback interface that nobody listens on.
-func freeAddress(t testing.TB) string {
-	t.Helper()
-	addresses.mu.Lock()
-	defer addresses.mu.Unlock()
-	for {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		require.NoError(t, err)
-		require.NoError(t, l.Close())
-		address := l.Addr().String()
-		if !addresses.used[address] {
-			if addresses.used == nil {
-				addresses.used = map[string]bool{}
-			}
-			addresses.used[address] = true
-			return address
-		}
-	}
 }
 
 // writeYAML writes JSON, which is also YAML. Traefik reads the file as a Go template, so braces are
