@@ -4,6 +4,7 @@ import (
 	"context"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
@@ -45,6 +46,7 @@ type version struct {
 	checked   bool                 // by active health checks
 	upstreams []*upstream          // by share: an upstream of weight 3 is in it three times
 	byDial    map[string]*upstream // each once
+	pooled    sync.Map             // upstreams as those of a proxy, by its *pool
 
 	latency     prometheus.Observer
 	statuses    [6]prometheus.Counter // by class; index 0 counts invalid statuses

@@ -28,8 +28,7 @@ type request struct {
 	attempt attempt
 	first   decided // most requests have one only
 
-	upstream reverseproxy.Upstream // of the first attempt, where the version has one only
-	pool     [1]*reverseproxy.Upstream
+	pooled []*reverseproxy.Upstream // that may be tried, where they are the proxy's own
 }
 
 // decided is the decision for one service.

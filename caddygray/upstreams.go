@@ -41,6 +41,7 @@ type Upstreams struct {
 	configuration *configuration
 
 	transport *transport
+	pool      *pool
 	selects   bool // the proxy selects by identity
 	isOnly    bool // the proxy has no upstreams of its own for requests without a decision
 }
@@ -82,10 +83,14 @@ func (u *Upstreams) Provision(ctx caddy.Context) error {
 		return err
 	}
 	u.configuration.refer(reference{of: "dynamic gray", service: u.Service, logger: ctx.Logger()})
-	if h := u.configuration.last(u.Service); h != nil {
-		return h.serve(u.isOnly)
+	h := u.configuration.last(u.Service)
+	if h == nil {
+		return nil
 	}
-	return nil
+	if u.isOnly && isSource(ctx) {
+		u.pool = fillPool(proxy, h.configured)
+	}
+	return h.serve(u.isOnly)
 }
 
 // errHealthChecks refuses active health checks that would check nothing.
@@ -130,6 +135,9 @@ var (
 func (u *Upstreams) GetUpstreams(r *http.Request) ([]*reverseproxy.Upstream, error) {
 	state := stateOf(r)
 	d := state.of(u.Service)
+	if state != nil {
+		state.pooled = nil
+	}
 	if d == nil {
 		return nil, u.once(r, u.undecided(r))
 	}
@@ -148,7 +156,10 @@ func (u *Upstreams) GetUpstreams(r *http.Request) ([]*reverseproxy.Upstream, err
 	if len(list) == 0 {
 		return nil, u.once(r, d.unlisted())
 	}
-	return state.toCaddy(list), nil
+	if state.pooled = u.pool.of(d.serving, list); state.pooled != nil {
+		return nil, nil // the pool offers them
+	}
+	return toCaddy(list), nil
 }
 
 // once returns the error of a request for which there are no upstreams. The proxy logs it and tries
@@ -195,14 +206,8 @@ func (u *Upstreams) ResetCache(r *http.Request) error {
 }
 
 // toCaddy returns the proxy's view of upstreams. The proxy writes to it, so each attempt gets its
-// own. The common case, one upstream for one attempt, is part of the request's state to save
-// allocations.
-func (s *request) toCaddy(upstreams []*upstream) []*reverseproxy.Upstream {
-	if len(upstreams) == 1 && s.pool[0] == nil {
-		s.upstream.Dial = upstreams[0].dial
-		s.pool[0] = &s.upstream
-		return s.pool[:]
-	}
+// own.
+func toCaddy(upstreams []*upstream) []*reverseproxy.Upstream {
 	all := make([]reverseproxy.Upstream, len(upstreams))
 	pool := make([]*reverseproxy.Upstream, len(upstreams))
 	for i, u := range upstreams {
