@@ -65,6 +65,14 @@ var ways = map[string]string{
 		PROXY
 	}
 `,
+	"four": `
+	gray four {` + besideTheRamp + `
+	}
+	reverse_proxy {
+		dynamic gray
+		PROXY
+	}
+`,
 	"guards": `
 	gray guarded {` + besideTheRamp + `
 		rule ramp v2
@@ -105,7 +113,8 @@ var ways = map[string]string{
 //   - floor: by Caddy's own means what clients and upstreams see of gray, and nothing else: the
 //     header, whose value is right for most, and five percent of requests on the other version
 //   - gray: five rules
-//   - guards: the same rules, under a rollout whose guards measure
+//   - four: those of them that cel has too
+//   - guards: the five, under a rollout whose guards measure
 //   - cel: named matchers of Caddy and CEL, which have no percentages: four of the rules
 func Ways(v1, v2, proxy string) map[string]string {
 	replace := strings.NewReplacer("V1", v1, "V2", v2, "PROXY", proxy)
