@@ -117,7 +117,8 @@ func TestRolloutExample(t *testing.T) {
 	folder := t.TempDir()
 	console := servers.FreeAddress(t)
 	url := runExample(t, "../../examples/rollout/Caddyfile", []string{"PWD=" + folder, "CADDY_ADMIN=" + admin},
-		"8081", port(console), "9001", port(servers.FreeAddress(t)), "9002", port(servers.FreeAddress(t)), "% 60 >= 30", "% 4 >= 2")
+		"8081", port(console), "9001", port(servers.FreeAddress(t)), "9002", port(servers.FreeAddress(t)),
+		"% 60 >= 30", "% 4 >= 2")
 	failed := 0
 	for i := 0; !strings.Contains(curl(t, "", "http://"+admin+"/gray/shop"), `"phase":"rolled-back"`); i++ {
 		if curl(t, fmt.Sprintf("--cookie uid=u-%d ", i), url) == "v2 fails" {
