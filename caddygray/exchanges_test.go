@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -94,9 +93,7 @@ func switchable(t *testing.T, service, options string, v2 ...string) switched {
 	folder := t.TempDir()
 	s := switched{service: service}
 	s.write = func(name, text string) {
-		path := filepath.Join(folder, name)
-		require.NoError(t, os.WriteFile(path+"~", []byte(text), 0o600))
-		require.NoError(t, os.Rename(path+"~", path))
+		replaceFile(t, filepath.Join(folder, name), text)
 	}
 	s.write("policy", fmt.Sprintf(`{"service": %q, "stable": "v1",
 		"versions": {"v1": {"upstreams": [%q]}, "v2": {"upstreams": ["%s"]}},

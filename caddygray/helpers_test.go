@@ -79,6 +79,13 @@ func adapt(t testing.TB, caddyfile string) []byte {
 	return config
 }
 
+// replaceFile writes a file as whoever changes a followed one should: nobody reads half of it.
+func replaceFile(t *testing.T, path, text string) {
+	t.Helper()
+	require.NoError(t, os.WriteFile(path+"~", []byte(text), 0o600))
+	require.NoError(t, os.Rename(path+"~", path))
+}
+
 // freeAddress is a loopback address nobody listens on.
 func freeAddress(t testing.TB) string {
 	t.Helper()

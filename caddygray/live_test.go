@@ -29,10 +29,6 @@ func TestSource(t *testing.T) {
 		"rules": [{"name": "all", "version": "v2"}]}`, stable, canary)
 	folder := t.TempDir()
 	file := filepath.Join(folder, "followed.json")
-	write := func(path, text string) {
-		require.NoError(t, os.WriteFile(path+"~", []byte(text), 0o600))
-		require.NoError(t, os.Rename(path+"~", path))
-	}
 	address, admin := freeAddress(t), freeAddress(t)
 	load(t, adapt(t, fmt.Sprintf(`{
 	admin %s
@@ -63,9 +59,9 @@ http://%s {
 	serves("stable")
 	require.Contains(t, get(t, "http://"+admin+"/gray/followed", "").body, `"origin":"none"`,
 		"there is a state before there is a document")
-	write(file, document)
+	replaceFile(t, file, document)
 	serves("canary")
-	write(file+".switch", `{"epoch": 1, "to": "v1", "reason": "errors"}`)
+	replaceFile(t, file+".switch", `{"epoch": 1, "to": "v1", "reason": "errors"}`)
 	serves("stable")
 
 	var states []struct {
@@ -79,7 +75,7 @@ http://%s {
 	require.Equal(t, "errors", states[0].Switch.Reason)
 	require.Equal(t, http.StatusNotFound, get(t, "http://"+admin+"/gray/nobody", "").status)
 
-	write(file, "{")
+	replaceFile(t, file, "{")
 	require.Eventually(t, func() bool {
 		text := get(t, "http://"+admin+"/metrics", "").body
 		labels := `{service="followed",source="file://` + file + `"} `
@@ -88,11 +84,11 @@ http://%s {
 			strings.Contains(text, "caddy_gray_source_rejected"+labels+"1\n") &&
 			strings.Contains(text, "caddy_gray_source_rejections_total"+labels+"1\n")
 	}, 10*time.Second, 5*time.Millisecond)
-	write(file+".switch", `{"epoch": 2, "to": "v2"}`)
+	replaceFile(t, file+".switch", `{"epoch": 2, "to": "v2"}`)
 	serves("canary")
-	write(file+".switch", `{"epoch": 3, "to": ""}`)
+	replaceFile(t, file+".switch", `{"epoch": 3, "to": ""}`)
 	serves("canary")
-	write(file,
+	replaceFile(t, file,
 		`{"service": "followed", "enabled": false, "stable": "v1", "versions": {"v1": {"upstreams": ["`+stable+`"]}}}`)
 	serves("stable")
 }
@@ -119,8 +115,7 @@ func TestLogOfFollowedPolicies(t *testing.T) {
 	require.NotEmpty(t, logged(off))
 	require.LessOrEqual(t, len(logged(off)), 2, "for the configuration, and for the document")
 
-	require.NoError(t, os.WriteFile(file+"~", []byte("{"), 0o600))
-	require.NoError(t, os.Rename(file+"~", file))
+	replaceFile(t, file, "{")
 	require.Eventually(t, func() bool { return len(logged("policy refused")) == 1 }, 10*time.Second, 5*time.Millisecond)
 	for _, line := range append(logged("policy refused"), logged("policy in force")...) {
 		require.Contains(t, line, `"logger":"http.handlers.gray"`)

@@ -2,7 +2,6 @@ package caddygray_test
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -121,10 +120,6 @@ func TestListsArePartOfTheRevision(t *testing.T) {
 
 func TestFollowedPolicyInMetrics(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "policy.json")
-	write := func(path, text string) {
-		require.NoError(t, os.WriteFile(path+"~", []byte(text), 0o600))
-		require.NoError(t, os.Rename(path+"~", path))
-	}
 	document := func(testers string) string {
 		return `{"service": "sourced", "stable": "v1", "versions": {"v1": {}, "v2": {}},
 			"lists": {"testers": ["` + testers + `"]},
@@ -140,16 +135,16 @@ func TestFollowedPolicyInMetrics(t *testing.T) {
 		require.Len(t, revisions(t, "sourced"), 1)
 	}
 	enabled("false") // the rules are not there yet
-	write(file, document("a"))
+	replaceFile(t, file, document("a"))
 	enabled("true")
 	first := revisions(t, "sourced")
-	write(file+".switch", `{"epoch": 1, "to": "v1"}`)
+	replaceFile(t, file+".switch", `{"epoch": 1, "to": "v1"}`)
 	enabled("false")
 	require.Equal(t, first, revisions(t, "sourced"), "it is the same policy")
-	write(file+".switch", `{"epoch": 2, "to": ""}`)
+	replaceFile(t, file+".switch", `{"epoch": 2, "to": ""}`)
 	enabled("true")
 	began := time.Now()
-	write(file, document("b"))
+	replaceFile(t, file, document("b"))
 	require.Eventually(t, func() bool {
 		return revisions(t, "sourced")[0] != first[0]
 	}, 10*time.Second, 5*time.Millisecond)

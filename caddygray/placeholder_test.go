@@ -46,8 +46,7 @@ func TestPlaceholdersInFollowedDocuments(t *testing.T) {
 		t.Helper()
 		document := `{"service": "known", "stable": "v1", "versions": {"v1": {}, "v2": {}},
 			"rules": [{"version": "v2", "when": ["` + attribute + ` exists"]}]}`
-		require.NoError(t, os.WriteFile(file+"~", []byte(document), 0o600))
-		require.NoError(t, os.Rename(file+"~", file))
+		replaceFile(t, file, document)
 	}
 	write("{http.request.remote.host}")
 	address := freeAddress(t)

@@ -1,9 +1,7 @@
 package caddygray
 
 import (
-	"maps"
 	"net/http"
-	"slices"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
@@ -25,8 +23,8 @@ type pool struct {
 // fillPool gives a proxy the upstreams of a policy's versions. It returns nil if there are none.
 func fillPool(proxy *reverseproxy.Handler, policy *core.Policy) *pool {
 	p := &pool{configured: proxy.LoadBalancing.SelectionPolicy, byDial: map[string]*reverseproxy.Upstream{}}
-	for _, name := range slices.Sorted(maps.Keys(policy.Versions)) {
-		targets, err := parseUpstreams(policy.Versions[name].Upstreams)
+	for _, version := range policy.Versions {
+		targets, err := parseUpstreams(version.Upstreams)
 		if err != nil {
 			return nil // which the handler refuses
 		}
@@ -88,15 +86,11 @@ func (p *pool) Select(
 	return p.configured.Select(offered, r, w)
 }
 
-// isSource reports whether the module that is being provisioned is the proxy's source of upstreams
+// isSourceOf reports whether the module that is being provisioned is a proxy's source of upstreams
 // itself, and not one of several of `dynamic multi`.
-func isSource(ctx caddy.Context) bool {
+func isSourceOf(ctx caddy.Context, proxy *reverseproxy.Handler) bool {
 	modules := ctx.Modules()
-	if len(modules) < 2 {
-		return false
-	}
-	_, ok := modules[len(modules)-2].(*reverseproxy.Handler)
-	return ok
+	return modules[len(modules)-2] == caddy.Module(proxy) // the last one is the source
 }
 
 var _ reverseproxy.Selector = (*pool)(nil)

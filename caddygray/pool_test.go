@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -27,10 +26,8 @@ func TestConfiguredUpstreamsAreTheProxysOwn(t *testing.T) {
 // One proxy after several handlers has the upstreams of the last one as its own. Those of the
 // others are used all the same, and nobody gets any without a decision.
 func TestProxyAfterSeveralHandlers(t *testing.T) {
-	address := freeAddress(t)
 	policy := "stable v1\nversion v1 "
-	startCaddyfile(t, fmt.Sprintf(`
-http://%s {
+	url := site(t, fmt.Sprintf(`
 	@first header X-V first
 	@second header X-V second
 	@both header X-V both
@@ -51,9 +48,7 @@ http://%s {
 			dynamic gray
 		}
 	}
-}
-`, address, policy+says(t, "one"), policy+says(t, "one again"), policy+says(t, "two"), policy+says(t, "three")))
-	url := "http://" + address
+`, policy+says(t, "one"), policy+says(t, "one again"), policy+says(t, "two"), policy+says(t, "three")))
 	for range 3 {
 		require.Equal(t, "one told v1", get(t, url, "first").body)
 		require.Equal(t, "two told v1", get(t, url, "second").body)
@@ -64,11 +59,9 @@ http://%s {
 
 // Within `dynamic multi` the version's upstreams are some of several.
 func TestUpstreamsBesideAnotherSource(t *testing.T) {
-	address, other := freeAddress(t), says(t, "other")
-	host, port, err := net.SplitHostPort(other)
+	host, port, err := net.SplitHostPort(says(t, "other"))
 	require.NoError(t, err)
-	startCaddyfile(t, fmt.Sprintf(`
-http://%s {
+	url := site(t, fmt.Sprintf(`
 	gray beside {
 		stable v1
 		version v1 %s
@@ -80,11 +73,10 @@ http://%s {
 		}
 		lb_policy round_robin
 	}
-}
-`, address, says(t, "one"), host, port))
+`, says(t, "one"), host, port))
 	seen := map[string]int{}
 	for range 4 {
-		seen[get(t, "http://"+address, "").body]++
+		seen[get(t, url, "").body]++
 	}
 	require.Equal(t, map[string]int{"one told v1": 2, "other told v1": 2}, seen)
 }
@@ -95,14 +87,11 @@ func TestDocumentMovesAVersion(t *testing.T) {
 	write := func(versions object) {
 		text, err := json.Marshal(object{"service": "moving", "stable": "v1", "versions": versions})
 		require.NoError(t, err)
-		require.NoError(t, os.WriteFile(file+"~", text, 0o600))
-		require.NoError(t, os.Rename(file+"~", file))
+		replaceFile(t, file, string(text))
 	}
 	configured, moved := says(t, "configured"), says(t, "moved")
 	write(object{"v1": object{}})
-	address := freeAddress(t)
-	startCaddyfile(t, fmt.Sprintf(`
-http://%s {
+	url := site(t, fmt.Sprintf(`
 	gray moving {
 		stable v1
 		version v1 %s
@@ -112,11 +101,10 @@ http://%s {
 	reverse_proxy {
 		dynamic gray
 	}
-}
-`, address, configured, file, t.TempDir()))
+`, configured, file, t.TempDir()))
 	becomes := func(body string) {
 		t.Helper()
-		require.Eventually(t, func() bool { return get(t, "http://"+address, "").body == body }, 10*time.Second,
+		require.Eventually(t, func() bool { return get(t, url, "").body == body }, 10*time.Second,
 			10*time.Millisecond, body)
 	}
 	becomes("configured told v1")

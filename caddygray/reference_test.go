@@ -3,7 +3,6 @@ package caddygray_test
 import (
 	"fmt"
 	"net/http"
-	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -53,8 +52,7 @@ func TestNamesThatNoDocumentHas(t *testing.T) {
 	write := func(versions string) {
 		t.Helper()
 		document := `{"service": "referred", "stable": "v1", "versions": {"v1": {}, ` + versions + `}}`
-		require.NoError(t, os.WriteFile(file+"~", []byte(document), 0o600))
-		require.NoError(t, os.Rename(file+"~", file))
+		replaceFile(t, file, document)
 	}
 	logged := startLogging(t, fmt.Sprintf("http://%s {\ngray referred {\nstable v1\nversion v1\n"+
 		"source file://%s?interval=10ms\ncache %s\n}\n@m gray v2\nrespond @m hi\n}\n", freeAddress(t), file, t.TempDir()))

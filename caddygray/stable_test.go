@@ -3,7 +3,6 @@ package caddygray_test
 import (
 	"fmt"
 	"net/http"
-	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -47,8 +46,7 @@ func TestFollowedDocumentWithoutUpstreams(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "policy.json")
 	write := func(document string) {
 		t.Helper()
-		require.NoError(t, os.WriteFile(file+"~", []byte(document), 0o600))
-		require.NoError(t, os.Rename(file+"~", file))
+		replaceFile(t, file, document)
 	}
 	const versions = `"versions": {"v1": {}, "v2": {}},
 		"rules": [{"name": "wanted", "version": "v2", "when": ["header X-V = v2"]}]}`

@@ -87,7 +87,7 @@ func (u *Upstreams) Provision(ctx caddy.Context) error {
 	if h == nil {
 		return nil
 	}
-	if u.isOnly && isSource(ctx) {
+	if u.isOnly && isSourceOf(ctx, proxy) {
 		u.pool = fillPool(proxy, h.configured)
 	}
 	return h.serve(u.isOnly)

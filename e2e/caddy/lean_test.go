@@ -95,8 +95,8 @@ func BenchmarkLean(b *testing.B) {
 		delete(times, "again") // it is as far from the mean as the other
 		for _, name := range slices.Sorted(maps.Keys(times)) {
 			dearer := 0
-			for i, time := range times[name] {
-				if time > times["gray"][i] {
+			for i, took := range times[name] {
+				if took > times["gray"][i] {
 					dearer++
 				}
 			}

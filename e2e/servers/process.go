@@ -109,10 +109,10 @@ func (p *Process) tail() string {
 }
 
 // given are the ports that FreePorts has returned so far.
-var given struct {
+var given = struct {
 	mu    sync.Mutex
 	ports map[int]bool
-}
+}{ports: map[int]bool{}}
 
 // FreePorts returns ports that nothing listens on, each only once. They are below the range of
 // outgoing connections, one of which could otherwise take a server's port before it is started
@@ -121,9 +121,6 @@ func FreePorts(t testing.TB, n int) []int {
 	t.Helper()
 	given.mu.Lock()
 	defer given.mu.Unlock()
-	if given.ports == nil {
-		given.ports = map[int]bool{}
-	}
 	var ports []int
 	for range 1000 {
 		if len(ports) == n {
